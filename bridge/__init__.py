@@ -1,0 +1,16 @@
+"""The bridge's edge and wiring. Only this sugar for user code lives here: `from bridge import function, current`.
+
+It is looked up on demand, so that importing a submodule such as `bridge.v1` loads nothing else.
+"""
+
+from typing import Any
+
+_SUGAR = {"function": "handlers.functions.declare", "current": "handlers.context"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SUGAR:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}; user code may import: {', '.join(sorted(_SUGAR))}")
+    from importlib import import_module
+
+    return getattr(import_module(_SUGAR[name]), name)

@@ -1,0 +1,73 @@
+"""What a running call knows about itself.
+
+The entry makes one `CallContext` per call and sets it as current; user code reads it with `current()`. It owns the
+usage records of its call. It follows asyncio tasks and `asyncio.to_thread` as context variables do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import ContextVar, Token
+
+from handlers.contract import CallMeta, UsageRecord
+
+_CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
+
+
+class CallContext:
+    """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
+
+    __slots__ = ("_lock", "_usage", "deadline", "meta", "model_s")
+
+    def __init__(self, meta: CallMeta, timeout_s: float | None = None) -> None:
+        self.meta = meta
+        self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.model_s = 0.0
+        self._usage: dict[str, UsageRecord] | None = None
+        self._lock = threading.Lock()
+
+    def remaining_s(self) -> float | None:
+        """Return the seconds left until the deadline, never below 0; None where there is no deadline."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def record_usage(self, record: UsageRecord, model_s: float = 0.0) -> None:
+        """Add the use of a model to this call's receipt. `model_s` is the time in seconds that the model took."""
+        with self._lock:
+            self.model_s += model_s
+            if self._usage is None:
+                self._usage = {}
+            self._usage[record.model] = _sum(self._usage.get(record.model), record)
+
+    @property
+    def usage(self) -> tuple[UsageRecord, ...]:
+        """The usage so far, one record per model."""
+        return tuple(self._usage.values()) if self._usage else ()
+
+    def enter(self) -> Token[CallContext]:
+        """Make this the current call."""
+        return _CURRENT.set(self)
+
+    @staticmethod
+    def leave(token: Token[CallContext]) -> None:
+        """Undo `enter`."""
+        _CURRENT.reset(token)
+
+
+def current() -> CallContext:
+    """Return the call that runs here. Raises LookupError outside a call."""
+    return _CURRENT.get()
+
+
+def _sum(old: UsageRecord | None, new: UsageRecord) -> UsageRecord:
+    if old is None:
+        return new
+    costs = [record.cost_usd for record in (old, new) if record.cost_usd is not None]
+    return UsageRecord(
+        model=new.model,
+        calls=old.calls + new.calls,
+        input_tokens=old.input_tokens + new.input_tokens,
+        output_tokens=old.output_tokens + new.output_tokens,
+        cached_tokens=old.cached_tokens + new.cached_tokens,
+        cost_usd=sum(costs) if costs else None,
+    )

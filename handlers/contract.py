@@ -1,0 +1,174 @@
+"""The records and protocols that everything in `handlers` agrees on.
+
+Records are immutable values; several cross the process boundary (as JSON or MessagePack, never pickle), so they hold
+plain data only. A `Handler` is one callable thing: a user's function, a DSPy program, a built-in. This module imports
+nothing heavy and knows nothing of pools, frames or gRPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from handlers.context import CallContext
+
+Kind = Literal["function", "program", "builtin"]
+PlacementName = Literal["native", "pooled"]
+
+
+class ProgramDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What only a DSPy program has."""
+
+    signature: str
+    """DSPy's notation, such as ``ticket: str -> queue: Literal['billing'], urgency: int``."""
+    module: str
+    """The module's class name, such as ``ChainOfThought``."""
+
+
+class MetricDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What only a metric has."""
+
+    metric: str
+    """The name callers use, such as ``bleu``; the function is ``bridge.metrics.bleu``."""
+    parameters_schema: str
+    """JSON Schema of the metric's parameters, as JSON text."""
+
+
+class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One function as the catalogue publishes it. Schemas and example are JSON text."""
+
+    name: str
+    kind: Kind = "function"
+    doc: str = ""
+    pool: str | None = None
+    """The pool that the declaration asks for; None lets the bridge choose. The merged catalogue always has one."""
+    placement: PlacementName = "pooled"
+    streaming: bool = False
+    is_async: bool = False
+    idempotent: bool = False
+    arguments_schema: str = "{}"
+    result_schema: str = "{}"
+    example: str = "{}"
+    module: str | None = None
+    """The user module (as configured) that the function came from; None for built-ins."""
+    program: ProgramDetails | None = None
+    metric: MetricDetails | None = None
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """What one child reports after it has imported its modules."""
+
+    functions: tuple[FunctionSpec, ...] = ()
+
+
+class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A named language model: `[models.NAME]`. Secrets are already resolved here, so never log this record."""
+
+    model: str
+    """LiteLLM's name, such as ``openai/gpt-4o-mini``, or ``bridge/test`` for the built-in test model."""
+    api_key: str | None = None
+    api_base: str | None = None
+    timeout_s: float = 60.0
+    max_retries: int = 1
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+    def __repr__(self) -> str:
+        return f"ModelOptions(model={self.model!r})"
+
+    __str__ = __repr__
+
+
+class EmbeddingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A named embedding model: `[embeddings.NAME]`."""
+
+    model: str
+    """A directory, a sentence-transformers name, or ``package:NAME`` for a Python package that carries a model."""
+    device: str = "cpu"
+    batch_size: int = 32
+    allow_download: bool = False
+
+
+class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an entry needs to open: sent to the child as its first frame."""
+
+    pool: str
+    modules: tuple[str, ...] = ()
+    """User code: file paths or dotted names."""
+    builtins: tuple[str, ...] = ()
+    """Families of built-ins to open: any of ``core``, ``models``, ``embeddings``, ``metrics``."""
+    models: dict[str, ModelOptions] = {}
+    embeddings: dict[str, EmbeddingOptions] = {}
+    expose_tracebacks: bool = False
+    native_only: bool = False
+    """Open only functions whose placement is native: the front's own entry."""
+
+
+class CallMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What the front tells the entry about a call, beside the request bytes. Encoded as a MessagePack array."""
+
+    method: str
+    """The RPC without package and version, such as ``InvokeService/Call``: it names the envelope of the request."""
+    request_id: str = ""
+    session_id: str = ""
+    session_epoch: int = 0
+    tenant: str = ""
+    traceparent: str = ""
+
+
+class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Use of one language model in one call."""
+
+    model: str
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure as a value: how a handler's error crosses the process boundary."""
+
+    code: str
+    """A gRPC status name such as ``INVALID_ARGUMENT``."""
+    reason: str
+    message: str
+    type: str = ""
+    """The exception's class, for USER_EXCEPTION."""
+    violations: tuple[tuple[str, str], ...] = ()
+    """Pairs of field path and description, for INVALID_ARGUMENT."""
+    metadata: dict[str, str] = {}
+    retry_after_s: float | None = None
+    traceback: str = ""
+
+
+class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What the entry tells the front beside the response bytes; empty bytes stand for the empty record."""
+
+    usage: tuple[UsageRecord, ...] = ()
+    model_s: float = 0.0
+    error: ErrorRecord | None = None
+
+
+class Handler(Protocol):
+    """One callable thing inside an entry.
+
+    `method` is `CallMeta.method` and says which message `request` is; the reply is that RPC's response message.
+    A handler whose `spec.is_async` is set returns awaitables and async iterators, any other plain bytes and iterators.
+    Failures are raised: `handlers.errors.HandlerError` with a reason, anything else counts as USER_EXCEPTION.
+    """
+
+    @property
+    def spec(self) -> FunctionSpec: ...
+
+    def call(self, method: str, request: bytes, context: CallContext) -> bytes | Awaitable[bytes]:
+        """Answer a unary call."""
+        ...
+
+    def stream(self, method: str, request: bytes, context: CallContext) -> Iterator[bytes] | AsyncIterator[bytes]:
+        """Answer a server-streaming call, one response message per item."""
+        ...
