@@ -10,7 +10,9 @@ _SUGAR = {"function": "handlers.functions.declare", "current": "handlers.context
 
 def __getattr__(name: str) -> Any:
     if name not in _SUGAR:
-        raise AttributeError(f"module 'bridge' has no attribute {name!r}; user code may import: {', '.join(sorted(_SUGAR))}")
+        raise AttributeError(
+            f"module 'bridge' has no attribute {name!r}; user code may import: {', '.join(sorted(_SUGAR))}"
+        )
     from importlib import import_module
 
     return getattr(import_module(_SUGAR[name]), name)

@@ -7,12 +7,13 @@ nothing heavy and knows nothing of pools, frames or gRPC.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+
     from handlers.context import CallContext
 
 Kind = Literal["function", "program", "builtin"]

@@ -75,8 +75,10 @@ class ExtraMissing(HandlerError):
     def of(cls, what: str, extra: str) -> ExtraMissing:
         """Say that `what` needs the extra, with the line that installs it."""
         install = f"pip install 'polyglot-bridge[{extra}]'"
-        return cls(f"{what} needs the extra '{extra}', which is not installed. Install it: {install}",
-                   metadata={"extra": extra, "install": install})
+        return cls(
+            f"{what} needs the extra '{extra}', which is not installed. Install it: {install}",
+            metadata={"extra": extra, "install": install},
+        )
 
 
 class ProviderError(HandlerError):
