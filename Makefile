@@ -1,0 +1,53 @@
+# What a developer and CI type. Each target does its own set-up in .venv; `make help` lists them.
+# Settings: VENV=DIR (default .venv), PYTHON=COMMAND (default: the first of python3.11 to 3.13 and python3 that works).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick proto setup clean
+
+VENV ?= .venv
+export VENV PYTHON
+# Without bytecode every start of a worker compiles its libraries anew, which takes ten times as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+PINS := pyproject.toml constraints.txt $(wildcard clients/python/pyproject.toml)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready-demo ## Call a DSPy program over gRPC, show the next command, exit
+	@$(VENV)/bin/bridge demo --once
+
+demo-serve: $(VENV)/.ready-demo ## The same, and keep the server running until Ctrl-C
+	@$(VENV)/bin/bridge demo
+
+test: $(VENV)/.ready-all ## Run every test
+	@.ci/test
+
+test-all-pythons: ## Run every test with each of Python 3.11, 3.12 and 3.13 that is installed
+	@.ci/test-all-pythons
+
+check: $(VENV)/.ready-all ## Lint, types, import contracts, generated code, buf lint
+	@.ci/check
+
+bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 4 minutes)
+	@$(VENV)/bin/python tests/bench/run.py
+
+bench-quick: $(VENV)/.ready-all ## The echo figures only, in under 50 seconds
+	@$(VENV)/bin/python tests/bench/run.py --quick
+
+proto: $(VENV)/.ready-all ## Write everything that is generated from proto/
+	@$(VENV)/bin/python .ci/generated.py --write
+
+setup: $(VENV)/.ready-all ## Install everything into .venv, run nothing
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-3.* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find clients -name node_modules -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready-demo: pyproject.toml constraints.txt
+	@.ci/setup demo
+
+$(VENV)/.ready-all: $(PINS)
+	@.ci/setup all
