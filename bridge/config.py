@@ -1,0 +1,253 @@
+"""The configuration: a frozen tree of settings, each with its default, its limits and its documentation.
+
+`load_config` reads it from the flags, the environment and `bridge.toml`; docs/reference/configuration.md is generated
+from it. Owns nothing that changes. Must not know who uses the settings.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from bridge.config_errors import ConfigError, Problem
+from bridge.secret_references import check_reference, looks_secret, resolve_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Config", "ConfigError", "Problem", "load_config", "parse_size", "resolve_secret"]
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": KIB, "mib": MIB, "gib": GIB, "tib": 1 << 40, "k": KIB, "m": MIB, "g": GIB}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_NAME = re.compile(r"[a-z](?:[a-z0-9]|[_-](?=[a-z0-9]))*")
+_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^\s:\[\]/]+):(\d{1,5})")
+
+DEFAULT_POOLS: dict[str, dict[str, Any]] = {
+    "general": {"size": 2, "concurrency": 1},
+    "llm": {"size": 1, "concurrency": 64},
+    "embeddings": {"size": 1, "concurrency": 1},
+}
+
+
+def parse_size(value: Any) -> Any:
+    """Return bytes for a number or a text such as "512MiB". Raises ValueError for other text."""
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value)
+    if match is None or match[2].lower() not in _UNITS:
+        raise ValueError("expected a size such as '512MiB', '2GiB' or a number of bytes")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            "expected a name of small letters, digits, '-' and '_' that starts with a letter (no two '_' in a row)"
+        )
+    return name
+
+
+def _check_address(text: str) -> str:
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[1]) > 65535:
+        raise ValueError("expected HOST:PORT such as '127.0.0.1:50051' or '[::1]:50051', with a port up to 65535")
+    return text
+
+
+Int = Annotated[int, Field(strict=True)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=7 * 86400, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+Size = Annotated[int, Field(strict=True, gt=0), BeforeValidator(parse_size)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Address = Annotated[str, AfterValidator(_check_address)]
+Secret = Annotated[str, AfterValidator(check_reference)]
+
+
+class Section(BaseModel):
+    """What all tables of the configuration share: frozen, no unknown keys, defaults checked too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class ServerConfig(Section):
+    """The gRPC server."""
+
+    address: Address = Field("127.0.0.1:50051", description="Where it listens, HOST:PORT. Port 0 takes a free port.")
+    max_message_bytes: Size = Field(64 * MIB, description="The largest message that it receives or sends.")
+    drain_timeout_s: Seconds = Field(30.0, description="How long running calls may take to end when the server stops.")
+    default_timeout_s: Seconds = Field(60.0, description="The deadline of a call that brings none.")
+    max_timeout_s: Seconds = Field(3600.0, description="The longest deadline; a longer one is cut to it.")
+    expose_tracebacks: Flag = Field(False, description="Whether callers get the Python traceback of user code.")
+    reflection: Flag = Field(True, description="Whether tools may ask the server for its services and messages.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.default_timeout_s > self.max_timeout_s:
+            raise ValueError(
+                f"default_timeout_s is {self.default_timeout_s:g}, more than max_timeout_s ({self.max_timeout_s:g}); "
+                "lower the one or raise the other"
+            )
+        return self
+
+
+class PoolConfig(Section):
+    """A pool of worker processes."""
+
+    size: Int = Field(2, ge=1, le=1024, description="Worker processes.")
+    memory_limit: Size | None = Field(
+        None, ge=16 * MIB, description="A worker above this much resident memory is ended; none means no limit."
+    )
+    concurrency: Int = Field(1, ge=1, le=10_000, description="Calls that one worker takes at a time.")
+    modules: tuple[str, ...] | None = Field(
+        None,
+        description="User code that its workers import: files or dotted names. Without it the pools `general` and "
+        "`llm` import the served app and other pools import nothing.",
+    )
+    queue_limit: Int = Field(256, ge=0, description="Calls that may wait for a worker.")
+    grace_s: Seconds = Field(
+        1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
+    )
+    start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
+    threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
+    nice: Int = Field(0, ge=0, le=19, description="Added to the niceness of its workers; 19 is the least urgent.")
+    env: dict[str, str] = Field(
+        {}, repr=False, description="Environment variables of its workers. Values may be references to secrets."
+    )
+
+    @field_validator("env")
+    @classmethod
+    def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not name or "=" in name or "\0" in name + value:
+                raise ValueError(f"{name!r} can not be set in an environment; it has '=' or NUL, or no name")
+            if looks_secret(name, value):
+                raise ValueError(
+                    f"{name} looks like a secret; put it into an environment variable and write 'env:{name}' here, "
+                    "or 'literal:...' if it is none"
+                )
+        return env
+
+
+class ModelConfig(Section):
+    """A named language model. The one named `default` is used where a call or program names none."""
+
+    model: str = Field(
+        min_length=1,
+        description="LiteLLM's name, such as `openai/gpt-4o-mini`, or `bridge/test` for the built-in test model.",
+    )
+    api_key: Secret | None = Field(
+        None, repr=False, description="The provider's key, as a reference: `env:NAME` or `file:PATH`."
+    )
+    api_base: str | None = Field(None, description="The URL of an OpenAI-compatible server.")
+    timeout_s: Seconds = Field(60.0, description="How long one request may take.")
+    max_retries: Int = Field(1, ge=0, le=20, description="How often a failed request is repeated.")
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
+        None, description="The temperature where a call names none."
+    )
+    max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        None, description="The longest answer, in tokens, where a call names no limit."
+    )
+
+    @field_validator("api_base")
+    @classmethod
+    def _check_base(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^\s/]", url):
+            raise ValueError("expected a URL such as 'http://127.0.0.1:11434/v1'")
+        return url
+
+
+class EmbeddingConfig(Section):
+    """A named embedding model. The one named `default` is used where a call names none."""
+
+    model: str = Field(
+        min_length=1,
+        description="A directory, a sentence-transformers name, or `package:NAME` for a Python package with a model.",
+    )
+    device: str = Field("cpu", min_length=1, description="The torch device, such as `cpu` or `cuda:0`.")
+    batch_size: Int = Field(32, ge=1, le=65536, description="Texts that are embedded at a time.")
+    allow_download: Flag = Field(False, description="Whether a model that is not on this machine may be downloaded.")
+
+
+class HealthConfig(Section):
+    """Health of the pools, proved by calls that go through them."""
+
+    max_age_s: Seconds = Field(10.0, description="How old the last proof may be before a pool counts as unhealthy.")
+    interval_s: Seconds = Field(2.0, description="How long a pool may be without a proof before a canary call is made.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.interval_s >= self.max_age_s:
+            raise ValueError(f"interval_s is {self.interval_s:g}; it must be less than max_age_s ({self.max_age_s:g})")
+        return self
+
+
+class NativeConfig(Section):
+    """Functions that run in the front process."""
+
+    max_request_bytes: Size = Field(64 * KIB, description="Larger requests of native functions go to a worker.")
+    concurrency: Int = Field(64, ge=1, le=10_000, description="Native calls that run at a time.")
+
+
+class SessionsConfig(Section):
+    """Sessions, which keep their calls on one worker."""
+
+    ttl_s: Seconds = Field(3600.0, description="A session ends after this long without a call.")
+    max_sessions: Int = Field(10_000, ge=1, description="Sessions that may be open at a time.")
+
+
+class LogConfig(Section):
+    """The log, on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least level that is written.")
+    format: Literal["auto", "human", "json"] = Field(
+        "auto", description="`human` for people, `json` for machines, `auto` by whether stderr is a terminal."
+    )
+
+
+class Config(Section):
+    """All settings of the bridge."""
+
+    server: ServerConfig = Field(ServerConfig(), description="The gRPC server.")
+    pools: dict[Name, PoolConfig] = Field(
+        {},
+        description="Pools of worker processes by name. `general`, `llm` and `embeddings` always exist; a table "
+        "changes only what it names, and any other name adds a pool.",
+    )
+    models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
+    embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
+    health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
+    native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
+    sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")
+    log: LogConfig = Field(LogConfig(), description="The log.")
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _add_default_pools(cls, pools: Any) -> Any:
+        if not isinstance(pools, dict):
+            return pools
+        merged: dict[str, Any] = {name: dict(values) for name, values in DEFAULT_POOLS.items()}
+        for name, values in pools.items():
+            merged[name] = {**merged.get(name, {}), **values} if isinstance(values, dict) else values
+        return merged
+
+
+def load_config(
+    path: Path | None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str],
+    secrets: bool = True,
+) -> Config:
+    """Return the settings: `overrides` (dotted keys) over the environment (`BRIDGE_...`) over the file over defaults.
+
+    Without a `path`, `bridge.toml` of the working directory is read if it is there. With `secrets`, every reference is
+    looked up once, so that a missing one is found here. Raises ConfigError with every problem at once.
+    """
+    from bridge.config_loading import load
+
+    return load(Config, path, overrides or {}, environ, secrets=secrets)
