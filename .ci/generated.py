@@ -16,11 +16,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PROTOC = (
-    "{python}", "-m", "grpc_tools.protoc", "-Iproto", "--python_out=.", "--pyi_out=.", "--grpc_python_out=.", "{protos}",
-)  # fmt: skip
-"""`{python}` is this interpreter, `{protos}` all our proto files. The generated grpc module names its version, so the
-development tools pin grpcio-tools exactly."""
+PROTOC = "-m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_out=."
+"""Arguments of the interpreter, before the proto files. The generated grpc modules name the version of the generator,
+so the development tools pin grpcio-tools exactly."""
 
 SCRIPTS = (
     "clients/python/scripts/generate.py",
@@ -42,12 +40,11 @@ def generate(root: Path) -> None:
     for stale in (root / "bridge/v1").glob("*_pb2*"):
         stale.unlink()
     protos = sorted(str(path.relative_to(root)) for path in root.glob("proto/bridge/v1/*.proto"))
-    command = [part for word in PROTOC for part in (protos if word == "{protos}" else [word])]
-    commands = [[sys.executable if word == "{python}" else word for word in command]]
-    commands += [[sys.executable, script] for script in SCRIPTS if (root / script).is_file()]
+    commands = [PROTOC.split() + protos]
+    commands += [[script] for script in SCRIPTS if (root / script).is_file()]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     for words in commands:
-        subprocess.run(words, cwd=root, check=True, env=environment)
+        subprocess.run([sys.executable, *words], cwd=root, check=True, env=environment)
 
 
 def differences(before: Path, after: Path, names: set[str]) -> list[str]:
@@ -78,6 +75,7 @@ def check() -> list[str]:
 
 
 def main() -> int:
+    """Returns the exit status: 1 where a check found differences."""
     parser = argparse.ArgumentParser(description="Check the generated files, or write them.")
     parser.add_argument("--write", action="store_true", help="write the files instead of checking them")
     if parser.parse_args().write:
