@@ -49,7 +49,7 @@ size = 1
 [pools.embeddings]
 size = 1
 """
-MARK = "BRIDGE_TEST_RUN"
+MARK = "TEST_RUN_OF_BRIDGE"
 """An environment variable that every process of a server inherits, so that none can hide from the leak check."""
 
 
