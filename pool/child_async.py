@@ -1,0 +1,205 @@
+"""A worker process for many calls at a time: an event loop for async functions, bounded threads for the others.
+
+Loaded by `pool.child` only in pools whose concurrency is above 1, so that the others never import asyncio. A cancel
+cancels the task of an async function and raises an exception in the thread of any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from pool import frames
+from pool.child import Entry, Result
+from pool.errors import CallCancelled
+from pool.frames import FrameReader, Request
+
+THREADS = 32
+WRITE_S = 3600.0
+
+
+def serve(sock: socket.socket, reader: FrameReader, entry: Entry) -> int:
+    """Answer calls until the front says stop or goes away."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Concurrent(sock, reader, entry).serve())
+    os._exit(0)  # a thread of user code that never ends must not hold the process
+
+
+class _Running:
+    """A call in flight: its task, its thread while it runs in one, and the room of its stream."""
+
+    __slots__ = ("credit", "room", "task", "thread")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.thread: int | None = None
+        self.credit = frames.STREAM_WINDOW
+        self.room = threading.Condition()
+
+
+def _end_on_bug(task: asyncio.Task[None]) -> None:
+    """End this worker where answering itself failed: a call without an answer would wait for ever."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        traceback.print_exception(error)
+        os._exit(70)
+
+
+class _InThread:
+    """Marks that a call runs in this thread, so that a cancel reaches it and no other call."""
+
+    def __init__(self, running: _Running) -> None:
+        self._running = running
+        self._ident = threading.get_ident()
+
+    def __enter__(self) -> None:
+        with self._running.room:
+            self._running.thread = self._ident
+
+    def __exit__(self, *_: object) -> None:
+        with self._running.room:
+            self._running.thread = None
+            raise_in_thread(self._ident, None)
+
+
+class Concurrent:
+    """The event loop of a worker with many calls in flight."""
+
+    def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry) -> None:
+        self._sock = sock
+        self._reader = reader
+        self._entry = entry
+        self._calls: dict[int, _Running] = {}
+        self._stop = asyncio.Event()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
+        self._write = threading.Lock()
+        self._room_made: dict[int, asyncio.Event] = {}
+
+    async def serve(self) -> None:
+        """Read frames as they come; ends with the front or at its word."""
+        self._loop = asyncio.get_running_loop()
+        self._sock.settimeout(WRITE_S)  # the loop makes the descriptor non-blocking: with a timeout, writes still wait
+        self._deliver()
+        self._loop.add_reader(self._sock.fileno(), self._readable)
+        await self._stop.wait()
+        self._loop.remove_reader(self._sock.fileno())
+
+    def _readable(self) -> None:
+        count = self._sock.recv_into(self._reader.space())
+        if count == 0:
+            self._stop.set()
+            return
+        self._reader.filled(count)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        while (frame := self._reader.next()) is not None:
+            kind, call_id, body = frame
+            if kind in (frames.CALL, frames.STREAM):
+                self._begin(frames.read_call(kind, call_id, body))
+            elif kind == frames.CANCEL:
+                self._cancel(call_id)
+            elif kind == frames.CREDIT:
+                self._add_credit(call_id, frames.read_credit(body))
+            elif kind == frames.STOP:
+                self._stop.set()
+
+    def _begin(self, request: Request) -> None:
+        running = _Running()
+        self._calls[request.call_id] = running
+        running.task = self._loop.create_task(self._answer(request, running))
+        running.task.add_done_callback(_end_on_bug)
+
+    def _cancel(self, call_id: int) -> None:
+        running = self._calls.get(call_id)
+        if running is None or running.task is None:
+            return
+        with running.room:
+            if running.thread is None:
+                running.task.cancel()
+            else:
+                raise_in_thread(running.thread, CallCancelled)
+                running.room.notify_all()
+
+    def _add_credit(self, call_id: int, amount: int) -> None:
+        running = self._calls.get(call_id)
+        if running is None:
+            return
+        with running.room:
+            running.credit += amount
+            running.room.notify_all()
+        if (event := self._room_made.get(call_id)) is not None:
+            event.set()
+
+    async def _answer(self, request: Request, running: _Running) -> None:
+        started = time.perf_counter_ns()
+        try:
+            ok, meta, body = await self._run(request, running)
+        except (asyncio.CancelledError, CallCancelled):
+            ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
+        finally:
+            self._calls.pop(request.call_id, None)
+        worker_ns = time.perf_counter_ns() - started
+        self._send(frames.result_head(request.call_id, ok, meta, len(body), worker_ns, None), body)
+
+    async def _run(self, request: Request, running: _Running) -> Result:
+        if not self._entry.is_async(request.function):
+            work = self._stream_in_thread if request.stream else self._call_in_thread
+            return await self._loop.run_in_executor(self._threads, work, request, running)
+        if not request.stream:
+            return await self._entry.acall(request.function, request.meta, request.body, request.timeout_s)
+        async for item in self._entry.astream(request.function, request.meta, request.body, request.timeout_s):
+            if isinstance(item, tuple):
+                return item
+            await self._await_credit(request.call_id, running)
+            running.credit -= frames.chunk_cost(len(item))
+            self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
+        raise AssertionError("an entry's stream must end with its result")
+
+    async def _await_credit(self, call_id: int, running: _Running) -> None:
+        while running.credit <= 0:
+            event = self._room_made[call_id] = asyncio.Event()
+            try:
+                await event.wait()
+            finally:
+                del self._room_made[call_id]
+
+    def _call_in_thread(self, request: Request, running: _Running) -> Result:
+        with _InThread(running):
+            return self._entry.call(request.function, request.meta, request.body, request.timeout_s)
+
+    def _stream_in_thread(self, request: Request, running: _Running) -> Result:
+        with _InThread(running):
+            items = self._entry.stream(request.function, request.meta, request.body, request.timeout_s)
+            return self._send_items(items, request, running)
+
+    def _send_items(self, items: Iterator[bytes | Result], request: Request, running: _Running) -> Result:
+        for item in items:
+            if isinstance(item, tuple):
+                return item
+            with running.room:
+                while running.credit <= 0:
+                    running.room.wait()
+                running.credit -= frames.chunk_cost(len(item))
+            self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
+        raise AssertionError("an entry's stream must end with its result")
+
+    def _send(self, head: bytes, body: bytes) -> None:
+        """Write one frame whole. The socket blocks: the front always reads, and bounded credit keeps writes short."""
+        with self._write:
+            self._sock.sendall(head + body)
+
+
+def raise_in_thread(ident: int, error: type[BaseException] | None) -> None:
+    """Raise `error` in a thread at its next bytecode, or take back one not yet raised. C code is not interrupted."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
+    )

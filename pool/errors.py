@@ -1,0 +1,109 @@
+"""The failures of the mechanism. User code that raises is no failure here: it is a `Reply` whose `ok` is false.
+
+Knows nothing of gRPC or handlers; the child imports it, so it imports nothing. Each message says what happened and,
+where there is one, the setting that changes it.
+"""
+
+
+class PoolError(Exception):
+    """Anything that kept a pool from answering a call."""
+
+
+class QueueFull(PoolError):
+    """As many calls wait as may wait."""
+
+    def __init__(self, pool: str, limit: int, retry_after_s: float) -> None:
+        super().__init__(
+            f"pool '{pool}' has {limit} calls waiting, which is its limit; raise pools.{pool}.queue_limit or its size, "
+            "or send fewer calls at a time"
+        )
+        self.pool = pool
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(PoolError):
+    """The call's deadline passed; `where` is IN_QUEUE (it never started) or IN_WORKER."""
+
+    def __init__(self, pool: str, where: str) -> None:
+        stage = "while it waited for a worker" if where == "IN_QUEUE" else "while a worker ran it"
+        super().__init__(f"the deadline passed {stage} of pool '{pool}'")
+        self.pool = pool
+        self.where = where
+
+
+class Stopped(PoolError):
+    """The pool is draining or has stopped."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"pool '{pool}' takes no more calls: the server is shutting down")
+        self.pool = pool
+
+
+class PoolUnavailable(PoolError):
+    """The pool's workers do not start."""
+
+    def __init__(self, pool: str, cause: str, retry_after_s: float) -> None:
+        super().__init__(f"pool '{pool}' has no worker: {cause}")
+        self.pool = pool
+        self.cause = cause
+        self.retry_after_s = retry_after_s
+
+
+class StartFailed(PoolError):
+    """A worker could not start. `detail` has what it said, such as a traceback of the user's module."""
+
+    def __init__(self, pool: str, cause: str, detail: str) -> None:
+        super().__init__(f"a worker of pool '{pool}' did not start: {cause}")
+        self.pool = pool
+        self.cause = cause
+        self.detail = detail
+
+
+class WorkerLost(PoolError):
+    """The worker died while it ran the call."""
+
+    def __init__(
+        self, pool: str, worker: str, function: str, cause: str, *, signal: str, exit_code: int | None, stderr: str
+    ) -> None:
+        super().__init__(f"worker {worker} died while it ran '{function}': {cause}")
+        self.pool = pool
+        self.worker = worker
+        self.function = function
+        self.cause = cause
+        self.signal = signal
+        self.exit_code = exit_code
+        self.stderr = stderr
+
+
+class WorkerMemoryLimit(PoolError):
+    """The worker was ended because it took more memory than it may."""
+
+    def __init__(self, pool: str, worker: str, function: str, used_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"worker {worker} was ended while it ran '{function}': it held {used_bytes} bytes of resident memory, "
+            f"its limit is {limit_bytes}; raise pools.{pool}.memory_limit or send less at a time"
+        )
+        self.pool = pool
+        self.worker = worker
+        self.function = function
+        self.used_bytes = used_bytes
+        self.limit_bytes = limit_bytes
+
+
+class WorkerProtocol(PoolError):
+    """The worker sent what no worker may send; it is replaced."""
+
+    def __init__(self, pool: str, worker: str, what: str) -> None:
+        super().__init__(f"worker {worker} broke the frame protocol: {what}")
+        self.pool = pool
+        self.worker = worker
+        self.what = what
+
+
+class FrameError(ValueError):
+    """Bytes that are no frame."""
+
+
+class CallCancelled(BaseException):
+    """Raised in a worker's running code when nobody waits for its answer any more."""

@@ -1,0 +1,164 @@
+"""A pool: the one door to its admission and its supervisor, and what `bridge` sees of both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pool.admission import Admission, Lease
+from pool.errors import PoolError
+from pool.events import Listener
+from pool.exits import ExitReport
+from pool.lifecycle import State
+from pool.limits import resident_bytes
+from pool.options import PoolOptions
+from pool.spawn import PlainSpawner, Spawner
+from pool.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """A worker as it stands. Bytes and seconds."""
+
+    id: str
+    pid: int
+    state: State
+    running: int
+    answered: int
+    rss_bytes: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSnapshot:
+    """A pool as it stands. `proof_age_s` is None before the first call has gone through."""
+
+    name: str
+    state: str
+    """starting, ready, failed or draining."""
+    cause: str
+    workers: tuple[WorkerSnapshot, ...]
+    waiting: int
+    restarts: int
+    calls: int
+    proof_age_s: float | None
+    exits: tuple[tuple[ExitReport, float], ...]
+    """The last exits, newest first, each with the seconds since then."""
+
+
+class Pool:
+    """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
+
+    `fatal` is called when supervision itself fails; the owner must end the process then.
+    """
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        *,
+        listener: Listener,
+        fatal: Callable[[BaseException], None],
+        spawner: Spawner | None = None,
+    ) -> None:
+        self.options = options
+        self._loop = asyncio.get_running_loop()
+        self._admission = Admission(options.name, options.queue_limit, self._loop)
+        self._supervisor = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
+        self._proof_at: float | None = None
+        self._calls = 0
+        self._draining = False
+        self.try_lease = self._admission.try_acquire
+        self.lease = self._admission.acquire
+
+    async def start(self) -> bytes:
+        """Start the workers; return the catalogue of the first that is ready. Raises StartFailed where it fails."""
+        self._supervisor.start()
+        return await asyncio.shield(self._supervisor.catalogue)
+
+    def served(self, service_s: float) -> None:
+        """Say that a call came back over the whole path: that is what readiness is judged by."""
+        self._proof_at = self._loop.time()
+        self._calls += 1
+        self._admission.observe(service_s)
+
+    def has_worker(self, worker: str) -> bool:
+        """Return whether a worker lives and takes calls."""
+        return self._admission.has_member(worker)
+
+    @property
+    def proof_age_s(self) -> float | None:
+        """Seconds since a call last came back over the whole path; None before the first."""
+        return None if self._proof_at is None else self._loop.time() - self._proof_at
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are in flight or waiting."""
+        return self._admission.waiting > 0 or any(worker.running for worker in self._supervisor.workers.values())
+
+    @property
+    def ready_workers(self) -> int:
+        """Workers that take calls."""
+        return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
+
+    async def canary(self) -> PoolError | None:
+        """Send the canary the way of every call; return what went wrong, or None."""
+        canary = self.options.canary
+        started = self._loop.time()
+        deadline = started + canary.timeout_s
+        try:
+            lease = await self._admission.acquire(deadline)
+            reply = await lease.call(canary.function, canary.meta, canary.body, deadline)
+        except PoolError as error:
+            return error
+        if not reply.ok:
+            return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
+        self.served(self._loop.time() - started)
+        return None
+
+    def snapshot(self) -> PoolSnapshot:
+        """Return the pool as it stands now."""
+        now = self._loop.time()
+        workers = tuple(
+            WorkerSnapshot(
+                id=worker.id,
+                pid=worker.child.pid,
+                state=worker.state,
+                running=worker.running,
+                answered=worker.answered,
+                rss_bytes=worker.rss_bytes or resident_bytes(worker.child.pid),
+                age_s=now - worker.started_at,
+            )
+            for worker in self._supervisor.workers.values()
+        )
+        return PoolSnapshot(
+            name=self.options.name,
+            state=self._state(),
+            cause=self._supervisor.failure,
+            workers=workers,
+            waiting=self._admission.waiting,
+            restarts=self._supervisor.restarts,
+            calls=self._calls,
+            proof_age_s=self.proof_age_s,
+            exits=tuple((report, now - report.exited_at) for report in self._supervisor.exits),
+        )
+
+    def _state(self) -> str:
+        if self._draining:
+            return "draining"
+        if self.ready_workers:
+            return "ready"
+        return "failed" if self._supervisor.failure else "starting"
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more calls; return whether all in flight ended within the time."""
+        self._draining = True
+        return await self._supervisor.drain(timeout_s)
+
+    async def stop(self) -> None:
+        """End every worker and return when their processes are gone."""
+        self._draining = True
+        await self._supervisor.stop()
+
+
+__all__ = ["Lease", "Pool", "PoolSnapshot", "WorkerSnapshot"]

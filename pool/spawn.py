@@ -1,0 +1,95 @@
+"""How a worker process comes to be: plain spawn of `python -P -m pool.child` with a socket and nothing else inherited.
+
+Must be called from the main thread: the parent-death signal follows the thread that spawned. The kinds of spawning
+stand behind `Spawner`, so that another one changes nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A started process as the front holds it: all file descriptors are the front's to close."""
+
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    sock: socket.socket
+    control: int
+    """Write end of the pipe that names calls to cancel, 8 bytes each."""
+    stdout: int
+    stderr: int
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also its process group."""
+        return self.process.pid
+
+
+class Spawner(Protocol):
+    """A way to start workers."""
+
+    def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
+        """Start a worker process and return it at once, before it has imported anything."""
+        ...
+
+
+class PlainSpawner:
+    """Starts a fresh interpreter for each worker."""
+
+    def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
+        """Start `python -P -m pool.child`. Raises RuntimeError off the main thread, OSError where it can not start."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "workers must be started from the main thread: they die with the thread that started them"
+            )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        control_read, control_write = os.pipe()
+        os.set_blocking(control_read, False)
+        os.set_blocking(control_write, False)
+        mode = "concurrent" if concurrent else "blocking"
+        arguments = [str(theirs.fileno()), str(control_read), str(os.getpid()), mode, str(nice)]
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pool.child", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(), control_read),
+                process_group=0,
+                env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, "PYTHONUNBUFFERED": "1"},
+            )
+        except BaseException:
+            ours.close()
+            os.close(control_write)
+            raise
+        finally:
+            theirs.close()
+            os.close(control_read)
+        stdout, stderr = _take(process.stdout), _take(process.stderr)
+        return Child(
+            process=process,
+            pidfd=os.pidfd_open(process.pid),
+            sock=ours,
+            control=control_write,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+
+def _take(pipe: object) -> int:
+    """Take a pipe's descriptor out of its file object, non-blocking."""
+    assert hasattr(pipe, "fileno")
+    assert hasattr(pipe, "close")
+    descriptor = os.dup(pipe.fileno())
+    pipe.close()
+    os.set_blocking(descriptor, False)
+    return descriptor

@@ -1,0 +1,298 @@
+"""Keeps a pool's places filled: spawns, proves, watches and replaces workers.
+
+Owns the worker table, the generations and the restart budget; the only one that starts processes. One task per place
+runs that place's whole story; a task that dies of a bug ends the process, because a pool without its supervisor would
+look alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import deque
+from collections.abc import Callable
+
+from pool.admission import Admission
+from pool.clock import Clock, MonotonicClock
+from pool.errors import PoolError, PoolUnavailable, StartFailed, Stopped
+from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
+from pool.exits import ExitReport, Killed, describe
+from pool.lifecycle import Event, State
+from pool.limits import SAMPLE_S, GroupMemory
+from pool.options import PoolOptions
+from pool.output import Output
+from pool.restart import RestartPolicy
+from pool.spawn import Child, Spawner
+from pool.stop import kill_group
+from pool.worker import Worker, WorkerHooks
+
+EXITS_KEPT = 20
+
+
+class _Place:
+    """One worker's run, from spawn to exit: the futures its task waits for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.ready: asyncio.Future[bytes] = loop.create_future()
+        self.exited: asyncio.Future[None] = loop.create_future()
+        self.unfit = asyncio.Event()
+        self.detail = ""
+
+
+class Supervisor:
+    """Supervises one pool. `fatal` is called with the exception of a supervising task that died."""
+
+    def __init__(
+        self,
+        options: PoolOptions,
+        admission: Admission,
+        spawner: Spawner,
+        listener: Listener,
+        fatal: Callable[[BaseException], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = options
+        self._admission = admission
+        self._spawner = spawner
+        self._listener = listener
+        self._fatal = fatal
+        self._clock = clock or MonotonicClock()
+        self._policy = RestartPolicy(options.restart, random.random)
+        self._loop = asyncio.get_running_loop()
+        self._memory = GroupMemory()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._spawned = 0
+        self.workers: dict[str, Worker] = {}
+        self.exits: deque[ExitReport] = deque(maxlen=EXITS_KEPT)
+        self.restarts = 0
+        self.failure = ""
+        """Why no worker starts; empty while they do."""
+        self.catalogue: asyncio.Future[bytes] = self._loop.create_future()
+
+    def start(self) -> None:
+        """Start filling every place; returns at once."""
+        for place in range(self._options.size):
+            self._run(self._keep_filled(place), f"{self._options.name}: place {place}")
+        if self._options.memory_limit_bytes is not None:
+            self._run(self._watch_memory(), f"{self._options.name}: memory")
+
+    def _run(self, coroutine: object, name: str) -> None:
+        assert asyncio.iscoroutine(coroutine)
+        task = self._loop.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal(error)
+
+    async def _keep_filled(self, place: int) -> None:
+        """Fill one place for as long as the pool lives."""
+        while not self._stopping.is_set():
+            started = self._clock.now()
+            replace_at_once = await self._live(place)
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            if replace_at_once:
+                continue
+            pause_s = self._policy.died(self._clock.now(), self._clock.now() - started)
+            self._judge()
+            if pause_s:
+                await self._pause(pause_s)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _judge(self) -> None:
+        """Refuse calls while no worker is there and the budget is spent."""
+        if self._policy.exhausted(self._clock.now()) and not any(w.state is State.READY for w in self.workers.values()):
+            cause = self.exits[0].cause if self.exits else "no worker starts"
+            if not self.failure:
+                self._listener(PoolFailed(pool=self._options.name, cause=cause))
+            self.failure = cause
+            self._admission.refuse(PoolUnavailable(self._options.name, cause, self._options.restart.slow_s))
+
+    async def _live(self, place: int) -> bool:
+        """Run one worker until it is gone; True where it is to be replaced before it has ended."""
+        run = _Place(self._loop)
+        self._spawned += 1
+        worker_id = f"{self._options.name}-{self._spawned}"
+        child = self._spawner.spawn(
+            worker_id, concurrent=self._options.concurrency > 1, env=self._options.env, nice=self._options.nice
+        )
+        worker = Worker(worker_id, child, self._options, self._loop, self._hooks(run))
+        self.workers[worker_id] = worker
+        output = self._listen(worker_id, child)
+        self._loop.add_reader(child.pidfd, self._on_exit, worker, run, output)
+        self._listener(WorkerSpawned(pool=self._options.name, worker=worker_id, pid=child.pid))
+        await self._prove(worker, run)
+        await _first(run.exited, run.unfit)
+        if not run.exited.done():
+            self._admission.remove(worker)
+            return True
+        return False
+
+    def _hooks(self, run: _Place) -> WorkerHooks:
+        def ready(catalogue: bytes) -> None:
+            if not run.ready.done():
+                run.ready.set_result(catalogue)
+
+        def failed(detail: str) -> None:
+            run.detail = detail
+
+        return WorkerHooks(ready=ready, failed=failed, unfit=run.unfit.set, slot_free=self._admission.slot_free)
+
+    def _listen(self, worker_id: str, child: Child) -> Output:
+        pool = self._options.name
+
+        def line(stream: str, text: str) -> None:
+            self._listener(WorkerOutput(pool=pool, worker=worker_id, stream=stream, line=text))
+
+        def dropped(count: int) -> None:
+            self._listener(OutputDropped(pool=pool, worker=worker_id, lines=count))
+
+        return Output(self._loop, {"stdout": child.stdout, "stderr": child.stderr}, line, dropped)
+
+    async def _prove(self, worker: Worker, run: _Place) -> None:
+        """Wait until the worker has imported and warmed up; give it calls once its canary comes back."""
+        await _first(run.ready, run.exited, timeout_s=self._options.start_timeout_s)
+        if run.exited.done():
+            return
+        if not run.ready.done():
+            worker.kill(Killed(why=f"not ready after {self._options.start_timeout_s:g} s"), stack=True)
+            return
+        canary = self._options.canary
+        worker.take()
+        deadline = self._loop.time() + canary.timeout_s
+        try:
+            reply = await worker.start(canary.function, canary.meta, canary.body, deadline, stream=False).future
+        except PoolError as error:
+            worker.kill(Killed(why=f"its canary failed: {error}"))
+            return
+        if not reply.ok:
+            worker.kill(Killed(why="its canary was answered with an error"))
+            return
+        if self._stopping.is_set() or worker.state is not State.STARTING:
+            return
+        worker.advance(Event.PROVED)
+        self.failure = ""
+        if not self.catalogue.done():
+            self.catalogue.set_result(run.ready.result())
+        self._admission.add(worker)
+        seconds = self._loop.time() - worker.started_at
+        self._listener(WorkerReady(pool=self._options.name, worker=worker.id, seconds=seconds))
+
+    def _on_exit(self, worker: Worker, run: _Place, output: Output) -> None:
+        """The process has ended: sweep its group, reap it, settle its calls, tell."""
+        child = worker.child
+        self._loop.remove_reader(child.pidfd)
+        was_starting = worker.state is State.STARTING or not run.ready.done()
+        expected = worker.state is State.STOPPING and worker.killed is None
+        self._admission.remove(worker)
+        kill_group(child)
+        status = child.process.wait()
+        os.close(child.pidfd)
+        os.close(child.control)
+        output.finish()
+        report = self._report(worker, status, output)
+        del self.workers[worker.id]
+        worker.settle(report)
+        self.exits.appendleft(report)
+        self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
+        if was_starting and not self.catalogue.done():
+            detail = run.detail or report.stderr_tail
+            self.catalogue.set_exception(StartFailed(self._options.name, report.cause, detail))
+            self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
+        if not run.exited.done():
+            run.exited.set_result(None)
+
+    def _report(self, worker: Worker, status: int | None, output: Output) -> ExitReport:
+        cause, signal_name, code = describe(status, worker.killed)
+        return ExitReport(
+            worker=worker.id,
+            pid=worker.child.pid,
+            cause=cause,
+            signal=signal_name,
+            exit_code=code,
+            stderr_tail=output.tail,
+            exited_at=self._loop.time(),
+            killed=worker.killed,
+        )
+
+    async def _watch_memory(self) -> None:
+        """Hold every worker's group against the hard limit, ten times a second."""
+        limit = self._options.memory_limit_bytes
+        assert limit is not None
+        ticks = 0
+        while not self._stopping.is_set():
+            if ticks % 10 == 0:
+                self._memory.refresh([worker.child.pid for worker in self.workers.values()])
+            ticks += 1
+            for worker in list(self.workers.values()):
+                worker.rss_bytes = self._memory.resident(worker.child.pid)
+                if worker.rss_bytes > limit:
+                    self._over_memory(worker, limit)
+            await self._pause(SAMPLE_S)
+
+    def _over_memory(self, worker: Worker, limit: int) -> None:
+        """Kill a worker over its limit, once its proportional memory confirms it: shared pages are not its own."""
+        used = self._memory.proportional(worker.child.pid) or worker.rss_bytes
+        if used > limit:
+            why = f"held {used} bytes of resident memory, its limit is {limit}"
+            worker.kill(Killed(why=why, memory_bytes=used))
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more calls and let those in flight end; return whether they all did in time."""
+        self._admission.refuse(Stopped(self._options.name))
+        try:
+            async with asyncio.timeout(timeout_s):
+                while any(worker.running for worker in self.workers.values()):
+                    await asyncio.wait([c for worker in self.workers.values() for c in worker.futures()])
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End every worker: by request, and by force where that takes longer than `stop_timeout_s`."""
+        self._stopping.set()
+        self._admission.refuse(Stopped(self._options.name))
+        for worker in list(self.workers.values()):
+            if worker.state is State.STARTING or worker.running:
+                worker.kill(Killed(why="the server stopped"))
+            else:
+                worker.ask_to_stop()
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=self._options.stop_timeout_s)
+        for worker in list(self.workers.values()):
+            worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s"))
+        if late:
+            await asyncio.wait(late)
+
+
+async def _first(
+    *things: asyncio.Future[bytes] | asyncio.Future[None] | asyncio.Event, timeout_s: float | None = None
+) -> None:
+    """Wait until one of these is done or set, or the time is up."""
+    loop = asyncio.get_running_loop()
+    waits = [loop.create_task(_wait(thing)) for thing in things]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _wait(thing: asyncio.Future[bytes] | asyncio.Future[None] | asyncio.Event) -> None:
+    if isinstance(thing, asyncio.Event):
+        await thing.wait()
+    else:
+        await asyncio.wait([thing])

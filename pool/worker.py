@@ -1,0 +1,257 @@
+"""One worker as the front sees it: its process, its channel, and the calls in flight on it.
+
+Owns those calls: every one of them ends exactly once, by a result, a deadline, a cancel, or the worker's death. A call
+whose caller has left keeps its slot until the worker is really free of it, so that a slot is never promised twice.
+Knows nothing of queues or restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pool import frames
+from pool.channel import Channel
+from pool.errors import DeadlineExceeded, FrameError, PoolError, WorkerLost, WorkerMemoryLimit, WorkerProtocol
+from pool.exits import ExitReport, Killed
+from pool.frames import Reply
+from pool.lifecycle import Event, State, advance
+from pool.options import PoolOptions
+from pool.spawn import Child
+from pool.stop import kill_group, kill_with_stack, send
+from pool.streams import StreamBuffer
+
+_CALL_ID = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHooks:
+    """Whom a worker tells: its supervisor (`ready`, `failed`, `unfit`) and the admission (`slot_free`)."""
+
+    ready: Callable[[bytes], None]
+    failed: Callable[[str], None]
+    unfit: Callable[[], None]
+    """It runs a call that does not stop, beside others that must not be lost: replace it, then let it end."""
+    slot_free: Callable[[Worker], None]
+
+
+class Call:
+    """A call in flight. `future` has its reply; `buffer` is set where it streams."""
+
+    __slots__ = ("abandoned", "buffer", "function", "future", "id", "timer")
+
+    def __init__(self, call_id: int, function: str, future: asyncio.Future[Reply]) -> None:
+        self.id = call_id
+        self.function = function
+        self.future = future
+        self.timer: asyncio.TimerHandle | None = None
+        self.buffer: StreamBuffer | None = None
+        self.abandoned = False
+
+
+class Worker:
+    """A worker process. `free` is how many more calls it may be given now; `take` it before `start`."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        child: Child,
+        options: PoolOptions,
+        loop: asyncio.AbstractEventLoop,
+        hooks: WorkerHooks,
+    ) -> None:
+        self.id = worker_id
+        self.child = child
+        self.state = State.STARTING
+        self.free = options.concurrency
+        self.answered = 0
+        self.rss_bytes = 0
+        self.started_at = loop.time()
+        self.killed: Killed | None = None
+        self._options = options
+        self._loop = loop
+        self._hooks = hooks
+        self._calls: dict[int, Call] = {}
+        self._last_id = 0
+        self._kill_task: asyncio.Task[None] | None = None
+        self._channel = Channel(child.sock, loop, self._on_frame, self._on_closed, options.max_frame_bytes)
+        entry = options.entry.encode()
+        self._channel.send(frames.pack(frames.INIT, 0, struct.pack("<H", len(entry)) + entry + options.entry_options))
+
+    @property
+    def running(self) -> int:
+        """Calls in flight, abandoned ones included."""
+        return len(self._calls)
+
+    def futures(self) -> list[asyncio.Future[Reply]]:
+        """The replies that are still to come."""
+        return [call.future for call in self._calls.values()]
+
+    def advance(self, event: Event) -> None:
+        """Move along the life cycle."""
+        self.state = advance(self.state, event)
+
+    def take(self) -> None:
+        """Reserve a slot."""
+        self.free -= 1
+
+    def give_back(self) -> None:
+        """Return a slot that was taken but not used."""
+        self.free += 1
+        self._hooks.slot_free(self)
+
+    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
+        """Send a call into a taken slot. `deadline` is on the loop's clock."""
+        self._last_id = call_id = self._last_id + 1
+        call = Call(call_id, function, self._loop.create_future())
+        timeout_s = None
+        if deadline is not None:
+            timeout_s = max(0.0, deadline - self._loop.time())
+            call.timer = self._loop.call_at(deadline, self._expire, call)
+        if stream:
+            call.buffer = StreamBuffer(self._loop, lambda amount: self._credit(call_id, amount))
+        self._calls[call_id] = call
+        kind = frames.STREAM if stream else frames.CALL
+        self._channel.send(frames.call_head(kind, call_id, timeout_s, function.encode(), meta, len(body)), body)
+        return call
+
+    def abandon(self, call: Call) -> None:
+        """Say that nobody waits for a call any more: the worker is told, and killed if it goes on past the grace."""
+        if call.abandoned or call.id not in self._calls:
+            return
+        call.abandoned = True
+        if call.timer is not None:
+            call.timer.cancel()
+        if call.buffer is not None:
+            call.buffer.discard()
+        if self._options.concurrency > 1:
+            self._channel.send(frames.pack(frames.CANCEL, call.id))
+        else:
+            self._interrupt(call.id)
+        call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+
+    def _interrupt(self, call_id: int) -> None:
+        """Name the call on the control pipe, then signal: a signal that comes late hits no other call."""
+        try:
+            os.write(self.child.control, _CALL_ID.pack(call_id))
+        except OSError:
+            return  # full or gone: the grace period decides
+        send(self.child, signal.SIGUSR1)
+
+    def _expire(self, call: Call) -> None:
+        self._fail(call, DeadlineExceeded(self._options.name, "IN_WORKER"))
+        self.abandon(call)
+
+    def _overdue(self, call: Call) -> None:
+        """The worker goes on with a call that nobody waits for: it ends, as soon as that hurts no other call."""
+        if call.id not in self._calls:
+            return
+        if any(not other.abandoned for other in self._calls.values()):
+            if self.state is State.READY:
+                self.advance(Event.DRAIN)
+                self._hooks.unfit()
+            call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+            return
+        self.kill(
+            Killed(why=f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"),
+            stack=True,
+        )
+
+    def kill(self, killed: Killed, *, stack: bool = False) -> None:
+        """End the process, with its group, and remember why. With `stack` it writes its stack to stderr first."""
+        if self.state is State.DEAD or self.killed is not None:
+            return
+        self.killed = killed
+        self.advance(Event.STOP)
+        if stack:
+            self._kill_task = self._loop.create_task(kill_with_stack(self.child))
+        else:
+            kill_group(self.child)
+
+    def ask_to_stop(self) -> None:
+        """Let an idle worker end by itself."""
+        self.advance(Event.STOP)
+        self._channel.send(frames.pack(frames.STOP))
+
+    def _credit(self, call_id: int, amount: int) -> None:
+        self._channel.send(frames.pack_credit(call_id, amount))
+
+    def _on_frame(self, kind: int, call_id: int, body: memoryview) -> None:
+        if kind == frames.RESULT:
+            self._on_result(call_id, body)
+        elif kind == frames.CHUNK:
+            self._on_chunk(call_id, body)
+        elif kind == frames.READY:
+            self._hooks.ready(bytes(body))
+        elif kind == frames.FAILED:
+            self._hooks.failed(str(body, "utf-8", "replace"))
+        else:
+            raise FrameError(f"a frame of unknown kind {kind}")
+
+    def _on_result(self, call_id: int, body: memoryview) -> None:
+        call = self._calls.pop(call_id, None)
+        if call is None:
+            raise FrameError(f"a result for call {call_id}, which is not in flight")
+        reply = frames.read_result(body)
+        if call.timer is not None:
+            call.timer.cancel()
+        if not call.future.done():
+            call.future.set_result(reply)
+        if call.buffer is not None:
+            call.buffer.end()
+        self.answered += 1
+        self.give_back()
+
+    def _on_chunk(self, call_id: int, body: memoryview) -> None:
+        call = self._calls.get(call_id)
+        if call is None or call.buffer is None:
+            raise FrameError(f"a chunk for call {call_id}, which does not stream")
+        call.buffer.put(bytes(body))
+
+    def _on_closed(self, why: str) -> None:
+        """The worker closed its end, or broke the protocol; only its exit settles the calls."""
+        if self.state is not State.STOPPING:
+            what = why or "it closed its channel and lives on"
+            timer_s = 0.0 if why else 1.0
+            self._loop.call_later(timer_s, self.kill, Killed(why=f"broke the frame protocol: {what}", protocol=True))
+
+    def settle(self, report: ExitReport) -> None:
+        """Fail what is in flight; called once the process has ended."""
+        self._channel.drain_input()
+        self._channel.close()
+        self.advance(Event.EXITED)
+        if self._kill_task is not None:
+            self._kill_task.cancel()
+        calls, self._calls = list(self._calls.values()), {}
+        for call in calls:
+            if call.timer is not None:
+                call.timer.cancel()
+            self._fail(call, self._loss(call, report))
+
+    def _fail(self, call: Call, error: PoolError) -> None:
+        if not call.future.done():
+            call.future.set_exception(error)
+            call.future.exception()  # a caller that has left must not make asyncio complain
+        if call.buffer is not None:
+            call.buffer.end()
+
+    def _loss(self, call: Call, report: ExitReport) -> PoolError:
+        pool, killed = self._options.name, report.killed
+        if killed is not None and killed.memory_bytes is not None:
+            limit = self._options.memory_limit_bytes or 0
+            return WorkerMemoryLimit(pool, self.id, call.function, killed.memory_bytes, limit)
+        if killed is not None and killed.protocol:
+            return WorkerProtocol(pool, self.id, killed.why)
+        return WorkerLost(
+            pool,
+            self.id,
+            call.function,
+            report.cause,
+            signal=report.signal,
+            exit_code=report.exit_code,
+            stderr=report.stderr_tail,
+        )
