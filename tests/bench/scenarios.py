@@ -1,0 +1,96 @@
+"""The table of what is measured: loads, who is put under them, and the figures made from the results.
+
+A load is one kind of call at one concurrency; each figure divides what a contender of the bridge reached under it by
+what the bare echo reached. A new figure is a new row here. Owns no state; knows nothing of processes or generators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bridge.v1 import common_pb2, invoke_pb2
+
+CALL_PATH = "/bridge.v1.InvokeService/Call"
+SMALL_BYTES = 100
+LARGE_BYTES = 1 << 20
+BARE = "bare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One way to answer a call. The bare echo has no function: it returns the request as it came."""
+
+    name: str
+    function: str
+    route: str | None
+    """What the trailer `bridge-route` must say; None for the bare echo, which sends no trailers."""
+
+    def request(self, size: int) -> bytes:
+        """The request message with `size` bytes of arguments."""
+        payload = common_pb2.Payload(raw=b"\x5a" * size)
+        return invoke_pb2.CallRequest(function=self.function, arguments=payload).SerializeToString()
+
+    def response(self, size: int) -> bytes:
+        """The only right answer to `request(size)`."""
+        if self.route is None:
+            return self.request(size)
+        result = common_pb2.Payload(raw=b"\x5a" * size)
+        return invoke_pb2.CallResponse(result=result).SerializeToString()
+
+
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender(name=BARE, function="bridge.echo", route=None),
+        Contender(name="pooled", function="bridge.echo", route="pooled"),
+        Contender(name="native", function="bridge.echo_native", route="native"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Calls of one size, `concurrency` of them in flight on one connection."""
+
+    name: str
+    concurrency: int
+    size: int
+    contenders: tuple[str, ...]
+    quick: bool = True
+    """Whether `--quick` runs it."""
+
+
+LOADS = (
+    Load(name="c1", concurrency=1, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
+    Load(name="c16", concurrency=16, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
+    Load(name="c64", concurrency=64, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
+    Load(name="1mib", concurrency=4, size=LARGE_BYTES, contenders=(BARE, "pooled"), quick=False),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One line of bench.json: a contender's result under a load, divided by the bare echo's."""
+
+    name: str
+    load: str
+    contender: str
+    target: float | None
+    quantity: Literal["calls_per_s", "p50_s"] = "calls_per_s"
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.quantity == "calls_per_s"
+
+
+FIGURES = (
+    Figure(name="pooled_echo_c1", load="c1", contender="pooled", target=None),
+    Figure(name="pooled_echo_c16", load="c16", contender="pooled", target=0.70),
+    Figure(name="pooled_echo_c64", load="c64", contender="pooled", target=0.70),
+    Figure(name="native_echo_c1", load="c1", contender="native", target=None),
+    Figure(name="native_echo_c16", load="c16", contender="native", target=0.85),
+    Figure(name="native_echo_c64", load="c64", contender="native", target=0.85),
+    Figure(name="pooled_p50_c1", load="c1", contender="pooled", target=1.5, quantity="p50_s"),
+    Figure(name="payload_1mib", load="1mib", contender="pooled", target=None),
+)

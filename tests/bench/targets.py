@@ -1,0 +1,139 @@
+"""Starts and stops the servers under load, each a process of its own, and proves that they answer as they should.
+
+Owns those processes. The bridge runs an app without functions of its own, so that only the bridge is measured, with
+every default on except the pools that the echo does not use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import grpc
+from scenarios import BARE, CALL_PATH, CONTENDERS, LARGE_BYTES, Contender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 60.0
+STOP_S = 20.0
+CONFIG = """\
+[pools.general]
+size = {workers}
+
+[pools.llm]
+size = 0
+
+[pools.embeddings]
+size = 0
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A contender and the address of the server that plays it."""
+
+    contender: Contender
+    address: str
+
+
+class TargetError(Exception):
+    """A server did not start, or answered wrongly; the message says which one and how."""
+
+
+@contextmanager
+def process(name: str, command: list[str], folder: Path) -> Iterator[IO[str]]:
+    """Runs a server for the length of the block and yields its stdout; SIGTERM at the end, SIGKILL if it must be."""
+    log = folder / f"{name}.log"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    with log.open("w") as stderr:
+        child = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    watchdog = threading.Timer(START_S, child.kill)
+    watchdog.start()
+    try:
+        assert child.stdout is not None
+        first = child.stdout.readline()
+        watchdog.cancel()
+        if not first:
+            raise TargetError(f"{name} did not start within {START_S:.0f} s; it wrote:\n{log.read_text()[-4000:]}")
+        yield first
+    finally:
+        watchdog.cancel()
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+@contextmanager
+def bare_echo(folder: Path, name: str = BARE) -> Iterator[str]:
+    """Yields the address of a bare echo server."""
+    with process(name, [sys.executable, str(Path(__file__).with_name("bare_echo.py"))], folder) as first:
+        yield first.strip()
+
+
+@contextmanager
+def bridge(folder: Path, workers: int) -> Iterator[str]:
+    """Yields the address of a bridge with `workers` workers in its general pool."""
+    app, config = folder / "app.py", folder / "bridge.toml"
+    app.write_text('"""An app without functions of its own."""\n')
+    config.write_text(CONFIG.format(workers=workers))
+    start = "import sys; from bridge.cli.main import main; sys.exit(main())"
+    arguments = ["serve", str(app), "--address", "127.0.0.1:0", "--config", str(config), "--json"]
+    with process("bridge", [sys.executable, "-c", start, *arguments], folder) as first:
+        yield json.loads(first)["address"]
+
+
+@contextmanager
+def targets(workers: int, *, calibrate: bool) -> Iterator[dict[str, Target]]:
+    """Yields where each contender is to be reached. To calibrate, a second bare echo stands in for the bridge."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bare = stack.enter_context(bare_echo(folder))
+        other = stack.enter_context(bare_echo(folder, "stand-in") if calibrate else bridge(folder, workers))
+        yield {
+            name: Target(
+                contender=replace(contender, route=None) if calibrate else contender,
+                address=bare if name == BARE else other,
+            )
+            for name, contender in CONTENDERS.items()
+        }
+
+
+def verify(target: Target, size: int) -> None:
+    """Makes one call with a real client: load generators do not look at gRPC statuses, so a server that refuses
+    every call would seem fast. Raises TargetError on a wrong reply or route."""
+    contender = target.contender
+    options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
+    expected = contender.response(size)
+    with grpc.insecure_channel(target.address, options=options) as channel:
+        call = channel.unary_unary(CALL_PATH)
+        try:
+            reply, state = call.with_call(contender.request(size), timeout=20)
+        except grpc.RpcError as error:
+            raise TargetError(f"{contender.name} fails with {error.code()}: {error.details()}") from error
+    if reply != expected:
+        raise TargetError(f"{contender.name} answers {len(reply)} bytes that are not the expected {len(expected)}")
+    route = dict(state.trailing_metadata() or ()).get("bridge-route")
+    if route != contender.route:
+        raise TargetError(f"{contender.name} was routed {route!r}, expected {contender.route!r}")
