@@ -1,0 +1,80 @@
+"""Finds the DSPy programs of an app and makes their handlers.
+
+Imports dspy, so it may only be called for an app that has imported it itself. Turns DSPy's response cache off for the
+process: its key holds neither the provider's key nor its address, so one tenant would get another's answers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import dspy
+
+from handlers.contract import EntryOptions, FunctionSpec, Handler, ProgramDetails
+from handlers.programs.handler import ProgramHandler
+from handlers.programs.interface import interface_of
+from handlers.programs.lm import LanguageModels
+
+if TYPE_CHECKING:
+    import types
+
+
+def discover_programs(module: types.ModuleType, module_name: str, options: EntryOptions) -> list[Handler]:
+    """Return a handler for each program of the module, in the order of definition.
+
+    Programs are the public `dspy.Module` objects of the module, and the public subclasses of `dspy.Module` that it
+    defines, can be made without arguments, and has no object of; those are made once and served by the class's name.
+    """
+    programs = _objects(module)
+    taken = {type(program) for program in programs.values()}
+    programs |= {name: cls() for name, cls in _classes(module).items() if cls not in taken}
+    if not programs:
+        return []
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+    models = LanguageModels(options.models)
+    return [_handler(name, program, module_name, models) for name, program in programs.items()]
+
+
+def _objects(module: types.ModuleType) -> dict[str, Any]:
+    return {name: value for name, value in _public(module) if isinstance(value, dspy.Module)}
+
+
+def _classes(module: types.ModuleType) -> dict[str, type]:
+    return {
+        name: value
+        for name, value in _public(module)
+        if inspect.isclass(value)
+        and issubclass(value, dspy.Module)
+        and value.__module__ == module.__name__
+        and _needs_nothing(value)
+    }
+
+
+def _public(module: types.ModuleType) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in vars(module).items() if not name.startswith("_")]
+
+
+def _needs_nothing(cls: type) -> bool:
+    """Whether the class has a forward and can be made without arguments."""
+    if inspect.isabstract(cls) or not (hasattr(cls, "forward") or hasattr(cls, "aforward")):
+        return False
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
+    return all(one.default is not inspect.Parameter.empty or one.kind in optional for one in parameters)
+
+
+def _handler(name: str, program: Any, module_name: str, models: LanguageModels) -> Handler:
+    interface = interface_of(name, program)
+    spec = FunctionSpec(
+        name=name,
+        kind="program",
+        doc=interface.doc,
+        is_async=True,
+        arguments_schema=interface.inputs.json_schema,
+        result_schema=interface.outputs.json_schema,
+        example=interface.inputs.example,
+        module=module_name,
+        program=ProgramDetails(signature=interface.notation, module=type(program).__name__),
+    )
+    return ProgramHandler(spec, program, interface, models)

@@ -1,0 +1,181 @@
+"""A program as a handler: decodes a request, runs the program in its own DSPy context, encodes the outputs.
+
+Owns the copies of its program that run on another model than the program's own. It must not know about pools or gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dspy
+from google.protobuf.message import DecodeError
+
+from bridge.v1 import common_pb2, invoke_pb2, program_pb2
+from handlers.codec import Form, decode_arguments, encode_value
+from handlers.errors import BadInput, HandlerError
+from handlers.programs.errors import reported
+from handlers.programs.lm import LanguageModels, not_configured
+from handlers.programs.running import run_program
+from handlers.programs.streaming import FieldStream
+from handlers.programs.usage import Meter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from handlers.context import CallContext
+    from handlers.contract import FunctionSpec
+    from handlers.programs.interface import Interface
+
+_UNSENT = 64
+"""Deltas that may wait for a slow client before the model is read no further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """A decoded request."""
+
+    inputs: dict[str, Any]
+    form: Form
+    model: str
+
+
+class ProgramHandler:
+    """Serves one program. Safe for many calls at once: each has its own context, meter and streams."""
+
+    def __init__(self, spec: FunctionSpec, program: Any, interface: Interface, models: LanguageModels) -> None:
+        self._spec = spec
+        self._program = program
+        self._interface = interface
+        self._models = models
+        self._on_model: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> FunctionSpec:
+        """What the catalogue says."""
+        return self._spec
+
+    def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
+        """Answer InvokeService/Call or ProgramService/Run."""
+        return self._call(method, request, context)
+
+    async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
+        order = self._order(method, request)
+        payload = await self._run(order, context, None)
+        if method == "ProgramService/Run":
+            return program_pb2.RunResponse(outputs=payload).SerializeToString()
+        return invoke_pb2.CallResponse(result=payload).SerializeToString()
+
+    async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncIterator[bytes]:
+        """Answer ProgramService/StreamRun, or InvokeService/StreamCall with the outputs as the only item."""
+        order = self._order(method, request)
+        if method == "InvokeService/StreamCall":
+            payload = await self._run(order, context, None)
+            yield invoke_pb2.StreamCallResponse(item=payload).SerializeToString()
+            return
+        sequence = 0
+        deltas = _Deltas()
+        task = asyncio.create_task(self._run(order, context, deltas))
+        task.add_done_callback(deltas.close)
+        try:
+            async for delta in deltas:
+                sequence += 1
+                yield program_pb2.StreamRunResponse(sequence=sequence, field_delta=delta).SerializeToString()
+            final = program_pb2.FinalOutputs(outputs=await task)
+            yield program_pb2.StreamRunResponse(sequence=sequence + 1, final=final).SerializeToString()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def _order(self, method: str, request: bytes) -> _Order:
+        payload, model = _decode(method, request)
+        arguments, form = decode_arguments(payload)
+        if isinstance(arguments, bytes):
+            raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
+        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, model=model)
+
+    async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
+        meter = Meter()
+        try:
+            with reported(self._spec.name, self._secrets()):
+                program, lm = self._choose(order.model)
+                stream = FieldStream(program, deltas.put) if deltas else None
+                with dspy.context(
+                    lm=lm,
+                    callbacks=[*(dspy.settings.get("callbacks") or []), meter],
+                    usage_tracker=meter.tracker,
+                    track_usage=True,
+                    disable_history=True,
+                    warn_on_type_mismatch=False,
+                    send_stream=stream,
+                    trace=[],
+                ):
+                    result = await run_program(program, order.inputs)
+        finally:
+            meter.settle(context)
+        return encode_value(self._interface.outputs.dump(result), order.form)
+
+    def _secrets(self) -> tuple[str, ...]:
+        """The keys that an error's text could hold: the configuration's and those of models that the app made."""
+        own = [dspy.settings.get("lm"), *(predictor.lm for predictor in self._program.predictors())]
+        keys = [getattr(lm, "kwargs", {}).get("api_key") for lm in own if lm is not None]
+        return (*self._models.secrets, *(key for key in keys if isinstance(key, str)))
+
+    def _choose(self, model: str) -> tuple[Any, Any]:
+        """Return the program to run and the model of its context."""
+        own = [predictor.lm is not None for predictor in self._program.predictors()]
+        if not model:
+            lm = self._models.default()
+            if lm is None and own and not all(own):
+                raise not_configured(self._spec.name)
+            return self._program, lm
+        lm = self._models.get(model)
+        if not any(own):
+            return self._program, lm
+        if model not in self._on_model:
+            copy = self._program.deepcopy()
+            copy.set_lm(lm)
+            self._on_model[model] = copy
+        return self._on_model[model], lm
+
+
+class _Deltas:
+    """Deltas on their way to the client, at most `_UNSENT` of them. Ends when `close` is called."""
+
+    def __init__(self) -> None:
+        self._items: asyncio.Queue[program_pb2.FieldDelta | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(_UNSENT)
+
+    async def put(self, delta: program_pb2.FieldDelta) -> None:
+        await self._room.acquire()
+        self._items.put_nowait(delta)
+
+    def close(self, _task: asyncio.Task[Any]) -> None:
+        self._items.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[program_pb2.FieldDelta]:
+        while (delta := await self._items.get()) is not None:
+            self._room.release()
+            yield delta
+
+
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str]:
+    try:
+        if method == "ProgramService/Run":
+            run = program_pb2.RunRequest.FromString(request)
+            return run.inputs, run.model
+        if method == "ProgramService/StreamRun":
+            stream_run = program_pb2.StreamRunRequest.FromString(request)
+            return stream_run.inputs, stream_run.model
+        if method == "InvokeService/Call":
+            return invoke_pb2.CallRequest.FromString(request).arguments, ""
+        if method == "InvokeService/StreamCall":
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, ""
+    except DecodeError as error:
+        raise BadInput(f"The request is no {method} message: {error}") from None
+    raise HandlerError(
+        f"A program answers Run, StreamRun, Call and StreamCall; got {method}.",
+        code="UNIMPLEMENTED",
+        reason="UNKNOWN_METHOD",
+    )

@@ -1,0 +1,87 @@
+"""What a running program uses: tokens, model calls and their time, and money where DSPy knows the price.
+
+Owns the counts of one call. DSPy reports to it in three ways: tokens through its usage tracker, calls and times through
+callbacks, prices through the history entries of the served models. It must not know about requests or programs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+from dspy.utils.usage_tracker import UsageTracker
+
+from handlers.contract import UsageRecord
+
+if TYPE_CHECKING:
+    from handlers.context import CallContext
+
+
+@dataclass(slots=True)
+class _Calls:
+    count: int = 0
+    seconds: float = 0.0
+    priced: int = 0
+    cost_usd: float = 0.0
+
+
+class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
+    """Counts one call's use of models, nested programs and threads included."""
+
+    def __init__(self) -> None:
+        self.tracker = UsageTracker()
+        self._calls: dict[str, _Calls] = defaultdict(_Calls)
+        self._running: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Note when a model call starts."""
+        self._running[call_id] = (str(instance.model), time.monotonic())
+
+    def on_lm_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """Count a model call, whether it succeeded, failed or was cancelled."""
+        model, started = self._running.pop(call_id)
+        with self._lock:
+            calls = self._calls[model]
+            calls.count += 1
+            calls.seconds += time.monotonic() - started
+
+    def add_cost(self, model: str, cost_usd: float | None) -> None:
+        """Add the price of one call; None says that it is not known."""
+        if cost_usd is None:
+            return
+        with self._lock:
+            self._calls[model].priced += 1
+            self._calls[model].cost_usd += cost_usd
+
+    def settle(self, context: CallContext) -> None:
+        """Record everything into the call's receipt. Call it once, at the end, also after a failure."""
+        tokens = self.tracker.get_total_tokens()
+        for model in sorted({*tokens, *self._calls}):
+            used, calls = tokens.get(model, {}), self._calls[model]
+            record = UsageRecord(
+                model=model,
+                calls=calls.count,
+                input_tokens=_count(used, "prompt_tokens"),
+                output_tokens=_count(used, "completion_tokens"),
+                cached_tokens=_count(used.get("prompt_tokens_details") or {}, "cached_tokens"),
+                # A sum with unknown parts would look like the whole bill.
+                cost_usd=calls.cost_usd if calls.priced and calls.priced == calls.count else None,
+            )
+            context.record_usage(record, calls.seconds)
+
+
+def current_meter() -> Meter | None:
+    """Return the meter of the call that runs here, if there is one."""
+    callbacks = dspy.settings.get("callbacks") or []
+    return next((callback for callback in callbacks if isinstance(callback, Meter)), None)
+
+
+def _count(usage: dict[str, Any], name: str) -> int:
+    value = usage.get(name)
+    return int(value) if isinstance(value, int | float) else 0
