@@ -91,10 +91,6 @@ class EmbeddingOptions(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     batch_size: int = 32
     allow_download: bool = False
-    max_texts: int = 4096
-    """Texts that one request may carry."""
-    max_text_chars: int = 100_000
-    """Characters that one text may have."""
 
 
 class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "default"
 PACKAGE_PREFIX = "package:"
 
+MAX_TEXTS = 4096
+"""Texts that one request may carry."""
+
+MAX_TEXT_CHARS = 100_000
+"""Characters that one text may have; models read only its first few hundred tokens anyway."""
+
 _LOADING = threading.Lock()
 
 
@@ -77,17 +83,6 @@ class EmbeddingModels:
         with _LOADING:
             return load_model(self._options[name], self._offline)
 
-    def check_texts(self, name: str, texts: Sequence[str], path: str) -> None:
-        """Raise BadInput at field `path` where there are too many texts or one is too long for the model `name`."""
-        options = self._options[name]
-        if len(texts) > options.max_texts:
-            problem = f"expected at most {options.max_texts} texts, got {len(texts)}"
-            raise _over_limit(path, problem, f"embeddings.{name}.max_texts")
-        for index, text in enumerate(texts):
-            if len(text) > options.max_text_chars:
-                problem = f"expected at most {options.max_text_chars} characters, got {len(text)}"
-                raise _over_limit(f"{path}[{index}]", problem, f"embeddings.{name}.max_text_chars")
-
     def embed(self, name: str, texts: Sequence[str], *, normalize: bool) -> Vectors:
         """Return one row per text, in the order of the texts: float32, shape (len(texts), dimensions).
 
@@ -118,6 +113,17 @@ class EmbeddingModels:
         """Load the default model, if one is configured."""
         if DEFAULT_NAME in self._options:
             self.load(DEFAULT_NAME)
+
+
+def check_texts(texts: Sequence[str], path: str) -> None:
+    """Raise BadInput at field `path` where there are more than MAX_TEXTS or one is longer than MAX_TEXT_CHARS."""
+    if len(texts) > MAX_TEXTS:
+        problem = f"expected at most {MAX_TEXTS} texts, got {len(texts)}"
+        raise BadInput(f"{path}: {problem}. Send them in several requests.", violations=((path, problem),))
+    for index, text in enumerate(texts):
+        if len(text) > MAX_TEXT_CHARS:
+            where, problem = f"{path}[{index}]", f"expected at most {MAX_TEXT_CHARS} characters, got {len(text)}"
+            raise BadInput(f"{where}: {problem}. Cut it into passages.", violations=((where, problem),))
 
 
 @functools.cache
@@ -213,10 +219,6 @@ def _explain_failed_load(options: EmbeddingOptions, source: str, error: Exceptio
 
 def _unavailable(message: str) -> HandlerError:
     return HandlerError(message, code="FAILED_PRECONDITION", reason="MODEL_UNAVAILABLE")
-
-
-def _over_limit(path: str, problem: str, setting: str) -> BadInput:
-    return BadInput(f"{path}: {problem}. The setting {setting} raises the limit.", violations=((path, problem),))
 
 
 def _safetensor_error() -> type[Exception]:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 from bridge.v1 import embedding_pb2 as pb
 from handlers.embeddings import similarity
+from handlers.embeddings.models import check_texts
 from handlers.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handlers.embeddings.models import EmbeddingModels
+
+MAX_SCORES = 1_000_000
+"""Scores that one reply may carry: 4 MB, which gRPC clients accept unless told otherwise."""
 
 _FUNCTIONS: dict[int, similarity.Function] = {
     pb.SIMILARITY_FUNCTION_UNSPECIFIED: "cosine",
@@ -28,7 +32,7 @@ _FUNCTIONS: dict[int, similarity.Function] = {
 def embed(models: EmbeddingModels, request: pb.EmbedRequest) -> pb.EmbedResponse:
     """Return one vector per text, scaled to length 1 unless the request says no."""
     name = models.resolve(request.model)
-    models.check_texts(name, request.texts, "texts")
+    check_texts(request.texts, "texts")
     normalize = request.normalize if request.HasField("normalize") else True
     rows = models.embed(name, request.texts, normalize=normalize)
     return pb.EmbedResponse(
@@ -41,7 +45,7 @@ def compare(models: EmbeddingModels, request: pb.SimilarityRequest) -> pb.Simila
     name = models.resolve(request.model)
     function = _function_of(request)
     left, right = list(request.left), list(request.right)
-    _check_lists(models, name, left, right, pairwise=request.pairwise)
+    _check_lists(left, right, pairwise=request.pairwise)
     rows = models.embed(name, left + right, normalize=False)
     first, second = rows[: len(left)], rows[len(left) :]
     if request.pairwise:
@@ -57,15 +61,18 @@ def _function_of(request: pb.SimilarityRequest) -> similarity.Function:
     return function
 
 
-def _check_lists(models: EmbeddingModels, name: str, left: list[str], right: list[str], *, pairwise: bool) -> None:
-    models.check_texts(name, left, "left")
-    models.check_texts(name, right, "right")
+def _check_lists(left: list[str], right: list[str], *, pairwise: bool) -> None:
+    check_texts(left, "left")
+    check_texts(right, "right")
     if pairwise and len(left) != len(right):
         problem = f"expected {len(left)} texts, as many as 'left' has, got {len(right)}"
         raise BadInput(
             f"right: {problem}. Send lists of one length, or leave out 'pairwise' to compare each with each.",
             violations=(("right", problem),),
         )
+    if not pairwise and len(left) * len(right) > MAX_SCORES:
+        problem = f"expected at most {MAX_SCORES} scores, got {len(left)} * {len(right)}"
+        raise BadInput(f"right: {problem}. Compare in several requests.", violations=(("right", problem),))
 
 
 def _respond(name: str, rows: Iterable[list[float]]) -> pb.SimilarityResponse:

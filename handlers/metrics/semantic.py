@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from handlers.embeddings.models import check_texts
 from handlers.embeddings.similarity import compare_pairs
 from handlers.metrics.scoring import Example, Score, Scored, best, mean
 
@@ -28,7 +29,7 @@ class SemanticScorer:
         del corpus
         name = self._models.resolve(cast("SemanticParameters", parameters).model)
         texts = list(dict.fromkeys(text for each in examples for text in (each.prediction, *each.references)))
-        self._models.check_texts(name, texts, "examples")
+        check_texts(texts, "examples")
         rows = self._models.embed(name, texts, normalize=False)
         at = {text: index for index, text in enumerate(texts)}
         pairs = [(at[each.prediction], at[reference]) for each in examples for reference in each.references]
