@@ -1,0 +1,33 @@
+// Writes the TypeScript types of the messages in proto/ to src/generated/ (not checked in: `npm run build` makes them).
+// The options must match those of src/wire.ts, which loads the same files at run time.
+import { execFileSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { PROTO_FILES } from "./proto-files.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const loader = createRequire(import.meta.url).resolve("@grpc/proto-loader/package.json");
+const generator = join(dirname(loader), "build", "bin", "proto-loader-gen-types.js");
+
+const generated = join(root, "src", "generated");
+rmSync(generated, { recursive: true, force: true });
+execFileSync(
+  process.execPath,
+  [
+    generator,
+    "--longs=String",
+    "--enums=String",
+    "--defaults",
+    "--oneofs",
+    "--grpcLib=@grpc/grpc-js",
+    "--importFileExtension=.js",
+    "--includeDirs=proto",
+    "--outDir=src/generated",
+    ...PROTO_FILES,
+  ],
+  { cwd: root, stdio: ["ignore", "ignore", "inherit"] },
+);
+// One overview per file, which nothing uses and which does not pass the compiler's strict options.
+for (const name of readdirSync(generated)) if (name.endsWith(".ts")) rmSync(join(generated, name));

@@ -1,0 +1,153 @@
+/**
+ * What a failed call throws, and how it is read from the wire (google.rpc.Status in `grpc-status-details-bin`).
+ * It knows nothing about how calls are made.
+ */
+import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { type Receipt, receiptOf } from "./receipt.js";
+import { durationMs, type RpcStatus, wire } from "./wire.js";
+
+/** A gRPC status code's name. */
+export type Code = keyof typeof status;
+
+/** One mistake in the arguments. */
+export interface Violation {
+  /** Where: a path such as `items[2].name`. */
+  field: string;
+  /** What was expected and what was got. */
+  description: string;
+}
+
+interface Failure {
+  code: Code;
+  message: string;
+  reason?: string;
+  violations?: Violation[];
+  metadata?: Record<string, string>;
+  retryAfterMs?: number | undefined;
+  requestId?: string;
+  receipt?: Receipt | undefined;
+  traceback?: string | undefined;
+  cause?: unknown;
+}
+
+/**
+ * A call that failed. `code` is the gRPC code and `reason` the bridge's own name of the cause, such as
+ * `SCHEMA_MISMATCH` or `WORKER_CRASHED`; the reason is empty where the failure did not come from the bridge
+ * (no connection, a deadline that passed here, a cancel).
+ */
+export class BridgeError extends Error {
+  /** The gRPC status code's name, such as "INVALID_ARGUMENT". */
+  readonly code: Code;
+  /** The bridge's reason, such as "SCHEMA_MISMATCH"; empty where there is none. */
+  readonly reason: string;
+  /** One per mistake in the arguments; empty for other failures. */
+  readonly violations: readonly Violation[];
+  /** Facts about the failure, such as the signal that killed a worker. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Milliseconds to wait before trying again, where the server says so. */
+  readonly retryAfterMs: number | undefined;
+  /** The call's `x-request-id`: ask the operator to look for it in the server's log. */
+  readonly requestId: string;
+  /** What the failed call cost, where the server got far enough to tell. */
+  readonly receipt: Receipt | undefined;
+  /** The Python traceback, where the server is configured to send it. */
+  readonly traceback: string | undefined;
+
+  constructor(failure: Failure) {
+    super(failure.message, failure.cause === undefined ? undefined : { cause: failure.cause });
+    this.name = "BridgeError";
+    this.code = failure.code;
+    this.reason = failure.reason ?? "";
+    this.violations = failure.violations ?? [];
+    this.metadata = failure.metadata ?? {};
+    this.retryAfterMs = failure.retryAfterMs;
+    this.requestId = failure.requestId ?? "";
+    this.receipt = failure.receipt;
+    this.traceback = failure.traceback;
+  }
+}
+
+/** What the client knows about a call that failed. */
+export interface CallFacts {
+  address: string;
+  requestId: string;
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+}
+
+/** Turn gRPC's error into a BridgeError. */
+export function toBridgeError(error: ServiceError, call: CallFacts): BridgeError {
+  const code = (status[error.code] ?? "UNKNOWN") as Code;
+  const cancelled = code === "CANCELLED" && call.signal?.aborted === true;
+  const details = readDetails(error.metadata);
+  return new BridgeError({
+    code,
+    message: details.message ?? localMessage(code, error.details || error.message, call),
+    ...details.failure,
+    requestId: call.requestId,
+    receipt: receiptOf(error.metadata),
+    cause: cancelled ? call.signal?.reason : undefined,
+  });
+}
+
+/** Return the error of a call that was cancelled before it was sent. */
+export function cancelledBeforeSending(call: CallFacts): BridgeError {
+  const message = "the call was cancelled before it was sent";
+  return new BridgeError({ code: "CANCELLED", message, requestId: call.requestId, cause: call.signal?.reason });
+}
+
+function localMessage(code: Code, message: string, call: CallFacts): string {
+  if (code === "DEADLINE_EXCEEDED") return `no answer within ${call.timeoutMs} ms (timeoutMs): ${message}`;
+  if (code !== "UNAVAILABLE" || !/No connection established|Name resolution failed/.test(message)) return message;
+  const cause = message.replace(/\. Resolution note:\s*$/, "");
+  return `can not reach the bridge at ${call.address}; is it running there (bridge serve APP --address ...)? ${cause}`;
+}
+
+interface Details {
+  message?: string;
+  failure: Pick<Failure, "reason" | "violations" | "metadata" | "retryAfterMs" | "traceback">;
+}
+
+function readDetails(metadata: Metadata | undefined): Details {
+  const [bytes] = metadata?.get("grpc-status-details-bin") ?? [];
+  if (!(bytes instanceof Buffer)) return { failure: {} };
+  let rpc: RpcStatus;
+  try {
+    rpc = wire["google.rpc.Status"].deserialize(bytes);
+    return { message: rpc.message, failure: readEach(rpc) };
+  } catch {
+    // Details are an extra: without them code and message still stand.
+    return { failure: {} };
+  }
+}
+
+function readEach(rpc: RpcStatus): Details["failure"] {
+  const failure: Details["failure"] = {};
+  for (const { type_url: typeUrl, value } of rpc.details) {
+    const bytes = Buffer.from(value);
+    switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
+      case "google.rpc.ErrorInfo": {
+        const info = wire["google.rpc.ErrorInfo"].deserialize(bytes);
+        failure.reason = info.reason;
+        failure.metadata = { ...info.metadata };
+        break;
+      }
+      case "google.rpc.BadRequest": {
+        const { fieldViolations } = wire["google.rpc.BadRequest"].deserialize(bytes);
+        failure.violations = fieldViolations.map(({ field, description }) => ({ field, description }));
+        break;
+      }
+      case "google.rpc.RetryInfo": {
+        const { retryDelay } = wire["google.rpc.RetryInfo"].deserialize(bytes);
+        if (retryDelay) failure.retryAfterMs = durationMs(retryDelay);
+        break;
+      }
+      case "google.rpc.DebugInfo": {
+        const { stackEntries, detail } = wire["google.rpc.DebugInfo"].deserialize(bytes);
+        failure.traceback = [...stackEntries, detail].filter(Boolean).join("\n");
+        break;
+      }
+    }
+  }
+  return failure;
+}
