@@ -1,0 +1,110 @@
+"""`bridge doctor`: runs the checks of this machine and configuration and prints what they find, each with its fix."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from bridge.cli import settings
+from bridge.cli.checks_machine import check_limits, check_memory, check_platform, check_port, check_threads
+from bridge.cli.checks_packages import check_extras, check_installation, check_packages
+from bridge.cli.failures import ExitCode, Failure
+from bridge.cli.findings import Finding
+from bridge.cli.output import Output, clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bridge.config import Config
+
+_COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
+
+
+def run(path: Path | None, changes: dict[str, str], output: Output) -> int:
+    """Print every finding; UNHEALTHY if something would stop a server."""
+    found = list(findings(path, changes))
+    problems = sum(item.level == "problem" for item in found)
+    if output.machine:
+        output.json({"ok": not problems, "findings": [item.as_fields() for item in found]})
+    else:
+        for item in found:
+            _show(output, item)
+        count = "1 problem" if problems == 1 else f"{problems} problems"
+        output.line(f"\n{count} would stop a server" if problems else "\nready to serve")
+    return ExitCode.UNHEALTHY if problems else ExitCode.OK
+
+
+def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
+    """Yield what all checks find."""
+    yield check_platform()
+    yield check_installation()
+    yield from check_packages()
+    yield from check_extras()
+    yield from check_limits()
+    yield from check_memory()
+    yield check_threads(os.environ)
+    config = None
+    try:
+        config = settings.load(path, changes, secrets=False)
+        yield Finding("ok", "configuration", f"good; pools: {', '.join(config.pools)}")
+    except Failure as failure:
+        for line in failure.lines:
+            yield Finding("problem", "configuration", line, "correct it; bridge config check shows when it is good")
+    if config is not None:
+        yield check_port(config.server.address)
+        yield from check_secrets(config)
+        yield from check_models(config)
+
+
+def check_secrets(config: Config) -> Iterator[Finding]:
+    """Yield whether each configured secret can be read, never the secret."""
+    from bridge.config_errors import ConfigError
+    from bridge.config_loading import secret_references
+    from bridge.secret_references import display, resolve_secret
+
+    for key, reference in secret_references(config):
+        title = f"secret {'.'.join(key)}"
+        try:
+            resolve_secret(reference, os.environ)
+        except ConfigError as error:
+            yield Finding("problem", title, error.problems[0].message, "set it, or remove the setting")
+        else:
+            yield Finding("ok", title, f"{display(reference)} can be read")
+
+
+def check_models(config: Config) -> Iterator[Finding]:
+    """Yield what is said of the configured models: none, the test model, or an extra that is missing."""
+    from bridge.cli.checks_packages import is_installed
+
+    if not config.models:
+        yield Finding(
+            "note",
+            "models",
+            "no language model is configured; programs and model calls will fail",
+            'add [models.default] model = "bridge/test" to bridge.toml, or a real one',
+        )
+    for name, model in config.models.items():
+        if model.model == "bridge/test":
+            yield Finding("ok", f"model {name}", "bridge/test, the built-in test model (not a real one)")
+        elif is_installed("litellm"):
+            yield Finding("ok", f"model {name}", model.model)
+        else:
+            fix = "pip install 'polyglot-bridge[llm]'"
+            yield Finding("note", f"model {name}", f"{model.model} needs the extra 'llm' (litellm)", fix)
+    for name, embedding in config.embeddings.items():
+        if is_installed("sentence_transformers"):
+            yield Finding("ok", f"embedding model {name}", embedding.model)
+        else:
+            fix = "pip install 'polyglot-bridge[embeddings]'"
+            yield Finding("note", f"embedding model {name}", f"{embedding.model} needs the extra 'embeddings'", fix)
+
+
+def _show(output: Output, item: Finding) -> None:
+    from rich.text import Text
+
+    output.console.print(
+        Text.assemble((f"{item.level:8}", _COLOURS[item.level]), f"{item.title}: {clean(item.detail)}"), soft_wrap=True
+    )
+    if item.fix:
+        output.console.print(Text(f"        fix: {clean(item.fix)}"), soft_wrap=True)

@@ -1,0 +1,228 @@
+"""The command `bridge`: names, flags and help of its commands; what they do is in the modules beside this one.
+
+Owns nothing. Imports nothing heavy, so that help and completion are quick: a command loads its own module when it runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bridge.cli.failures import ExitCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.cli.output import Output
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+app = typer.Typer(
+    help="Serve Python functions, DSPy programs and models to every language over gRPC.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 no connection, 4 deadline, 5 unhealthy, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Server = Annotated[
+    str, typer.Option("--address", "-a", envvar="BRIDGE_ADDRESS", metavar="HOST:PORT", help="The server's address.")
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="BRIDGE_CONFIG", metavar="FILE", help="The file to read instead of ./bridge.toml."
+    ),
+]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as log.level=debug.")
+]
+PoolChanges = Annotated[
+    list[str] | None, typer.Option("--pool", metavar="NAME.KEY=VALUE", help="Change a pool, such as general.size=4.")
+]
+Listen = Annotated[
+    str | None,
+    typer.Option("--address", "-a", metavar="HOST:PORT", help="Where to listen; port 0 takes a free port."),
+]
+
+
+def _finish(machine: bool, action: Callable[[Output], int]) -> None:
+    from bridge.cli.output import Output
+
+    output = Output(machine=machine)
+    try:
+        code = action(output)
+    except Failure as failure:
+        output.failure(failure)
+        code = failure.code
+    raise typer.Exit(int(code))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from bridge.cli.checks_packages import DISTRIBUTION, installed_version
+
+        typer.echo(f"bridge {installed_version(DISTRIBUTION) or 'of a source tree, not installed'}")
+        raise typer.Exit(int(ExitCode.OK))
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop after showing the call.")] = False,
+    address: Listen = None,
+    as_json: Json = False,
+) -> None:
+    """Serve a demo app and call its DSPy program; needs no key, GPU or network."""
+    from bridge.cli import demo as command
+
+    _finish(as_json, lambda output: command.run(output, once=once, address=address))
+
+
+@app.command()
+def serve(
+    apps: Annotated[
+        list[str] | None, typer.Argument(metavar="APP...", help="A Python file or the dotted name of a module.")
+    ] = None,
+    config: ConfigFile = None,
+    address: Listen = None,
+    pool: PoolChanges = None,
+    settings: Changes = None,
+    as_json: Json = False,
+) -> None:
+    """Serve the public functions and DSPy programs of Python files."""
+    from bridge.cli import serving
+
+    options = serving.ServeOptions(
+        apps=tuple(apps or ()),
+        config=config,
+        address=address,
+        pools=tuple(pool or ()),
+        settings=tuple(settings or ()),
+    )
+    _finish(as_json, lambda output: serving.run(options, output))
+
+
+@app.command()
+def call(
+    name: Annotated[str, typer.Argument(help="The function or program to call.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME=VALUE...", help="Arguments. NAME:=JSON takes JSON as it is, NAME=@FILE a file's content."
+        ),
+    ] = None,
+    json_args: Annotated[
+        str | None, typer.Option("--json-args", metavar="JSON|@FILE|-", help="The arguments as one JSON object.")
+    ] = None,
+    address: Server = DEFAULT_ADDRESS,
+    timeout: Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="The deadline.")] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", metavar="ID", help="Keep to this session's worker.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="The language model a program uses, by its name.")
+    ] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Print results as they come.")] = False,
+    receipt: Annotated[bool, typer.Option("--receipt", help="Print what the call cost, to stderr.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Call a function or program of a running server."""
+    from bridge.cli import calling
+
+    options = calling.CallOptions(
+        name=name,
+        pairs=tuple(arguments or ()),
+        json_args=json_args,
+        address=address,
+        timeout_s=timeout,
+        session=session,
+        model=model,
+        stream=stream,
+        receipt=receipt,
+    )
+    _finish(as_json, lambda output: calling.run(options, output))
+
+
+@app.command("ls")
+def list_functions(
+    prefix: Annotated[str, typer.Argument(help="Only names that start with this.")] = "",
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """List what a running server offers."""
+    from bridge.cli import catalogue
+
+    _finish(as_json, lambda output: catalogue.run_list(prefix, address, output))
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="The function or program.")],
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Show the documentation, schemas and an example of a function."""
+    from bridge.cli import catalogue
+
+    _finish(as_json, lambda output: catalogue.run_describe(name, address, output))
+
+
+@app.command()
+def status(
+    address: Server = DEFAULT_ADDRESS,
+    watch: Annotated[
+        float | None, typer.Option("--watch", min=0.1, metavar="SECONDS", help="Show it again and again.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the health, pools and workers of a running server; exit code 5 unless it is serving."""
+    from bridge.cli import status as command
+
+    _finish(as_json, lambda output: command.run(address, watch, output))
+
+
+@app.command()
+def doctor(config: ConfigFile = None, settings: Changes = None, as_json: Json = False) -> None:
+    """Check this machine and the configuration; exit code 5 if something would stop a server."""
+    from bridge.cli import doctor as command
+    from bridge.cli.settings import overrides
+
+    _finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None, settings: Changes = None, as_json: Json = False) -> None:
+    """Print the settings in force, secrets as references."""
+    from bridge.cli import config_commands
+    from bridge.cli.settings import overrides
+
+    _finish(as_json, lambda output: config_commands.run_show(config, overrides(settings or (), (), None), output))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = None, settings: Changes = None, as_json: Json = False) -> None:
+    """Say whether the configuration can be used, with file, line and column of every mistake."""
+    from bridge.cli import config_commands
+    from bridge.cli.settings import overrides
+
+    _finish(as_json, lambda output: config_commands.run_check(config, overrides(settings or (), (), None), output))
+
+
+def main() -> None:
+    """Run the command line; ends the process with one of `ExitCode`."""
+    app(prog_name="bridge")

@@ -1,0 +1,51 @@
+"""What a receipt looks like, for people and for machines. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bridge.cli.messages import plain
+from bridge.cli.output import duration, size
+
+if TYPE_CHECKING:
+    from bridge.cli.connection import Trailers
+    from bridge.v1.common_pb2 import ModelUsage
+
+TEST_MODEL = "bridge/test"
+
+
+def receipt_fields(trailers: Trailers) -> dict[str, Any]:
+    """Return route, worker and receipt for `--json`."""
+    receipt = None if trailers.receipt is None else plain(trailers.receipt)
+    return {"route": trailers.route, "worker": trailers.worker, "receipt": receipt}
+
+
+def receipt_lines(trailers: Trailers) -> list[str]:
+    """Return a receipt in a few lines."""
+    receipt = trailers.receipt
+    if receipt is None:
+        return ["receipt: the server sent none"]
+    where = f"in worker {receipt.worker} of pool {receipt.pool}" if receipt.worker else "in the front process"
+    reason = f" ({receipt.reason})" if receipt.reason else ""
+    times = [f"total {_us(receipt.total_us)}", f"queue {_us(receipt.queue_us)}", f"worker {_us(receipt.worker_us)}"]
+    if receipt.model_us:
+        times.append(f"model {_us(receipt.model_us)}")
+    lines = [f"ran {where}{reason}", "time: " + ", ".join(times)]
+    bytes_line = f"bytes: {size(receipt.bytes_in)} in, {size(receipt.bytes_out)} out"
+    if receipt.HasField("memory_change_bytes"):
+        bytes_line += f"; the worker's memory changed by {size(receipt.memory_change_bytes)}"
+    lines.append(bytes_line)
+    lines += [_usage_line(usage) for usage in receipt.usage]
+    lines.append(f"request {receipt.request_id}")
+    return lines
+
+
+def _usage_line(usage: ModelUsage) -> str:
+    name = f"{usage.model} (the built-in test model, not a real one)" if usage.model == TEST_MODEL else usage.model
+    calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
+    cost = f", ${usage.cost_usd:.6f}" if usage.HasField("cost_usd") else ""
+    return f"model: {name}, {calls}, {usage.input_tokens} tokens in, {usage.output_tokens} tokens out{cost}"
+
+
+def _us(microseconds: int) -> str:
+    return duration(microseconds / 1e6)

@@ -1,0 +1,123 @@
+"""`bridge serve`: checks what can be checked, starts the server, says when it is ready and what it serves.
+
+Owns nothing: the server is `bridge.app`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.cli import settings
+from bridge.cli.apps import check_app
+from bridge.cli.arguments import command
+from bridge.cli.failures import ExitCode, Failure
+from bridge.cli.output import Output, clean, duration
+from bridge.cli.ports import check_free
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bridge.app import Ready
+    from bridge.config import Config
+    from handlers.contract import FunctionSpec
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+SHOWN_FUNCTIONS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeOptions:
+    """What was typed."""
+
+    apps: tuple[str, ...]
+    config: Path | None
+    address: str | None
+    pools: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+def run(options: ServeOptions, output: Output) -> int:
+    """Serve until a signal ends it. Raises Failure."""
+    config = settings.load(options.config, settings.overrides(options.settings, options.pools, options.address))
+    for app in options.apps:
+        check_app(app)
+    _check_something_to_serve(options.apps, config)
+    check_free(config.server.address)
+    pools = ", ".join(f"{name} ({_workers(pool.size)})" for name, pool in config.pools.items())
+    what = ", ".join(options.apps) or "built-in functions"
+    output.note(f"starting {what}; the pools import what they serve: {pools}")
+    return start(config, options.apps, lambda ready: announce(ready, output))
+
+
+def start(config: Config, apps: tuple[str, ...], ready: Callable[[Ready], None]) -> int:
+    """Run the server; a start that fails becomes a Failure."""
+    from bridge.app import StartFailed, run
+
+    try:
+        return run(config, apps, ready)
+    except StartFailed as error:
+        detail = str(error.detail or "").strip("\n")
+        raise Failure(
+            ExitCode.FAILED, error.message, lines=tuple(detail.splitlines()), fields={"detail": detail}
+        ) from None
+
+
+def announce(ready: Ready, output: Output) -> None:
+    """Say that the server is ready: one line of JSON, or a panel with the next command."""
+    if output.machine:
+        names = [spec.name for spec in ready.functions]
+        output.json(
+            {"event": "ready", "address": ready.address, "functions": names, "pools": dict(ready.pools)}
+            | {"seconds": round(ready.seconds, 3)}
+        )
+        return
+    from rich.panel import Panel
+    from rich.text import Text
+
+    lines = [f"listening on {ready.address} after {duration(ready.seconds)}", ""]
+    lines += function_lines(ready.functions)
+    lines += ["", *(f"pool {name}: {clean(state)}" for name, state in ready.pools)]
+    if next_command := suggest(ready):
+        lines += ["", "try it:", f"  {next_command}"]
+    output.show(Panel(Text("\n".join(lines)), title="bridge is ready", expand=False))
+    output.note("Ctrl-C stops it")
+
+
+def function_lines(functions: tuple[FunctionSpec, ...]) -> list[str]:
+    """Return what is served, the user's own first and by name, built-ins as a count."""
+    lines = []
+    for kind, title in (("function", "functions"), ("program", "programs")):
+        names = [spec.name for spec in functions if spec.kind == kind]
+        if names:
+            more = f" and {len(names) - SHOWN_FUNCTIONS} more" if len(names) > SHOWN_FUNCTIONS else ""
+            lines.append(f"{title}: {', '.join(map(clean, names[:SHOWN_FUNCTIONS]))}{more}")
+    builtins = sum(spec.kind == "builtin" for spec in functions)
+    if builtins:
+        lines.append(f"built in: {builtins} functions (bridge ls bridge.)")
+    return lines
+
+
+def suggest(ready: Ready) -> str:
+    """Return the command that calls something of the user, or the echo; empty where nothing is served."""
+    own = [spec for spec in ready.functions if spec.kind != "builtin"]
+    chosen = own or [spec for spec in ready.functions if spec.name == "bridge.echo"]
+    if not chosen:
+        return ""
+    spec = chosen[0]
+    return clean(command(spec.name, spec.example, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
+
+
+def _check_something_to_serve(apps: tuple[str, ...], config: Config) -> None:
+    has_modules = any(pool.modules for pool in config.pools.values())
+    if not apps and not has_modules and not config.models and not config.embeddings:
+        raise Failure(
+            ExitCode.USAGE,
+            "nothing to serve; name a Python file: bridge serve app.py",
+            lines=("or name a model in bridge.toml ([models.default]) to serve the built-in functions alone",),
+        )
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"

@@ -1,0 +1,92 @@
+"""`bridge status`: the health of a server, its pools and workers, and how workers ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from grpc_health.v1 import health_pb2
+
+from bridge.cli.connection import Connection
+from bridge.cli.failures import ExitCode
+from bridge.cli.messages import plain
+from bridge.cli.output import Output, clean, duration, size, table
+from bridge.v1 import pool_pb2
+
+if TYPE_CHECKING:
+    from google.protobuf.duration_pb2 import Duration
+
+SHOWN_EXITS = 3
+SHOWN_STDERR_LINES = 5
+
+
+def run(address: str, watch_s: float | None, output: Output) -> int:
+    """Show the state of a server, again every `watch_s` seconds if that is given. Raises Failure."""
+    with Connection(address) as connection:
+        while True:
+            health, pools = _ask(connection)
+            if output.machine:
+                output.json({"health": health, "pools": [plain(pool) for pool in pools]})
+            else:
+                if watch_s is not None and output.console.is_terminal:
+                    output.console.clear()
+                _show(output, address, health, pools)
+            if watch_s is None:
+                return ExitCode.OK if health == "SERVING" else ExitCode.UNHEALTHY
+            time.sleep(watch_s)
+
+
+def _ask(connection: Connection) -> tuple[str, list[pool_pb2.Pool]]:
+    question = health_pb2.HealthCheckRequest(service="")
+    reply = connection.ask("grpc.health.v1.Health/Check", question, health_pb2.HealthCheckResponse)
+    pools = connection.ask(
+        "PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse
+    ).pools
+    name: str = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status)
+    return name, list(pools)
+
+
+def _show(output: Output, address: str, health: str, pools: list[pool_pb2.Pool]) -> None:
+    from rich.text import Text
+
+    colour = "green" if health == "SERVING" else "bold red"
+    output.show(Text.assemble(f"{address}  ", (health, colour)))
+    columns = ("POOL", "STATE", "WORKERS", "RUNNING", "QUEUED", "CALLS", "RESTARTS", "PROOF", "CAUSE")
+    output.show(table(columns, [_pool_row(pool) for pool in pools]))
+    workers = [_worker_row(worker) for pool in pools for worker in pool.workers]
+    if workers:
+        output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE"), workers))
+    for pool in pools:
+        for end in pool.exits[:SHOWN_EXITS]:
+            output.line(f"{clean(end.worker)} ended {_ago(end.age)} ago: {clean(end.cause)}")
+            for line in end.stderr_tail.splitlines()[-SHOWN_STDERR_LINES:]:
+                output.line(f"  | {clean(line)}")
+
+
+def _pool_row(pool: pool_pb2.Pool) -> tuple[Any, ...]:
+    ready = sum(worker.state == pool_pb2.WORKER_STATE_READY for worker in pool.workers)
+    proof = f"{_ago(pool.proof_age)} ago" if pool.HasField("proof_age") else "none yet"
+    return (
+        pool.name,
+        _state(pool),
+        f"{ready}/{pool.size}",
+        f"{pool.running}/{pool.size * pool.concurrency}",
+        f"{pool.queued}/{pool.queue_limit}",
+        pool.calls,
+        pool.restarts,
+        proof,
+        pool.cause,
+    )
+
+
+def _worker_row(worker: pool_pb2.Worker) -> tuple[Any, ...]:
+    state = pool_pb2.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
+    return worker.id, worker.pid, state, worker.running, worker.calls, size(worker.rss_bytes), _ago(worker.age)
+
+
+def _state(pool: pool_pb2.Pool) -> str:
+    return pool_pb2.PoolState.Name(pool.state).removeprefix("POOL_STATE_").lower().replace("_", " ")
+
+
+def _ago(age: Duration) -> str:
+    return duration(age.ToTimedelta().total_seconds())
