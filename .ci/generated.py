@@ -21,11 +21,10 @@ PROTOC = "-m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_
 so the development tools pin grpcio-tools exactly."""
 
 SCRIPTS = (
-    "clients/python/scripts/generate.py",
-    "clients/typescript/scripts/generate.py",
-    "docs/scripts/generate.py",
+    ("python", "clients/python/generate.py"),
+    ("node", "clients/typescript/scripts/protos.mjs"),
 )
-"""Each is run from the root of the tree, as `python SCRIPT`, where it exists."""
+"""Each is run from the root of the tree, where it exists."""
 
 
 def tree_files(root: Path) -> list[str]:
@@ -40,11 +39,17 @@ def generate(root: Path) -> None:
     for stale in (root / "bridge/v1").glob("*_pb2*"):
         stale.unlink()
     protos = sorted(str(path.relative_to(root)) for path in root.glob("proto/bridge/v1/*.proto"))
-    commands = [PROTOC.split() + protos]
-    commands += [[script] for script in SCRIPTS if (root / script).is_file()]
+    commands = [("python", *PROTOC.split(), *protos)]
+    commands += [words for words in SCRIPTS if (root / words[1]).is_file()]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
-    for words in commands:
-        subprocess.run([sys.executable, *words], cwd=root, check=True, env=environment)
+    for tool, *words in commands:
+        program = sys.executable if tool == "python" else shutil.which(tool)
+        if program is None:
+            if os.environ.get("CI") == "true":
+                raise FileNotFoundError(f"{tool} is not installed, and {words[0]} needs it")
+            print(f"    skipped {words[0]}: {tool} is not installed")
+            continue
+        subprocess.run([program, *words], cwd=root, check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
 def differences(before: Path, after: Path, names: set[str]) -> list[str]:
