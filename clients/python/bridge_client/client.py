@@ -1,0 +1,195 @@
+"""The blocking client. Owns its channel; the views that it makes share it and never close it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, Self
+
+from bridge_client import invoke
+from bridge_client.errors import BridgeError, NotFound
+from bridge_client.models import Models
+from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
+from bridge_client.programs import Programs
+from bridge_client.sync_wire import Stream, SyncWire, open_channel
+from bridge_client.texts import EmbeddingModels, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    import grpc
+
+    from bridge_client.options import MetadataValue, OnReceipt
+    from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
+
+
+def connect(
+    address: str,
+    *,
+    token: str | None = None,
+    session_id: str | None = None,
+    timeout: float | None = DEFAULT_TIMEOUT_S,
+    metadata: Mapping[str, MetadataValue] | None = None,
+    on_receipt: OnReceipt | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
+    channel: ChannelOptions | None = None,
+) -> Client:
+    """A client of the bridge at `address`, such as ``127.0.0.1:50051``. It connects at the first call.
+
+    `token` is sent as a bearer token, `timeout` is in seconds and holds for each call, None for no limit. Without
+    `credentials` (such as ``grpc.ssl_channel_credentials()``) the connection is plain text. Everything but the address
+    can be changed for some calls by `Client.with_options`.
+    """
+    options = CallOptions(
+        timeout=timeout, session_id=session_id, token=token, metadata=dict(metadata or {}), on_receipt=on_receipt
+    )
+    opened = open_channel(address, credentials, channel or ChannelOptions())
+    return Client(SyncWire(address=address, channel=opened, options=options))
+
+
+class Client:
+    """Calls a bridge and waits for its answers. Made by `connect`; safe to share between threads.
+
+    Every call raises a subclass of `BridgeError` when it fails.
+    """
+
+    def __init__(self, wire: SyncWire, *, owns_channel: bool = True) -> None:
+        self._wire = wire
+        self._owns_channel = owns_channel
+
+    @property
+    def address(self) -> str:
+        """Where the bridge is."""
+        return self._wire.address
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that calls belong to."""
+        return self._wire.options.session_id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
+
+    def with_options(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        request_id: str | EllipsisType | None = ...,
+        idempotency_key: str | EllipsisType | None = ...,
+        session_id: str | EllipsisType | None = ...,
+        metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
+        on_receipt: OnReceipt | EllipsisType | None = ...,
+    ) -> Client:
+        """A view of this client whose calls differ in what is given; it shares the connection.
+
+        `metadata` is added to what is there. `on_receipt` is called with the `Receipt` of each call, failed ones
+        included; for a stream after its last item.
+        """
+        options = self._wire.options.changed(
+            timeout=timeout,
+            request_id=request_id,
+            idempotency_key=idempotency_key,
+            session_id=session_id,
+            metadata=metadata,
+            on_receipt=on_receipt,
+        )
+        return Client(self._wire.with_options(options), owns_channel=False)
+
+    def call(self, function: str, /, **arguments: Any) -> Any:
+        """Call a function with keyword arguments and return its result."""
+        return self._wire.unary(invoke.call(function, arguments))
+
+    def call_raw(self, function: str, data: bytes, /) -> bytes:
+        """Call a function of bytes to bytes; nothing is encoded on the way."""
+        return self._wire.unary(invoke.call_raw(function, data))
+
+    def stream(self, function: str, /, **arguments: Any) -> Stream[Any]:
+        """Call a function whose results come one by one. Leaving the iterator early cancels the call."""
+        return self._wire.stream(invoke.stream(function, arguments))
+
+    def functions(self, prefix: str = "") -> tuple[FunctionInfo, ...]:
+        """What can be called, in the order of names, without schemas."""
+        page = self._wire.unary(invoke.list_functions(prefix, ""))
+        found = [*page.items]
+        while page.next_token:
+            page = self._wire.unary(invoke.list_functions(prefix, page.next_token))
+            found += page.items
+        return tuple(found)
+
+    def describe(self, function: str) -> FunctionInfo:
+        """One function with its schemas and an example."""
+        return self._wire.unary(invoke.describe_function(function))
+
+    @property
+    def programs(self) -> Programs:
+        """The DSPy programs."""
+        return Programs(self._wire)
+
+    @property
+    def models(self) -> Models:
+        """The language models."""
+        return Models(self._wire)
+
+    @property
+    def embeddings(self) -> EmbeddingModels:
+        """The embedding models."""
+        return EmbeddingModels(self._wire)
+
+    @property
+    def metrics(self) -> Metrics:
+        """The evaluation metrics."""
+        return Metrics(self._wire)
+
+    def pools(self) -> tuple[Pool, ...]:
+        """All pools of worker processes."""
+        return self._wire.unary(invoke.list_pools())
+
+    def pool(self, name: str) -> Pool:
+        """One pool."""
+        return self._wire.unary(invoke.get_pool(name))
+
+    def health(self, service: str = "") -> HealthStatus:
+        """The health of the whole server, of a service such as ``bridge.v1.ModelService`` or of ``pool/NAME``."""
+        return self._wire.unary(invoke.check_health(service))
+
+    @contextmanager
+    def session(self, id: str | None = None, ttl: float | None = None) -> Iterator[Client]:  # noqa: A002
+        """Open a session, give a view whose calls belong to it, and close it at the end.
+
+        Its calls go to one worker of each pool while that lives. It ends by itself after `ttl` seconds without a call.
+        """
+        opened = self.open_session(id, ttl)
+        try:
+            yield self.with_options(session_id=opened.id)
+        except BaseException:
+            with suppress(BridgeError):  # what went wrong inside matters more; the session ends by its ttl
+                self.close_session(opened.id)
+            raise
+        with suppress(NotFound):  # it may have ended by its ttl
+            self.close_session(opened.id)
+
+    def open_session(self, id: str | None = None, ttl: float | None = None) -> SessionInfo:  # noqa: A002
+        """Open a session without a `with` block; its calls are made with ``with_options(session_id=...)``."""
+        return self._wire.unary(invoke.open_session(id, ttl))
+
+    def get_session(self, id: str) -> SessionInfo:  # noqa: A002
+        """A session as the server sees it."""
+        return self._wire.unary(invoke.get_session(id))
+
+    def close_session(self, id: str) -> None:  # noqa: A002
+        """End a session."""
+        self._wire.unary(invoke.close_session(id))
+
+    def close(self) -> None:
+        """Close the connection and cancel its calls. A view leaves the connection to the client it was made from."""
+        if self._owns_channel:
+            self._wire.channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,141 @@
+"""What a caller may write as a conversation, as tools and as a schema, turned into the bridge's messages. Pure.
+
+Takes the records of this package and the dictionaries that the OpenAI API has made usual, so that code and data written
+for one work with the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from bridge_client.errors import UnexpectedReply
+from bridge_client.records import Message, Tool, ToolCall
+from bridge_client.v1 import model_pb2
+
+ValueT = TypeVar("ValueT")
+
+Conversation = str | Sequence[Message | Mapping[str, Any]]
+"""A text, which is one turn of the user, or turns, oldest first."""
+
+_ROLES = {
+    "system": model_pb2.ROLE_SYSTEM,
+    "developer": model_pb2.ROLE_SYSTEM,
+    "user": model_pb2.ROLE_USER,
+    "assistant": model_pb2.ROLE_ASSISTANT,
+    "tool": model_pb2.ROLE_TOOL,
+}
+
+
+def to_messages(conversation: Conversation) -> list[model_pb2.Message]:
+    """The turns of a conversation. Raises TypeError or ValueError and says which turn is wrong."""
+    if isinstance(conversation, str):
+        return [model_pb2.Message(role=model_pb2.ROLE_USER, content=conversation)]
+    return [_to_message(index, turn) for index, turn in enumerate(conversation)]
+
+
+def _to_message(index: int, turn: Any) -> model_pb2.Message:
+    role: Any
+    content: Any
+    if isinstance(turn, Message):
+        role, content, calls, answers = turn.role, turn.content, turn.tool_calls, turn.tool_call_id
+    elif isinstance(turn, Mapping):
+        role, content = turn.get("role"), turn.get("content") or ""
+        calls, answers = turn.get("tool_calls") or (), turn.get("tool_call_id") or ""
+    else:
+        msg = f"expected a Message or a dictionary at messages[{index}], got {type(turn).__name__}"
+        raise TypeError(msg)
+    if role not in _ROLES:
+        msg = f"expected a role of {', '.join(_ROLES)} at messages[{index}], got {role!r}"
+        raise ValueError(msg)
+    if not isinstance(content, str):
+        msg = f"expected text as content of messages[{index}], got {type(content).__name__}"
+        raise TypeError(msg)
+    return model_pb2.Message(
+        role=_ROLES[role], content=content, tool_calls=[_to_tool_call(call) for call in calls], tool_call_id=answers
+    )
+
+
+def _to_tool_call(call: ToolCall | Mapping[str, Any]) -> model_pb2.ToolCall:
+    if isinstance(call, ToolCall):
+        return model_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+    inner = call.get("function", call)
+    return model_pb2.ToolCall(id=call.get("id", ""), name=inner["name"], arguments=inner.get("arguments", ""))
+
+
+def to_tools(tools: Sequence[Tool | Mapping[str, Any]]) -> list[model_pb2.Tool]:
+    """Tools from records or from dictionaries with ``name``, ``description`` and ``parameters``."""
+    return [_to_tool(index, tool) for index, tool in enumerate(tools)]
+
+
+def _to_tool(index: int, tool: Tool | Mapping[str, Any]) -> model_pb2.Tool:
+    if isinstance(tool, Tool):
+        name, description, parameters = tool.name, tool.description, tool.parameters
+    else:
+        inner = tool.get("function", tool)
+        if not isinstance(inner, Mapping) or "name" not in inner:
+            msg = f"expected a Tool or a dictionary with a name at tools[{index}], got {tool!r}"
+            raise TypeError(msg)
+        name, description, parameters = inner["name"], inner.get("description", ""), inner.get("parameters", {})
+    return model_pb2.Tool(name=name, description=description, parameters_schema=json.dumps(dict(parameters)))
+
+
+def to_options(
+    *,
+    temperature: float | None,
+    top_p: float | None,
+    max_tokens: int | None,
+    stop: str | Sequence[str],
+    seed: int | None,
+) -> model_pb2.GenerationOptions:
+    """Options of a generation; what is None stays unset."""
+    return model_pb2.GenerationOptions(
+        temperature=temperature,
+        top_p=top_p,
+        max_tokens=max_tokens,
+        stop=[stop] if isinstance(stop, str) else list(stop),
+        seed=seed,
+    )
+
+
+def to_schema(wanted: type[ValueT] | Mapping[str, Any]) -> tuple[str, Callable[[str], Any]]:
+    """The JSON Schema of what is wanted, as text, and how to read an answer that fits it.
+
+    A dictionary is a JSON Schema itself and is answered by a dictionary. A pydantic model, dataclass, TypedDict,
+    NamedTuple or msgspec Struct gives its own schema and is answered by an instance. Raises TypeError for others.
+    """
+    if isinstance(wanted, Mapping):
+        return json.dumps(dict(wanted)), _checked(msgspec.json.decode)
+    model: Any = wanted
+    if hasattr(model, "model_json_schema"):  # pydantic, without importing it
+        return json.dumps(model.model_json_schema()), _checked(model.model_validate_json)
+    try:
+        schema = _one_level(msgspec.json.schema(model))
+    except (TypeError, RuntimeError) as error:
+        msg = f"expected a JSON Schema, a pydantic model, a dataclass or a TypedDict, got {wanted!r}: {error}"
+        raise TypeError(msg) from error
+    return json.dumps(schema), _checked(msgspec.json.Decoder(model).decode)
+
+
+def _one_level(schema: dict[str, Any]) -> dict[str, Any]:
+    """Msgspec's schema with the wanted object at the top, as the bridge asks for, and the others in ``$defs``."""
+    definitions: dict[str, Any] = dict(schema.get("$defs", {}))
+    reference = schema.get("$ref", "")
+    name = reference.removeprefix("#/$defs/")
+    if not reference or name not in definitions:
+        return schema
+    return {**definitions[name], "$defs": definitions}
+
+
+def _checked(decode: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        try:
+            return decode(text)
+        except ValueError as error:  # of json, msgspec and pydantic alike
+            msg = f"the answer fits the schema but not its Python type: {error}"
+            raise UnexpectedReply(msg) from error
+
+    return read

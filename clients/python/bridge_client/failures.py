@@ -1,0 +1,138 @@
+"""Turns a failed RPC into the exception that the caller sees.
+
+Reads `grpc-status-details-bin` (google.rpc.Status with ErrorInfo, BadRequest, RetryInfo, DebugInfo) and knows how
+grpcio words the failures that never reached a server. Pure: takes facts, returns an exception. Owns no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from bridge_client import errors
+from bridge_client.v1 import error_details_pb2, status_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import grpc
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+Trailers = Iterable[tuple[str, str | bytes]]
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+_NEVER_CONNECTED = (
+    "failed to connect",
+    "connections to all backends failing",
+    "dns resolution failed",
+    "name resolution failure",
+    "connection refused",
+    "no address added",
+    "handshake",
+)
+"""How grpcio words an UNAVAILABLE whose request was never sent (lower case). Any other means: sent, then broken."""
+
+
+class FailedRpc(Protocol):
+    """What grpcio's sync and async errors have in common."""
+
+    def code(self) -> grpc.StatusCode:
+        """The status."""
+        ...
+
+    def details(self) -> str | None:
+        """The status in words."""
+        ...
+
+    def trailing_metadata(self) -> Trailers | None:
+        """The trailers, where any came."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts:
+    """What the client knows of a call, for the messages of errors."""
+
+    address: str
+    path: str
+    request_id: str
+    timeout: float | None
+
+
+def find(trailers: Trailers | None, key: str) -> str | bytes | None:
+    """A trailer's value. Trailers are pairs in both of grpcio's forms; None where no reply came."""
+    return next((value for found, value in trailers or () if found == key), None)
+
+
+def to_error(failed: FailedRpc, facts: CallFacts) -> errors.BridgeError:
+    """The exception for a failed RPC. Never raises: details that can not be read are ignored."""
+    packed = find(failed.trailing_metadata(), DETAILS_KEY)
+    code = failed.code().name
+    text = failed.details() or ""
+    if isinstance(packed, bytes):
+        try:
+            return _from_status(code, status_pb2.Status.FromString(packed), facts)
+        except DecodeError:
+            pass  # not the bridge's: a proxy's details are no reason to hide the failure itself
+    return _from_transport(code, text, facts)
+
+
+def _from_status(code: str, status: status_pb2.Status, facts: CallFacts) -> errors.BridgeError:
+    info = _unpack(status, error_details_pb2.ErrorInfo())
+    request = _unpack(status, error_details_pb2.BadRequest())
+    retry = _unpack(status, error_details_pb2.RetryInfo())
+    debug = _unpack(status, error_details_pb2.DebugInfo())
+    cls = errors.BY_REASON.get(info.reason) or errors.BY_CODE.get(code, errors.BridgeError)
+    metadata: Mapping[str, str] = dict(info.metadata)
+    return cls(
+        status.message,
+        code=code,
+        reason=info.reason,
+        violations=tuple(errors.Violation(found.field, found.description) for found in request.field_violations),
+        metadata=metadata,
+        retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry.HasField("retry_delay") else None,
+        request_id=metadata.get("request_id") or facts.request_id,
+        traceback=debug.detail or "\n".join(debug.stack_entries),
+    )
+
+
+def _unpack(status: status_pb2.Status, into: MessageT) -> MessageT:
+    """The detail of that type; `into` stays empty where there is none."""
+    for packed in status.details:
+        if packed.TypeName() == into.DESCRIPTOR.full_name:
+            packed.Unpack(into)
+            break
+    return into
+
+
+def _from_transport(code: str, text: str, facts: CallFacts) -> errors.BridgeError:
+    if code == "UNAVAILABLE":
+        return _unavailable(text, facts)
+    if code == "DEADLINE_EXCEEDED":
+        limit = f"{facts.timeout:g} s" if facts.timeout is not None else "the server's limit"
+        message = f"{facts.path}: no reply within {limit}; raise it with with_options(timeout=...)"
+        return errors.DeadlineExceeded(message, request_id=facts.request_id)
+    if code == "RESOURCE_EXHAUSTED" and "larger than max" in text:
+        message = f"{facts.path}: {text}; raise it with connect(..., channel=ChannelOptions(max_message_bytes=...))"
+        return errors.MessageTooLarge(message, request_id=facts.request_id)
+    cls = errors.BY_CODE.get(code, errors.BridgeError)
+    return cls(text or f"{facts.path} failed with {code}", code=code, request_id=facts.request_id)
+
+
+def _unavailable(text: str, facts: CallFacts) -> errors.BridgeError:
+    if any(words in text.lower() for words in _NEVER_CONNECTED):
+        return errors.CannotConnect(
+            f"no bridge answers at {facts.address} ({text}). Start one with "
+            f"`bridge serve app.py --address {facts.address}` or `bridge demo`, or correct the address",
+            request_id=facts.request_id,
+        )
+    return errors.ConnectionLost(
+        f"the connection to {facts.address} broke during {facts.path} ({text or 'no details'}). "
+        "The call may or may not have run",
+        request_id=facts.request_id,
+    )

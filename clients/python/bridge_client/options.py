@@ -1,0 +1,113 @@
+"""How to connect and how to call: two frozen records, checked when they are made. Owns no state, does no IO."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import EllipsisType, MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from bridge_client.records import Receipt
+
+if TYPE_CHECKING:
+    from typing import Self
+
+OnReceipt = Callable[[Receipt], None]
+MetadataValue = str | bytes
+
+_METADATA_KEY = re.compile(r"[a-z0-9_.-]+")
+
+DEFAULT_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOptions:
+    """How the connection behaves."""
+
+    max_message_bytes: int = 256 * 1024 * 1024
+    """Largest request and reply. The server has its own limit."""
+    keepalive_time_s: float = 330.0
+    """Ask a connection that is silent while calls run for a sign of life after this long. A gRPC server that is not told
+    otherwise breaks a connection that asks more often than every 300 s, and with it the calls that run."""
+    keepalive_timeout_s: float = 10.0
+    """Give the connection up when there is none, or sent data is not acknowledged, within this long."""
+    extra: tuple[tuple[str, Any], ...] = ()
+    """Further gRPC channel arguments, such as ``("grpc.primary_user_agent", "my-app")``; the last one wins."""
+
+    def arguments(self) -> list[tuple[str, Any]]:
+        """GRPC's channel arguments. Transparent retries are off: only the caller knows what may run twice."""
+        return [
+            ("grpc.max_send_message_length", self.max_message_bytes),
+            ("grpc.max_receive_message_length", self.max_message_bytes),
+            ("grpc.keepalive_time_ms", int(self.keepalive_time_s * 1000)),
+            ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout_s * 1000)),
+            ("grpc.enable_retries", 0),
+            *self.extra,
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOptions:
+    """What goes with every call of one client view."""
+
+    timeout: float | None = DEFAULT_TIMEOUT_S
+    """Seconds for the whole call, a stream's last item included; None for no limit."""
+    request_id: str | None = None
+    """Identifies the call in logs; None makes a new one per call."""
+    idempotency_key: str | None = None
+    session_id: str | None = None
+    token: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    on_receipt: OnReceipt | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
+            msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
+            raise ValueError(msg)
+        for name in ("request_id", "idempotency_key", "session_id", "token"):
+            _check_text(name, getattr(self, name), secret=name == "token")
+        for key, value in self.metadata.items():
+            _check_metadata(key, value)
+
+    def changed(
+        self,
+        *,
+        timeout: float | EllipsisType | None = ...,
+        request_id: str | EllipsisType | None = ...,
+        idempotency_key: str | EllipsisType | None = ...,
+        session_id: str | EllipsisType | None = ...,
+        metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
+        on_receipt: OnReceipt | EllipsisType | None = ...,
+    ) -> Self:
+        """A copy with what is given changed. Metadata is added to what is there."""
+        given: dict[str, Any] = {
+            "timeout": timeout,
+            "request_id": request_id,
+            "idempotency_key": idempotency_key,
+            "session_id": session_id,
+            "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
+            "on_receipt": on_receipt,
+        }
+        return replace(self, **{name: value for name, value in given.items() if value is not ...})
+
+
+def _check_text(name: str, value: str | None, *, secret: bool) -> None:
+    if value is not None and not (value.isascii() and value.isprintable() and value.strip() == value and value):
+        shown = "something else" if secret else repr(value)
+        msg = f"expected {name} to be printable ASCII text without blanks at its ends, got {shown}"
+        raise ValueError(msg)
+
+
+def _check_metadata(key: str, value: MetadataValue) -> None:
+    if not _METADATA_KEY.fullmatch(key):
+        msg = f"expected a metadata key of lower-case letters, digits, '-', '_' and '.', got {key!r}"
+        raise ValueError(msg)
+    binary = key.endswith("-bin")
+    if binary != isinstance(value, bytes) or not isinstance(value, str | bytes):
+        wanted = "bytes, because it ends in '-bin'" if binary else "text"
+        msg = f"expected metadata {key!r} to be {wanted}, got {type(value).__name__}"
+        raise TypeError(msg)
+    if isinstance(value, str):
+        _check_text(f"metadata {key!r}", value or "-", secret=True)

@@ -1,0 +1,133 @@
+"""DSPy programs: `client.programs`, sync and async. Owns nothing but the model that a view asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bridge_client import convert
+from bridge_client.errors import UnexpectedReply
+from bridge_client.invoke import PAGE_SIZE, Page
+from bridge_client.records import FieldDelta, Final, Outputs, ProgramEvent, ProgramInfo
+from bridge_client.v1 import common_pb2, program_pb2
+from bridge_client.values import decode_value, encode_arguments
+from bridge_client.wire import Operation, UnknownEvent, operation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridge_client.async_wire import AsyncStream, AsyncWire
+    from bridge_client.sync_wire import Stream, SyncWire
+
+
+class Programs:
+    """The DSPy programs of the server's app."""
+
+    def __init__(self, wire: SyncWire, model: str = "") -> None:
+        self._wire = wire
+        self._model = model
+
+    def using(self, model: str) -> Programs:
+        """The same programs on another language model, by its name in the server's configuration."""
+        return Programs(self._wire, model)
+
+    def run(self, program: str, /, **inputs: Any) -> Outputs:
+        """Run a program with one keyword argument per input field."""
+        return self._wire.unary(_run(program, inputs, self._model))
+
+    def stream(self, program: str, /, **inputs: Any) -> Stream[ProgramEvent]:
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
+        return self._wire.stream(_stream_run(program, inputs, self._model))
+
+    def list(self) -> tuple[ProgramInfo, ...]:
+        """All programs, in the order of names, without schemas."""
+        page = self._wire.unary(_list(""))
+        found = [*page.items]
+        while page.next_token:
+            page = self._wire.unary(_list(page.next_token))
+            found += page.items
+        return tuple(found)
+
+    def describe(self, program: str) -> ProgramInfo:
+        """One program with its signature, schemas and an example."""
+        return self._wire.unary(_describe(program))
+
+
+class AsyncPrograms:
+    """The DSPy programs of the server's app."""
+
+    def __init__(self, wire: AsyncWire, model: str = "") -> None:
+        self._wire = wire
+        self._model = model
+
+    def using(self, model: str) -> AsyncPrograms:
+        """The same programs on another language model, by its name in the server's configuration."""
+        return AsyncPrograms(self._wire, model)
+
+    async def run(self, program: str, /, **inputs: Any) -> Outputs:
+        """Run a program with one keyword argument per input field."""
+        return await self._wire.unary(_run(program, inputs, self._model))
+
+    def stream(self, program: str, /, **inputs: Any) -> AsyncStream[ProgramEvent]:
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
+        return self._wire.stream(_stream_run(program, inputs, self._model))
+
+    async def list(self) -> tuple[ProgramInfo, ...]:
+        """All programs, in the order of names, without schemas."""
+        page = await self._wire.unary(_list(""))
+        found = [*page.items]
+        while page.next_token:
+            page = await self._wire.unary(_list(page.next_token))
+            found += page.items
+        return tuple(found)
+
+    async def describe(self, program: str) -> ProgramInfo:
+        """One program with its signature, schemas and an example."""
+        return await self._wire.unary(_describe(program))
+
+
+def _run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[Outputs]:
+    request = program_pb2.RunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+    return operation("ProgramService/Run", request, program_pb2.RunResponse, lambda reply: _outputs(reply.outputs))
+
+
+def _stream_run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[ProgramEvent]:
+    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+    return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
+
+
+def _event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:
+    kind = reply.WhichOneof("event")
+    if kind == "field_delta":
+        delta = reply.field_delta
+        return FieldDelta(
+            sequence=reply.sequence, predictor=delta.predictor, field=delta.field, text=delta.text, last=delta.last
+        )
+    if kind == "final":
+        return Final(sequence=reply.sequence, outputs=_outputs(reply.final.outputs))
+    raise UnknownEvent
+
+
+def _outputs(payload: common_pb2.Payload) -> Outputs:
+    fields = decode_value(payload)
+    if not isinstance(fields, dict):
+        msg = f"expected an object with the program's outputs, got {type(fields).__name__}"
+        raise UnexpectedReply(msg)
+    return Outputs(fields)
+
+
+def _list(page_token: str) -> Operation[Page[ProgramInfo]]:
+    request = program_pb2.ProgramServiceListRequest(page_size=PAGE_SIZE, page_token=page_token)
+
+    def read(reply: program_pb2.ProgramServiceListResponse) -> Page[ProgramInfo]:
+        return Page(items=tuple(map(convert.program_info, reply.programs)), next_token=reply.next_page_token)
+
+    return operation("ProgramService/List", request, program_pb2.ProgramServiceListResponse, read)
+
+
+def _describe(program: str) -> Operation[ProgramInfo]:
+    return operation(
+        "ProgramService/Describe",
+        program_pb2.ProgramServiceDescribeRequest(program=program),
+        program_pb2.ProgramServiceDescribeResponse,
+        lambda reply: convert.program_info(reply.program),
+    )

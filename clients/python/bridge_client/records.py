@@ -1,0 +1,342 @@
+"""What calls return: plain immutable records, free of protobuf.
+
+Units are in the names. Fields that a newer server adds are not seen here until the client knows them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+if TYPE_CHECKING:
+    import datetime
+
+ValueT = TypeVar("ValueT")
+
+RouteName = Literal["native", "pooled", "unknown"]
+HealthStatus = Literal["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUsage:
+    """Use of one language model."""
+
+    model: str
+    """The model as its provider knows it; ``bridge/test`` is the built-in test model."""
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+    """None where the model's price is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Where a call's time, memory, tokens and money went, and why it was routed where it was."""
+
+    request_id: str
+    function: str
+    route: RouteName
+    """``native``: in the front process; ``pooled``: in a worker process."""
+    reason: str
+    pool: str
+    worker: str
+    session_epoch: int
+    """How often the call's session has been moved to another worker."""
+    queue_us: int
+    worker_us: int
+    model_us: int
+    total_us: int
+    bytes_in: int
+    bytes_out: int
+    memory_change_bytes: int | None
+    usage: tuple[ModelUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionInfo:
+    """One function of the server's catalogue. `functions()` leaves schemas and example empty; `describe()` has them."""
+
+    name: str
+    kind: str
+    """``function``, ``program`` or ``builtin``."""
+    doc: str
+    pool: str
+    placement: str
+    """``native`` or ``pooled``."""
+    streaming: bool
+    idempotent: bool
+    arguments_schema: Mapping[str, Any]
+    """JSON Schema of the arguments."""
+    result_schema: Mapping[str, Any]
+    """JSON Schema of the result, or of one item of the stream."""
+    example: Mapping[str, Any]
+    """Arguments that fit, to start from: ``client.call(info.name, **info.example)``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramInfo:
+    """One DSPy program. `list()` leaves schemas and example empty; `describe()` has them."""
+
+    name: str
+    doc: str
+    signature: str
+    module: str
+    pool: str
+    inputs_schema: Mapping[str, Any]
+    outputs_schema: Mapping[str, Any]
+    example: Mapping[str, Any]
+
+
+class Outputs(Mapping[str, Any]):
+    """A program's outputs: ``outputs["queue"]`` and ``outputs.queue`` are the same.
+
+    A field with the name of a mapping's method (``items``, ``keys``, ``values``, ``get``) is reached by item only.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = dict(fields)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._fields[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_fields":  # asked for by copy and pickle, before there are fields
+            raise AttributeError(name)
+        try:
+            return self._fields[name]
+        except KeyError:
+            msg = f"expected one of the outputs {sorted(self._fields)}, got {name!r}"
+            raise AttributeError(msg) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Outputs({', '.join(f'{name}={value!r}' for name, value in self._fields.items())})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldDelta:
+    """Text that was added to an output field of a running program."""
+
+    sequence: int
+    predictor: str
+    field: str
+    text: str
+    last: bool
+    """Whether the field is complete now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Final:
+    """The end of a running program: always the last event."""
+
+    sequence: int
+    outputs: Outputs
+
+
+ProgramEvent = FieldDelta | Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model's wish that a tool be called; the caller calls it."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text. The model wrote it: it may not fit the tool's schema, or not be JSON at all."""
+
+    def parsed(self) -> Any:
+        """The arguments as an object. Raises ValueError where the model did not write JSON."""
+        return json.loads(self.arguments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may ask for."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """JSON Schema of its arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """A model's whole answer; the last event of a stream."""
+
+    text: str
+    finish_reason: str
+    """``stop``, ``length``, ``tool_calls``, ``content_filter`` or ``unspecified``."""
+    model: str
+    usage: ModelUsage
+    tool_calls: tuple[ToolCall, ...]
+
+    def message(self) -> Message:
+        """The answer as a turn, to go on with the conversation."""
+        return Message(role="assistant", content=self.text, tool_calls=self.tool_calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """Text that a model has added to its answer."""
+
+    text: str
+
+
+GenerationEvent = TextDelta | Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extraction(Generic[ValueT]):
+    """An answer that fits its schema."""
+
+    value: ValueT
+    model: str
+    usage: ModelUsage
+    attempts: int
+    """How many times the model was asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embeddings:
+    """One vector per text, in the order of the texts."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    model: str
+    dimensions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similarities:
+    """Scores of texts against texts."""
+
+    rows: tuple[tuple[float, ...], ...]
+    """With ``pairwise`` one row with a score per pair; else a row per left text with a score per right text."""
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricInfo:
+    """One metric."""
+
+    name: str
+    doc: str
+    parameters_schema: Mapping[str, Any]
+    placement: str
+    pool: str
+    available: bool
+    missing_extra: str
+    """The extra to install on the server where the metric is not available."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricValue:
+    """A score and the parts that it is made from."""
+
+    value: float
+    details: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The score of one prediction."""
+
+    value: float
+    details: Mapping[str, float]
+    parameters: Mapping[str, Any]
+    """The parameters that were used, defaults included."""
+    signature: str
+    """The library's signature string, which makes the score reproducible; may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchScore:
+    """The scores of many predictions."""
+
+    scores: tuple[MetricValue, ...]
+    aggregate: MetricValue
+    """All examples together: the corpus score where the metric defines one, else the mean."""
+    parameters: Mapping[str, Any]
+    signature: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionInfo:
+    """A session as the server sees it."""
+
+    id: str
+    workers: Mapping[str, str]
+    """Its worker in each pool that it has used."""
+    epoch: int
+    opened_at: datetime.datetime
+    ttl: float
+    """Seconds without a call after which it ends."""
+    calls: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker process."""
+
+    id: str
+    pid: int
+    state: str
+    running: int
+    calls: int
+    rss_bytes: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerExit:
+    """The end of a worker process."""
+
+    worker: str
+    cause: str
+    stderr_tail: str
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A pool of worker processes."""
+
+    name: str
+    state: str
+    """``starting``, ``ready``, ``failed``, ``draining`` or ``missing_extra``."""
+    cause: str
+    size: int
+    concurrency: int
+    queued: int
+    queue_limit: int
+    running: int
+    memory_limit_bytes: int
+    """0 for no limit."""
+    restarts: int
+    calls: int
+    functions: tuple[str, ...]
+    workers: tuple[Worker, ...]
+    proof_age_s: float | None
+    """Seconds since a call went through the pool's whole path; None before the first."""
+    exits: tuple[WorkerExit, ...]

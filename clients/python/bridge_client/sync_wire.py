@@ -1,0 +1,133 @@
+"""Runs operations on a blocking gRPC channel. Owns the channel, if it made it, and the open streams' calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+import grpc
+
+from bridge_client.failures import to_error
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, seal
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bridge_client.options import CallOptions, ChannelOptions
+
+ResultT = TypeVar("ResultT")
+
+
+def open_channel(address: str, credentials: Any, options: ChannelOptions) -> Any:
+    """A blocking channel; it connects at the first call."""
+    if credentials is None:
+        return grpc.insecure_channel(address, options=options.arguments())
+    return grpc.secure_channel(address, credentials, options=options.arguments())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncWire:
+    """A channel and the options of the calls made through it. Safe to share between threads."""
+
+    address: str
+    channel: Any
+    options: CallOptions
+
+    def with_options(self, options: CallOptions) -> SyncWire:
+        """The same channel with other options."""
+        return replace(self, options=options)
+
+    def unary(self, operation: Operation[ResultT]) -> ResultT:
+        """Make a call and wait for its result. Raises `BridgeError`."""
+        envelope = seal(self.address, operation.path, self.options)
+        # A future, because a blocking call that is left by an exception (Ctrl-C) would go on running on the server.
+        call = self._start(self.channel.unary_unary, operation, envelope, future=True)
+        try:
+            reply = call.result()
+        except grpc.FutureCancelledError:
+            raise to_error(call, envelope.facts) from None
+        except grpc.RpcError as error:
+            hand_out_receipt(call.trailing_metadata(), self.options)
+            raise to_error(error, envelope.facts) from None
+        except BaseException:
+            call.cancel()
+            raise
+        hand_out_receipt(call.trailing_metadata(), self.options)
+        return operation.read(reply)
+
+    def stream(self, operation: Operation[ResultT]) -> Stream[ResultT]:
+        """Start a call whose results come one by one."""
+        envelope = seal(self.address, operation.path, self.options)
+        call = self._start(self.channel.unary_stream, operation, envelope, future=False)
+        return Stream(call=call, operation=operation, envelope=envelope, options=self.options)
+
+    def _start(self, kind: Any, operation: Operation[Any], envelope: Envelope, *, future: bool) -> Any:
+        callable_ = kind(operation.path)
+        start = callable_.future if future else callable_
+        try:
+            return start(operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata)
+        except ValueError as error:
+            if "closed channel" in str(error):
+                msg = f"this client of {self.address} is closed; make a new one with connect({self.address!r})"
+                raise RuntimeError(msg) from None
+            raise
+
+
+class Stream(Generic[ResultT]):
+    """The results of a streaming call, one by one. Leaving it early cancels the call.
+
+    It is left by `close()`, by the end of its `with` block, or when nothing refers to it any more, as after a `break`
+    out of ``for item in client.stream(...)``.
+    """
+
+    def __init__(self, *, call: Any, operation: Operation[ResultT], envelope: Envelope, options: CallOptions) -> None:
+        self._call = call
+        self._operation = operation
+        self._envelope = envelope
+        self._options = options
+        self._closed = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> ResultT:
+        while not self._is_closed():
+            try:
+                return self._operation.read(next(self._call))
+            except UnknownEvent:
+                continue
+            except StopIteration:
+                self._settle()
+            except grpc.RpcError as error:
+                if self._is_closed():  # closed by another thread
+                    break
+                self._settle()
+                raise to_error(error, self._envelope.facts) from None
+            except BaseException:  # a reply that can not be read, Ctrl-C: the stream can not go on
+                self.close()
+                raise
+        raise StopIteration
+
+    def _is_closed(self) -> bool:
+        return self._closed
+
+    def _settle(self) -> None:
+        self._closed = True
+        hand_out_receipt(self._call.trailing_metadata(), self._options)
+
+    def close(self) -> None:
+        """Cancel the call, if it still runs. No more results come."""
+        if not self._closed:
+            self._closed = True
+            self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()

@@ -1,0 +1,27 @@
+"""Messages of bridge/v1/model.proto in the client's own descriptor pool. Written by generate.py; do not edit."""
+
+from bridge_client.descriptors import enum, file, message
+
+DESCRIPTOR = file("bridge/v1/model.proto")
+Role = enum("bridge.v1.Role")
+ROLE_UNSPECIFIED = Role.Value("ROLE_UNSPECIFIED")
+ROLE_SYSTEM = Role.Value("ROLE_SYSTEM")
+ROLE_USER = Role.Value("ROLE_USER")
+ROLE_ASSISTANT = Role.Value("ROLE_ASSISTANT")
+ROLE_TOOL = Role.Value("ROLE_TOOL")
+FinishReason = enum("bridge.v1.FinishReason")
+FINISH_REASON_UNSPECIFIED = FinishReason.Value("FINISH_REASON_UNSPECIFIED")
+FINISH_REASON_STOP = FinishReason.Value("FINISH_REASON_STOP")
+FINISH_REASON_LENGTH = FinishReason.Value("FINISH_REASON_LENGTH")
+FINISH_REASON_TOOL_CALLS = FinishReason.Value("FINISH_REASON_TOOL_CALLS")
+FINISH_REASON_CONTENT_FILTER = FinishReason.Value("FINISH_REASON_CONTENT_FILTER")
+Message = message("bridge.v1.Message")
+Tool = message("bridge.v1.Tool")
+ToolCall = message("bridge.v1.ToolCall")
+GenerationOptions = message("bridge.v1.GenerationOptions")
+GenerateRequest = message("bridge.v1.GenerateRequest")
+GenerateResponse = message("bridge.v1.GenerateResponse")
+StreamGenerateRequest = message("bridge.v1.StreamGenerateRequest")
+StreamGenerateResponse = message("bridge.v1.StreamGenerateResponse")
+ExtractRequest = message("bridge.v1.ExtractRequest")
+ExtractResponse = message("bridge.v1.ExtractResponse")

@@ -1,0 +1,25 @@
+"""Messages of bridge/v1/pool.proto in the client's own descriptor pool. Written by generate.py; do not edit."""
+
+from bridge_client.descriptors import enum, file, message
+
+DESCRIPTOR = file("bridge/v1/pool.proto")
+PoolState = enum("bridge.v1.PoolState")
+POOL_STATE_UNSPECIFIED = PoolState.Value("POOL_STATE_UNSPECIFIED")
+POOL_STATE_STARTING = PoolState.Value("POOL_STATE_STARTING")
+POOL_STATE_READY = PoolState.Value("POOL_STATE_READY")
+POOL_STATE_FAILED = PoolState.Value("POOL_STATE_FAILED")
+POOL_STATE_DRAINING = PoolState.Value("POOL_STATE_DRAINING")
+POOL_STATE_MISSING_EXTRA = PoolState.Value("POOL_STATE_MISSING_EXTRA")
+WorkerState = enum("bridge.v1.WorkerState")
+WORKER_STATE_UNSPECIFIED = WorkerState.Value("WORKER_STATE_UNSPECIFIED")
+WORKER_STATE_STARTING = WorkerState.Value("WORKER_STATE_STARTING")
+WORKER_STATE_READY = WorkerState.Value("WORKER_STATE_READY")
+WORKER_STATE_DRAINING = WorkerState.Value("WORKER_STATE_DRAINING")
+WORKER_STATE_STOPPING = WorkerState.Value("WORKER_STATE_STOPPING")
+Pool = message("bridge.v1.Pool")
+Worker = message("bridge.v1.Worker")
+WorkerExit = message("bridge.v1.WorkerExit")
+PoolServiceListRequest = message("bridge.v1.PoolServiceListRequest")
+PoolServiceListResponse = message("bridge.v1.PoolServiceListResponse")
+PoolServiceGetRequest = message("bridge.v1.PoolServiceGetRequest")
+PoolServiceGetResponse = message("bridge.v1.PoolServiceGetResponse")
