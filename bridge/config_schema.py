@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Kind = Literal["int", "float", "bool", "text", "list", "texts", "table", "named", "unknown"]
 
@@ -67,3 +70,12 @@ def known_keys(tree: Any, key: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(found, type) and issubclass(found, BaseModel):
         return tuple(found.model_fields)
     return ()
+
+
+def setting_keys(tree: Any, key: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the key of every setting that has a fixed name: not those inside tables whose names are free."""
+    for name in known_keys(tree, key):
+        if kind_at(tree, (*key, name)) == "table":
+            yield from setting_keys(tree, (*key, name))
+        else:
+            yield (*key, name)

@@ -6,6 +6,7 @@ check values: that is the tree's work.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import stat
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bridge.config_errors import ConfigError, Problem
-from bridge.config_schema import kind_at
+from bridge.config_schema import kind_at, known_keys, setting_keys
 from bridge.toml_positions import find_positions
 
 if TYPE_CHECKING:
@@ -128,10 +129,22 @@ def read_environment(environ: Mapping[str, str], tree: type[BaseModel]) -> Sourc
         if not name.startswith(PREFIX) or name in NOT_SETTINGS or _SERVICE_LINKS.fullmatch(name):
             continue
         key = _environment_key(name.removeprefix(PREFIX).split("__"), tree)
-        problems += _put(source, key, environ[name], Place(f"environment variable {name}"), tree)
+        place = Place(f"environment variable {name}")
+        if key[0] not in known_keys(tree, ()):
+            problems.append(place.problem("", _unknown_variable(name, tree)))
+            continue
+        problems += _put(source, key, environ[name], place, tree)
     if problems:
         raise ConfigError(*problems)
     return source
+
+
+def _unknown_variable(name: str, tree: type[BaseModel]) -> str:
+    known = ["BRIDGE_" + "__".join(key).upper() for key in setting_keys(tree)]
+    if close := difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8):
+        return f"no such setting; did you mean {close[0]}?"
+    sections = ", ".join(f"BRIDGE_{section.upper()}__..." for section in known_keys(tree, ()))
+    return f"no such setting; settings are named {sections}"
 
 
 def _environment_key(parts: list[str], tree: type[BaseModel]) -> KeyPath:
@@ -184,7 +197,7 @@ def _typed(text: str, kind: str) -> Any:
             return text
     if kind == "bool":
         return {"true": True, "1": True, "false": False, "0": False}.get(text.strip().lower(), text)
-    if kind in ("list", "texts", "table"):
+    if kind in ("list", "texts", "table", "named"):
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
