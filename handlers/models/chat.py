@@ -1,0 +1,68 @@
+"""The records of a conversation with a model, and what a model can do.
+
+Plain data in the form of OpenAI's API, which every provider's adapter takes. Knows neither protobuf nor providers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from handlers.context import CallContext
+    from handlers.contract import UsageRecord
+    from handlers.models.answer_schema import AnswerSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """A conversation, checked."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Any of temperature, top_p, max_tokens, stop, seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatAnswer:
+    """A model's whole answer."""
+
+    text: str
+    finish_reason: str
+    """OpenAI's word: stop, length, tool_calls, content_filter."""
+    model: str
+    """As the provider knows it."""
+    tool_calls: list[dict[str, Any]] = field(default_factory=list)
+    """Dicts of id, name and arguments (JSON text)."""
+    usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """An answer that fits a schema."""
+
+    json_text: str
+    model: str
+    usage: UsageRecord
+    attempts: int
+
+
+class ChatModel(Protocol):
+    """One configured model. Each method records what it used in the call's context, failures included."""
+
+    async def complete(self, request: ChatRequest, context: CallContext) -> ChatAnswer:
+        """Return the whole answer. Raises HandlerError."""
+        ...
+
+    def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+        """Yield pieces of the text, then the whole answer. Closing it closes the connection to the provider."""
+        ...
+
+    async def extract(
+        self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
+    ) -> Extracted:
+        """Return an answer that fits, asking again up to `max_retries` times. Raises HandlerError."""
+        ...

@@ -1,0 +1,125 @@
+"""Requests of ModelService as conversations of `handlers.models.chat`, and answers back as responses.
+
+Pure. Everything that a request can have wrong is said at once, one violation per field. Knows no provider.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridge.v1 import common_pb2, model_pb2
+from handlers.contract import UsageRecord
+from handlers.errors import BadInput
+from handlers.models.chat import ChatAnswer, ChatRequest
+
+_ROLES = {
+    model_pb2.ROLE_UNSPECIFIED: "user",
+    model_pb2.ROLE_SYSTEM: "system",
+    model_pb2.ROLE_USER: "user",
+    model_pb2.ROLE_ASSISTANT: "assistant",
+    model_pb2.ROLE_TOOL: "tool",
+}
+_FINISH = {
+    "stop": model_pb2.FINISH_REASON_STOP,
+    "length": model_pb2.FINISH_REASON_LENGTH,
+    "tool_calls": model_pb2.FINISH_REASON_TOOL_CALLS,
+    "function_call": model_pb2.FINISH_REASON_TOOL_CALLS,
+    "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
+}
+_RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
+MAX_RETRIES = 10
+_USUAL_RETRIES = 2
+
+
+def chat_request(request: Any) -> ChatRequest:
+    """Read a GenerateRequest, StreamGenerateRequest or ExtractRequest. Raises BadInput."""
+    wrong: list[tuple[str, str]] = []
+    if not request.messages:
+        wrong.append(("messages", "expected at least one message, got none"))
+    messages = [_message(message, f"messages[{i}]", wrong) for i, message in enumerate(request.messages)]
+    tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
+    options = _options(request.options, wrong)
+    if wrong:
+        listed = "; ".join(f"{path}: {what}" for path, what in wrong)
+        raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
+    return ChatRequest(messages=messages, tools=tools, options=options)
+
+
+def retries(request: model_pb2.ExtractRequest) -> int:
+    """Return how often to ask again. Raises BadInput."""
+    if not request.HasField("max_retries"):
+        return _USUAL_RETRIES
+    if not 0 <= request.max_retries <= MAX_RETRIES:
+        what = f"expected 0 to {MAX_RETRIES}, got {request.max_retries}"
+        raise BadInput(f"The request is not valid: max_retries: {what}.", violations=(("max_retries", what),))
+    return request.max_retries
+
+
+def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
+    """Return an answer as a message."""
+    return model_pb2.GenerateResponse(
+        text=answer.text,
+        finish_reason=_FINISH.get(answer.finish_reason, model_pb2.FINISH_REASON_UNSPECIFIED),
+        model=answer.model,
+        usage=model_usage(answer.usage),
+        tool_calls=[model_pb2.ToolCall(**call) for call in answer.tool_calls],
+    )
+
+
+def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
+    """Return a usage record as a message."""
+    return common_pb2.ModelUsage(
+        model=usage.model,
+        calls=usage.calls,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=usage.cached_tokens,
+        cost_usd=usage.cost_usd,
+    )
+
+
+def _message(message: model_pb2.Message, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    role = _ROLES.get(message.role)
+    if role is None:
+        wrong.append((f"{path}.role", f"expected a Role, got {message.role}"))
+    made: dict[str, Any] = {"role": role, "content": message.content}
+    if role == "tool":
+        if not message.tool_call_id:
+            wrong.append((f"{path}.tool_call_id", "a turn of a tool says which call it answers, got none"))
+        made["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        if role != "assistant":
+            wrong.append((f"{path}.tool_calls", f"only a turn of the model has tool calls, this one is of the {role}"))
+        made["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    return made
+
+
+def _tool(tool: model_pb2.Tool, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "description": tool.description}
+    if not tool.name:
+        wrong.append((f"{path}.name", "expected a name, got none"))
+    try:
+        function["parameters"] = json.loads(tool.parameters_schema or '{"type": "object", "properties": {}}')
+    except (ValueError, RecursionError) as error:
+        wrong.append((f"{path}.parameters_schema", f"expected a JSON Schema, got text that is not JSON: {error}"))
+    else:
+        if not isinstance(function["parameters"], dict):
+            wrong.append((f"{path}.parameters_schema", "expected a JSON object"))
+    return {"type": "function", "function": function}
+
+
+def _options(options: model_pb2.GenerationOptions, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for name in ("temperature", "top_p", "max_tokens", "seed"):
+        if options.HasField(name):
+            made[name] = getattr(options, name)
+    for name, (low, high) in _RANGES.items():
+        if name in made and not low <= made[name] <= high:
+            wrong.append((f"options.{name}", f"expected {low:g} to {high:g}, got {made[name]:g}"))
+    if options.stop:
+        made["stop"] = list(options.stop)
+    return made

@@ -1,0 +1,158 @@
+"""Serves language models: bridge.models.generate, stream_generate and extract.
+
+Owns the configured models of this process. Nothing heavy is imported until the first call or the warm-up, and nothing
+but the standard library is needed for the built-in test model.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from bridge.v1 import model_pb2
+from handlers.errors import HandlerError, Unknown
+from handlers.models import litellm_library, messages, test_model
+from handlers.models.answer_schema import AnswerSchema
+from handlers.models.built_in import BuiltInModel
+from handlers.models.chat import ChatAnswer
+from handlers.proto_handler import ProtoHandler, Rpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from handlers.context import CallContext
+    from handlers.contract import EntryOptions, Handler, ModelOptions
+    from handlers.models.chat import ChatModel
+
+DEFAULT = "default"
+
+_QUESTION = {"messages": [{"role": "ROLE_USER", "content": "Say hello."}]}
+_SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
+
+
+def open_handlers(options: EntryOptions) -> list[Handler]:
+    """Return the handlers of the family `models`."""
+    models = Models(options.models)
+    return [
+        ProtoHandler(
+            Rpc(
+                method="ModelService/Generate",
+                request=model_pb2.GenerateRequest,
+                response=model_pb2.GenerateResponse,
+                run=models.generate,
+                required=("messages",),
+            ),
+            name="bridge.models.generate",
+            doc="Return a language model's whole answer to a conversation.",
+            is_async=True,
+            example=_QUESTION,
+            warm_up=models.warm_up,
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/StreamGenerate",
+                request=model_pb2.StreamGenerateRequest,
+                response=model_pb2.StreamGenerateResponse,
+                run=models.stream_generate,
+                required=("messages",),
+            ),
+            name="bridge.models.stream_generate",
+            doc="Send a language model's answer as it is written: pieces of text, then the whole answer.",
+            streaming=True,
+            is_async=True,
+            example=_QUESTION,
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/Extract",
+                request=model_pb2.ExtractRequest,
+                response=model_pb2.ExtractResponse,
+                run=models.extract,
+                required=("messages", "schema"),
+            ),
+            name="bridge.models.extract",
+            doc="Return an answer that fits a JSON Schema, asking again with the errors when it does not.",
+            is_async=True,
+            example={"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}], "schema": _SCHEMA},
+        ),
+    ]
+
+
+class Models:
+    """The configured models, made when they are first asked for."""
+
+    def __init__(self, options: dict[str, ModelOptions]) -> None:
+        self._options = options
+        self._made: dict[str, ChatModel] = {}
+
+    def warm_up(self) -> None:
+        """Import LiteLLM where a configured model needs it. Where it is missing the first call says so."""
+        if any(options.model != test_model.NAME for options in self._options.values()) and litellm_library.installed():
+            litellm_library.load()
+
+    async def generate(self, request: model_pb2.GenerateRequest, context: CallContext) -> model_pb2.GenerateResponse:
+        """Answer Generate."""
+        model = self._find(request.model)
+        answer = await model.complete(messages.chat_request(request), context)
+        return messages.generate_response(answer)
+
+    async def stream_generate(
+        self, request: model_pb2.StreamGenerateRequest, context: CallContext
+    ) -> AsyncIterator[model_pb2.StreamGenerateResponse]:
+        """Answer StreamGenerate."""
+        model = self._find(request.model)
+        async with aclosing(model.stream(messages.chat_request(request), context)) as events:
+            async for event in events:
+                if isinstance(event, ChatAnswer):
+                    yield model_pb2.StreamGenerateResponse(final=messages.generate_response(event))
+                else:
+                    yield model_pb2.StreamGenerateResponse(text_delta=event)
+
+    async def extract(self, request: model_pb2.ExtractRequest, context: CallContext) -> model_pb2.ExtractResponse:
+        """Answer Extract."""
+        model = self._find(request.model)
+        question = messages.chat_request(request)
+        schema = AnswerSchema.parse(request.schema)
+        found = await model.extract(question, schema, messages.retries(request), context)
+        return model_pb2.ExtractResponse(
+            json=found.json_text, model=found.model, usage=messages.model_usage(found.usage), attempts=found.attempts
+        )
+
+    def _find(self, asked: str) -> ChatModel:
+        name = asked or DEFAULT
+        if name in self._made:
+            return self._made[name]
+        options = self._options.get(name)
+        if options is None:
+            raise self._unknown(name, asked)
+        self._made[name] = _make(name, options)
+        return self._made[name]
+
+    def _unknown(self, name: str, asked: str) -> HandlerError:
+        names = ", ".join(sorted(self._options))
+        if not asked or not self._options:
+            known = f" Configured models, to be named in the request: {names}." if names else ""
+            return HandlerError(
+                f"No model is configured under the name '{name}'. Add to bridge.toml:\n"
+                f'[models.{name}]\nmodel = "openai/gpt-4o-mini"\napi_key = "env:OPENAI_API_KEY"\n'
+                f'or, for the built-in test model, model = "{test_model.NAME}" without a key.{known}',
+                code="FAILED_PRECONDITION",
+                reason="MODEL_NOT_CONFIGURED",
+                metadata={"model": name},
+            )
+        close = get_close_matches(name, self._options, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        return Unknown(
+            f"There is no model '{name}'.{hint} Configured models: {names}.",
+            reason="UNKNOWN_MODEL",
+            metadata={"model": name},
+        )
+
+
+def _make(name: str, options: ModelOptions) -> Any:
+    if options.model == test_model.NAME:
+        return BuiltInModel(options)
+    from handlers.models.litellm_model import LiteLLMModel
+
+    return LiteLLMModel(name, options)

@@ -1,0 +1,67 @@
+"""Puts a streamed answer together from LiteLLM's chunks. Owns one answer while it grows; no IO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handlers.models.chat import ChatAnswer
+
+if TYPE_CHECKING:
+    from handlers.contract import UsageRecord
+
+
+class StreamAnswer:
+    """The answer so far."""
+
+    def __init__(self) -> None:
+        self.model: str | None = None
+        self.usage: Any = None
+        self._text: list[str] = []
+        self._refusal: list[str] = []
+        self._finish_reason = ""
+        self._calls: dict[int, dict[str, Any]] = {}
+
+    def add(self, chunk: Any) -> str:
+        """Take in a chunk; return the text that it adds."""
+        self.model = chunk.model or self.model
+        if getattr(chunk, "usage", None) is not None:
+            self.usage = chunk.usage
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self._finish_reason = choice.finish_reason or self._finish_reason
+        delta = choice.delta
+        for call in getattr(delta, "tool_calls", None) or []:
+            self._add_call(call)
+        if refusal := getattr(delta, "refusal", None):
+            self._refusal.append(refusal)
+            self._finish_reason = "content_filter"
+        text = delta.content or getattr(delta, "refusal", None) or ""
+        self._text.append(text)
+        return text
+
+    def broken_off(self, chunks: Any) -> bool:
+        """Return whether the provider went away in the middle.
+
+        LiteLLM ends a stream that was cut as if it were whole, with a finish_reason of its own making. What the
+        provider really sent is in `received_finish_reason`.
+        """
+        received = getattr(chunks, "received_finish_reason", "unknown")
+        return received is None and getattr(chunks, "intermittent_finish_reason", None) is None
+
+    def whole(self, usage: UsageRecord) -> ChatAnswer:
+        """Return the answer."""
+        return ChatAnswer(
+            text="".join(self._text),
+            finish_reason="content_filter" if self._refusal else self._finish_reason,
+            model=usage.model,
+            tool_calls=[self._calls[index] for index in sorted(self._calls)],
+            usage=usage,
+        )
+
+    def _add_call(self, part: Any) -> None:
+        call = self._calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
+        call["id"] = part.id or call["id"]
+        if part.function is not None:
+            call["name"] = part.function.name or call["name"]
+            call["arguments"] += part.function.arguments or ""
