@@ -20,11 +20,12 @@ PROTOC = "-m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. --grpc_python_
 """Arguments of the interpreter, before the proto files. The generated grpc modules name the version of the generator,
 so the development tools pin grpcio-tools exactly."""
 
-SCRIPTS = (
-    ("python", "clients/python/generate.py"),
-    ("node", "clients/typescript/scripts/protos.mjs"),
-)
-"""Each is run from the root of the tree, where it exists."""
+GENERATORS = {
+    "clients/python/generate.py": ("python", "clients/python/generate.py"),
+    "clients/typescript/scripts/protos.mjs": ("node", "clients/typescript/scripts/protos.mjs"),
+    "bridge/cli/reference.py": ("python", "-m", "bridge.cli.reference"),
+}
+"""By the file that must exist: the command, run from the root of the tree. They write in place."""
 
 
 def tree_files(root: Path) -> list[str]:
@@ -40,7 +41,7 @@ def generate(root: Path) -> None:
         stale.unlink()
     protos = sorted(str(path.relative_to(root)) for path in root.glob("proto/bridge/v1/*.proto"))
     commands = [("python", *PROTOC.split(), *protos)]
-    commands += [words for words in SCRIPTS if (root / words[1]).is_file()]
+    commands += [words for needed, words in GENERATORS.items() if (root / needed).is_file()]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     for tool, *words in commands:
         program = sys.executable if tool == "python" else shutil.which(tool)
