@@ -134,7 +134,23 @@ class _Extraction:
             attempts=self.attempts,
         )
 
-    def _total(usage: list[UsageRecord]) -> UsageRecord:
+    def _failure(self, error: BaseException) -> Exception:
+        cause = errors.root_cause(error)
+        if isinstance(cause, HandlerError | _ToolsIgnored):
+            return cause
+        if type(cause).__name__ == "IncompleteOutputException":
+            return self.invalid((("", "it was cut: max_tokens is too small"),))
+        if isinstance(cause, ValidationError) and self._shell.found:
+            return self.invalid(self._shell.found[-1])
+        said = errors.redact(" ".join(str(cause).split()), [self._model.options.api_key or ""])
+        return self.invalid((("", f"it is not an object in JSON: {said[:300]}"),))
+
+
+def _shell(schema: AnswerSchema) -> type[_Answer]:
+    return type(_SCHEMA_TITLE, (_Answer,), {"judge": schema, "found": [], "__module__": __name__, "__doc__": ""})
+
+
+def _total(usage: list[UsageRecord]) -> UsageRecord:
     costs = [record.cost_usd for record in usage if record.cost_usd is not None]
     return UsageRecord(
         model=usage[-1].model,
