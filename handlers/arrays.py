@@ -38,7 +38,9 @@ def scalars_in(annotation: Any) -> Scalars:
 def _collect(annotation: Any, found: list[type], np: Any) -> bool:
     """Add an annotation's scalar types; False where one of its arrays may have any."""
     if typing.get_origin(annotation) is not np.ndarray:
-        return all(_collect(argument, found, np) for argument in typing.get_args(annotation) if argument is not np.ndarray)
+        return all(
+            _collect(argument, found, np) for argument in typing.get_args(annotation) if argument is not np.ndarray
+        )
     dtype = typing.get_args(annotation)[1:]
     scalar = next(iter(typing.get_args(dtype[0])), None) if dtype else None
     if not isinstance(scalar, type) or not issubclass(scalar, np.generic) or scalar is np.generic:

@@ -47,7 +47,7 @@ def decode_arguments(payload: common_pb2.Payload) -> tuple[dict[str, Any] | byte
     """
     value, form = _decode(payload)
     if form == "raw":
-        return value, form  # type: ignore[no-any-return]
+        return value, form
     arguments = {} if value is _NOTHING else value
     if type(arguments) is not dict:
         raise _malformed("arguments", f"expected an object with one key per parameter, got {_kind(arguments)}")
@@ -100,8 +100,7 @@ def write_value(value: Any, form: Form, payload: common_pb2.Payload) -> None:
         ) from None
     except UnicodeEncodeError:
         raise ResultInvalid(
-            "expected text that UTF-8 can carry, got a string with a lone surrogate; "
-            "return bytes, or replace it"
+            "expected text that UTF-8 can carry, got a string with a lone surrogate; return bytes, or replace it"
         ) from None
     except OverflowError:
         raise ResultInvalid(
@@ -130,7 +129,9 @@ def _decode(payload: common_pb2.Payload) -> tuple[Any, Form]:
         return _NOTHING, "json"
     if body == "raw":
         if payload.tensors or payload.blobs:
-            raise _malformed("raw", "expected raw bytes alone, got tensors or blobs beside them; use JSON or MessagePack")
+            raise _malformed(
+                "raw", "expected raw bytes alone, got tensors or blobs beside them; use JSON or MessagePack"
+            )
         return payload.raw, body
     encoded = payload.json if body == "json" else payload.msgpack
     if not encoded:

@@ -92,9 +92,9 @@ class _Maker:
 
     def _array(self, schema: dict[str, Any], depth: int) -> list[Any]:
         made = [self.make(item, depth + 1) for item in schema.get("prefixItems", ())]
-        item = schema.get("items", {"type": "number"} if "x-bridge-dtypes" in schema else {})
+        item = schema.get("items", {})
         if "x-bridge-dtypes" in schema:
-            return [value for value in _array_values(schema["x-bridge-dtypes"])]
+            return _array_values(schema["x-bridge-dtypes"])
         least = max(schema.get("minItems", 0), 0 if made or schema.get("maxItems") == 0 else 1)
         while len(made) < least:
             value = self.make(item if isinstance(item, dict) else {}, depth + 1)
@@ -111,8 +111,8 @@ class _Maker:
 
 def _number(schema: dict[str, Any], usual: float) -> float:
     step = schema.get("multipleOf")
-    low = schema.get("minimum", -math.inf)
-    high = schema.get("maximum", math.inf)
+    low: float = schema.get("minimum", -math.inf)
+    high: float = schema.get("maximum", math.inf)
     above = schema.get("exclusiveMinimum", -math.inf)
     below = schema.get("exclusiveMaximum", math.inf)
     integer = schema.get("type") == "integer"

@@ -113,7 +113,16 @@ class ArgumentsSchema:
             try:
                 text = json.dumps(examples.example_of(schema, variant), allow_nan=False)
                 self.validate(json.loads(text), "json")
-            except (HandlerError, ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError):
+            except (
+                HandlerError,
+                ArithmeticError,
+                AttributeError,
+                LookupError,
+                OSError,
+                RuntimeError,
+                TypeError,
+                ValueError,
+            ):
                 continue  # a pattern, or the user's own check, wants something else
             return text
         return ""
@@ -194,7 +203,8 @@ def _core_of_fields(name: str, fields: Mapping[str, Field]) -> Any:
     hints: dict[str, Any] = {}
     for key, field in fields.items():
         hints[key] = Required[field.annotation] if field.default is ... else NotRequired[field.annotation]
-    arguments: Any = TypedDict(name, hints)  # type: ignore[misc]
+    make: Any = TypedDict  # called, not declared: the names are the user's
+    arguments = make(name, hints)
     arguments.__pydantic_config__ = _CONFIG
     return wire_types.with_arrays(TypeAdapter(arguments).core_schema, arguments)
 

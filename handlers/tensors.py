@@ -53,7 +53,7 @@ def to_array(tensor: common_pb2.Tensor) -> np.ndarray[Any, Any]:
 
 
 def of_array(array: np.ndarray[Any, Any], name: str) -> common_pb2.Tensor:
-    """Return a numpy array as a tensor, row-major and little-endian. Raises ResultInvalid for a dtype without a name."""
+    """Return an array as a tensor, row-major and little-endian. Raises ResultInvalid for a dtype without a name."""
     little = array.dtype.newbyteorder("<")
     dtype = _NAMES.get(little.str)
     if dtype is None:

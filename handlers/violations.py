@@ -60,7 +60,7 @@ class _Mistake:
     error: ErrorDetails
 
 
-def violations_of(error: ValidationError, value: Any, root: str = "", hints: Mapping[str, str] = {}) -> Violations:  # noqa: B006
+def violations_of(error: ValidationError, value: Any, root: str = "", hints: Mapping[str, str] = {}) -> Violations:
     """Return the violations of a value. `hints` says for each known top-level name what is expected of it."""
     if error.error_count() > MAX_ERRORS:
         return ((root, f"expected values that fit the schema, got {error.error_count()} that do not"),)
@@ -167,7 +167,8 @@ def _settle_unions(mistakes: list[_Mistake]) -> list[_Mistake]:
     settled = [mistake for mistake in mistakes if mistake.union is None]
     for place, readings in unions.items():
         inner = [found for found in readings.values() if all(mistake.place != place for mistake in found)]
-        settled.extend(min(inner, key=len) if inner else [found[0] for found in readings.values()])
+        best = sorted(inner, key=len)[:1] or [[found[0] for found in readings.values()]]
+        settled.extend(best[0])
     return settled
 
 

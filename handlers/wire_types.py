@@ -163,6 +163,7 @@ class Rewrite(_Walk):
         return self.value(schema)
 
     def node(self, node: dict[str, Any]) -> Any:
+        """Return one node rewritten, its children too."""
         kind = node["type"]
         self.needs_dump = self.needs_dump or kind in _NEED_DUMP or "serialization" in node
         if kind in _SCALARS:
@@ -186,7 +187,7 @@ class Rewrite(_Walk):
         if self._side != "json" or node.get("allow_inf_nan") is False:
             return number
         names = core_schema.literal_schema(["NaN", "Infinity", "-Infinity"])
-        named = core_schema.chain_schema([names, {**node, "strict": False}])  # type: ignore[list-item]
+        named = core_schema.chain_schema([names, {**node, "strict": False}])
         choices: Any = [(number, NUMBER_TAG), (named, NAN_TAG)]
         return core_schema.union_schema(choices, mode="left_to_right")
 
