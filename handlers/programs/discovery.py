@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from handlers import names
 from handlers.contract import EntryOptions, FunctionSpec, Handler, ProgramDetails
+from handlers.loading import LoadFailed
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import interface_of
 from handlers.programs.lm import LanguageModels
+from handlers.wire_types import UnsupportedType
 
 if TYPE_CHECKING:
     import types
@@ -25,6 +28,8 @@ def discover_programs(module: types.ModuleType, module_name: str, options: Entry
 
     Programs are the public `dspy.Module` objects of the module, and the public subclasses of `dspy.Module` that it
     defines, can be made without arguments, and has no object of; those are made once and served by the class's name.
+    Public is what `__all__` lists where there is one, else every name without a leading underscore. Raises LoadFailed
+    for a program that can not be served.
     """
     programs = _objects(module)
     taken = {type(program) for program in programs.values()}
@@ -52,7 +57,11 @@ def _classes(module: types.ModuleType) -> dict[str, type]:
 
 
 def _public(module: types.ModuleType) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in vars(module).items() if not name.startswith("_")]
+    listed = getattr(module, "__all__", None)
+    members = list(vars(module).items())
+    if listed is not None:
+        return [(name, value) for name, value in members if name in listed]
+    return [(name, value) for name, value in members if not name.startswith("_")]
 
 
 def _needs_nothing(cls: type) -> bool:
@@ -65,7 +74,11 @@ def _needs_nothing(cls: type) -> bool:
 
 
 def _handler(name: str, program: Any, module_name: str, models: LanguageModels) -> Handler:
-    interface = interface_of(name, program)
+    try:
+        names.check(name)
+        interface = interface_of(name, program)
+    except (UnsupportedType, ValueError) as error:
+        raise LoadFailed(f"The program {name!r:.140} of {module_name} can not be served: {error}") from error
     spec = FunctionSpec(
         name=name,
         kind="program",

@@ -18,7 +18,13 @@ from handlers.errors import HandlerError, ProviderError
 from handlers.programs.lm import not_configured
 from handlers.redaction import redact
 
+OUTPUT_INVALID = "PROGRAM_OUTPUT_INVALID"
+
+_CHECK_KEY = "Check this model's api_key in the server's bridge.toml."
+_CHECK_NAME = "Check this model's name in the server's bridge.toml."
 _NO_LM = "No LM is loaded"
+_MESSAGE_CHARACTERS = 1000
+"""An answer that could not be read is quoted in its error; trailers have little room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +32,26 @@ class Outcome:
     """How one class of failure is reported."""
 
     code: str
+    fix: str = ""
     reason: str = "PROVIDER_ERROR"
 
 
 # The first class that fits wins, so a class stands above its parents.
 OUTCOMES: tuple[tuple[type[Exception], Outcome], ...] = (
-    (raised.AdapterParseError, Outcome("INTERNAL", "PROGRAM_OUTPUT_INVALID")),
-    (raised.LMAuthError, Outcome("FAILED_PRECONDITION")),
-    (raised.LMBillingError, Outcome("RESOURCE_EXHAUSTED")),
+    (raised.AdapterParseError, Outcome("INTERNAL", reason=OUTPUT_INVALID)),
+    (raised.LMAuthError, Outcome("FAILED_PRECONDITION", _CHECK_KEY)),
+    (raised.LMBillingError, Outcome("FAILED_PRECONDITION")),
     (raised.LMRateLimitError, Outcome("RESOURCE_EXHAUSTED")),
     (raised.LMTimeoutError, Outcome("DEADLINE_EXCEEDED")),
     (raised.LMServerError, Outcome("UNAVAILABLE")),
     (raised.LMTransportError, Outcome("UNAVAILABLE")),
     (raised.LMStreamAssemblyError, Outcome("UNAVAILABLE")),
     (raised.LMLockTimeoutError, Outcome("UNAVAILABLE")),
-    (raised.ContextWindowExceededError, Outcome("INVALID_ARGUMENT")),
-    (raised.LMUnsupportedModelError, Outcome("FAILED_PRECONDITION")),
+    (raised.ContextWindowExceededError, Outcome("INVALID_ARGUMENT", "Send less text.")),
+    (
+        raised.LMUnsupportedModelError,
+        Outcome("FAILED_PRECONDITION", _CHECK_NAME),
+    ),
     (raised.LMInvalidRequestError, Outcome("INVALID_ARGUMENT")),
     (raised.LMConfigurationError, Outcome("FAILED_PRECONDITION")),
     (raised.LMUnsupportedFeatureError, Outcome("FAILED_PRECONDITION")),
@@ -56,15 +66,14 @@ def as_handler_error(error: raised.DSPyError, secrets: tuple[str, ...] = ()) -> 
     outcome = next((outcome for cls, outcome in OUTCOMES if isinstance(error, cls)), None)
     if outcome is None:
         return None
-    if outcome.reason == "PROGRAM_OUTPUT_INVALID":
-        return HandlerError(
-            redact(f"The model's answer does not fit the program's outputs. {error}", secrets),
-            code=outcome.code,
-            reason=outcome.reason,
-        )
+    if outcome.reason == OUTPUT_INVALID:
+        text = _short(f"The model's answer does not fit the program's outputs. {error}", secrets)
+        return HandlerError(text, code=outcome.code, reason=outcome.reason)
+    # What follows the first paragraph is advice to who wrote the Python code.
+    text = " ".join(filter(None, (_short(str(error).partition("\n\n")[0], secrets), outcome.fix)))
     timed_out = isinstance(error, raised.LMTransportError) and "timed out" in str(error).lower()
     return ProviderError(
-        redact(str(error), secrets),
+        text,
         code="DEADLINE_EXCEEDED" if timed_out else outcome.code,
         metadata=_metadata(error),
         retry_after_s=error.retry_after,
@@ -88,10 +97,16 @@ def reported(program: str, secrets: tuple[str, ...]) -> Iterator[None]:
         raise not_configured(program) from None
 
 
+def _short(text: str, secrets: tuple[str, ...]) -> str:
+    text = redact(" ".join(text.split()), secrets)
+    return text if len(text) <= _MESSAGE_CHARACTERS else text[: _MESSAGE_CHARACTERS - 3] + "..."
+
+
 def _metadata(error: Any) -> dict[str, str]:
     model = str(error.model or "")
     known = {
-        "provider": error.provider or model.partition("/")[0],
+        # The model's prefix is the provider as the configuration names it; DSPy's own name says which API it spoke.
+        "provider": model.partition("/")[0] if "/" in model else error.provider,
         "model": model,
         "status": error.status,
         "provider_code": error.provider_code,

@@ -183,6 +183,5 @@ def _refuse_privileged(name: str, fields: Mapping[str, Any]) -> None:
     bad = sorted(_PRIVILEGED.intersection(fields))
     if bad:
         raise ValueError(
-            f"Program {name!r} can not be served: DSPy itself uses the name {bad[0]!r}, so it can not be an input. "
-            "Rename that input."
+            f"{name}: DSPy itself uses the name {bad[0]!r}, so it can not be the name of an input; rename that input"
         )

@@ -7,6 +7,8 @@ import dspy
 import pydantic
 import pytest
 
+from handlers.loading import LoadFailed
+
 
 class Person(pydantic.BaseModel):
     name: str
@@ -183,7 +185,7 @@ def test_a_subclass_of_a_built_in_module_with_its_own_forward_has_the_say(app):
 
 @pytest.mark.parametrize("name", ["config", "lm", "demos"])
 def test_an_input_that_would_be_an_order_to_dspy_is_refused(app, name):
-    with pytest.raises(ValueError, match=f"'{name}'"):
+    with pytest.raises(LoadFailed, match=f"'bad' of an_app.py .*'{name}'"):
         app(bad=dspy.Predict(dspy.Signature({name: (str, dspy.InputField()), "b": (str, dspy.OutputField())})))
 
 
@@ -195,3 +197,17 @@ def test_annotated_parameters_keep_their_metadata(app):
     arguments = schema(app(careful=Careful()), "careful")
     assert arguments["properties"]["age"]["minimum"] == 0
     assert arguments["properties"]["kind"]["enum"] == ["a", "b"]
+
+
+def test_only_what_all_lists_is_public(app):
+    found = app(__all__=["one"], one=dspy.Predict("a -> b"), two=dspy.Predict("a -> b"))
+    assert list(found.handlers) == ["one"]
+
+
+def test_a_type_that_can_not_travel_is_a_load_failure_that_names_the_program(app):
+    with pytest.raises(LoadFailed, match="'tooled' of an_app.py .*tools"):
+        app(
+            tooled=dspy.Predict(
+                dspy.Signature({"tools": (list[dspy.Tool], dspy.InputField()), "a": (str, dspy.OutputField())})
+            )
+        )

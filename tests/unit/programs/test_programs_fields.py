@@ -4,9 +4,10 @@ import random
 
 import dspy
 import pytest
-from handlers.programs.fields import ChatFields, XmlFields
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handlers.programs.fields import ChatFields, XmlFields
 
 SIGNATURE = dspy.Signature("q -> reasoning: str, number: int, answer: str")
 TEXT_FIELDS = frozenset({"reasoning", "answer"})
