@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PREFIXES = ("env:", "file:", "literal:")
 
 _LIMIT_BYTES = 64 * 1024
-_SECRET_NAME = re.compile(r"(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(?:^|_|API)(?:KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)$", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"^(?:sk|pk|rk|hf|gsk|ghp|xai|AKIA)[-_A-Z0-9][A-Za-z0-9_-]{12,}$")
 
 

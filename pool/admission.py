@@ -76,6 +76,11 @@ class Admission:
         """Calls that wait."""
         return self._waiting
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a call would be granted a worker at once."""
+        return bool(self._room)
+
     def has_member(self, worker: str) -> bool:
         """Return whether a worker takes calls here."""
         return worker in self._members

@@ -92,20 +92,20 @@ class Pool:
         return None if self._proof_at is None else self._loop.time() - self._proof_at
 
     @property
-    def busy(self) -> bool:
-        """Whether calls are in flight or waiting."""
-        return self._admission.waiting > 0 or any(worker.running for worker in self._supervisor.workers.values())
-
-    @property
     def ready_workers(self) -> int:
         """Workers that take calls."""
         return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
 
-    async def canary(self) -> PoolError | None:
+    @property
+    def saturated(self) -> bool:
+        """Whether every ready worker has all the calls it takes."""
+        return not self._admission.has_room
+
+    async def canary(self, timeout_s: float) -> PoolError | None:
         """Send the canary the way of every call; return what went wrong, or None."""
         canary = self.options.canary
         started = self._loop.time()
-        deadline = started + canary.timeout_s
+        deadline = started + timeout_s
         try:
             lease = await self._admission.acquire(deadline)
             reply = await lease.call(canary.function, canary.meta, canary.body, deadline)

@@ -1,0 +1,218 @@
+"""The only place where the front's objects meet: made, started, drained and stopped in one order.
+
+Start: pools (each imports its modules and proves a worker), catalogue, native entry, transport. Stop: health says no,
+new calls are refused, running ones end, workers end, the transport closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvloop
+
+from bridge.dispatch import Dispatcher
+from bridge.health import Health
+from bridge.native import NativeRunner
+from bridge.pooled import PooledRunner
+from bridge.pools import entry_options, front_environ, plan
+from bridge.resolve import Resolver
+from bridge.router import NativeLimits, Router
+from bridge.server import AddressInUse, GrpcServer, ServerOptions
+from bridge.servicers.forward import Forwarder
+from bridge.servicers.health import SERVICE as HEALTH_SERVICE
+from bridge.servicers.health import HealthServicer
+from bridge.servicers.table import local_handlers, service_names
+from bridge.sessions import Sessions
+from bridge.telemetry import Telemetry, configure_log, log
+from handlers.contract import Catalogue, FunctionSpec
+from handlers.entry import Entry
+from handlers.registry import CatalogueError, Registry
+from pool.errors import StartFailed as PoolStartFailed
+from pool.pool import Pool
+
+if TYPE_CHECKING:
+    from bridge.config import Config
+    from bridge.pools import PoolPlan
+    from handlers.registry import Snapshot
+
+SWEEP_S = 60.0
+
+
+class StartFailed(Exception):
+    """The server could not start. `detail` has what the user's code said, or nothing."""
+
+    def __init__(self, message: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What is told once the server serves. `pools` pairs each pool's name with its state in words."""
+
+    address: str
+    functions: tuple[FunctionSpec, ...]
+    pools: tuple[tuple[str, str], ...]
+    seconds: float
+
+
+def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
+    """Serve until a signal ends it; return the exit status. Raises StartFailed."""
+    configure_log(config.log.level, config.log.format)
+    return uvloop.run(_serve(config, apps, announce))
+
+
+async def _serve(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _on_signal, stop)
+    app = App(config, apps)
+    try:
+        starting = asyncio.ensure_future(app.start())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            return 0
+        announce(starting.result())
+        await stopping
+        return 0 if await app.drain() else 1
+    finally:
+        await app.stop()
+
+
+def _on_signal(stop: asyncio.Event) -> None:
+    """The first signal drains; a second one ends the process now: the workers die with it."""
+    if stop.is_set():
+        os._exit(130)
+    stop.set()
+
+
+def _fatal(error: BaseException) -> None:
+    """End the process: a pool whose supervision has died must not look alive."""
+    logging.getLogger("bridge").critical("supervision failed, the server ends", exc_info=error)
+    logging.shutdown()
+    os._exit(70)
+
+
+class App:
+    """One server. `start` once, then `drain`, then `stop`; `stop` alone is always safe."""
+
+    def __init__(self, config: Config, apps: tuple[str, ...]) -> None:
+        self._config = config
+        self._plan: PoolPlan = plan(config, apps, front_environ())
+        self._telemetry = Telemetry()
+        self._pools: dict[str, Pool] = {
+            options.name: Pool(options, listener=self._telemetry.pool_event, fatal=_fatal)
+            for options in self._plan.pools
+        }
+        self._health = Health(self._pools, config.health)
+        self._server: GrpcServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> Ready:
+        """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
+        started = time.monotonic()
+        snapshot = await self._catalogue()
+        native = self._native_entry(snapshot)
+        sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
+        address = await self._listen(snapshot, native, sessions)
+        self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
+        self._tasks.append(asyncio.create_task(_sweep(sessions)))
+        for task in self._tasks:
+            task.add_done_callback(_end_on_bug)
+        states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
+        states += [(name, f"not installed: extra '{extra}'") for name, extra in self._plan.missing.items()]
+        states += [(name, "off: size 0") for name in self._plan.off]
+        return Ready(
+            address=address,
+            functions=snapshot.functions,
+            pools=tuple(sorted(states)),
+            seconds=time.monotonic() - started,
+        )
+
+    async def _catalogue(self) -> Snapshot:
+        """Start the pools, wait for what each serves, prove each, and merge."""
+        starts = {name: asyncio.ensure_future(pool.start()) for name, pool in self._pools.items()}
+        try:
+            reports = dict(zip(starts, await asyncio.gather(*starts.values()), strict=True))
+        except PoolStartFailed as error:
+            raise StartFailed(str(error), error.detail) from None
+        for pool in self._pools.values():
+            if (failure := await pool.canary(pool.options.canary.timeout_s)) is not None:
+                raise StartFailed(str(failure))
+        catalogues = {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
+        try:
+            return Registry().merge(catalogues)
+        except CatalogueError as error:
+            raise StartFailed(str(error)) from None
+
+    def _native_entry(self, snapshot: Snapshot) -> Entry:
+        """Open the front's own entry, with the user modules that declare a function native and no others."""
+        modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
+        return Entry(entry_options("general", tuple(sorted(modules)), self._config, front_environ(), native_only=True))
+
+    async def _listen(self, snapshot: Snapshot, native: Entry, sessions: Sessions) -> str:
+        config = self._config
+        limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
+        dispatcher = Dispatcher(
+            Resolver(lambda: snapshot, self._plan.missing_functions),
+            Router(limits),
+            NativeRunner(native),
+            PooledRunner(self._pools),
+            sessions,
+        )
+        unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
+        unary |= local_handlers(self._pools, self._plan.missing, lambda: snapshot, sessions, self._telemetry)
+        health_unary, health_streaming = HealthServicer(self._health).handlers()
+        options = ServerOptions(
+            address=config.server.address,
+            max_message_bytes=config.server.max_message_bytes,
+            reflection=config.server.reflection,
+        )
+        self._server = GrpcServer(
+            options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
+        )
+        try:
+            return await self._server.start()
+        except AddressInUse as error:
+            raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
+
+    async def drain(self) -> bool:
+        """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
+        self._health.drain()
+        log(logging.INFO, "draining")
+        timeout_s = self._config.server.drain_timeout_s
+        drained = await asyncio.gather(*(pool.drain(timeout_s) for pool in self._pools.values()))
+        if not all(drained):
+            log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
+        return all(drained)
+
+    async def stop(self) -> None:
+        """End the tasks, the transport and the workers."""
+        for task in self._tasks:
+            task.cancel()
+        if self._server is not None:
+            await self._server.stop(1.0)
+        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+
+
+async def _sweep(sessions: Sessions) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        sessions.sweep()
+
+
+def _end_on_bug(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _fatal(error)

@@ -1,0 +1,86 @@
+"""Whether the server can do its work, judged anew at every question.
+
+A pool serves when a worker takes calls and a call has come back over its whole path recently; where none has, a canary
+goes that way. Owns the probing tasks and the flag that draining sets; caches no verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bridge.resolve import FORWARDED
+from bridge.telemetry import log
+
+if TYPE_CHECKING:
+    from bridge.config import HealthConfig
+    from pool.pool import Pool
+
+PROBE_TIMEOUT_S = 2.0
+SERVICES = sorted(
+    {f"bridge.v1.{name.partition('/')[0]}" for name in FORWARDED}
+    | {"bridge.v1.SessionService", "bridge.v1.PoolService"}
+)
+_POOL_OF = {
+    "bridge.v1.EmbeddingService": "embeddings",
+    "bridge.v1.ModelService": "llm",
+    "bridge.v1.ProgramService": "llm",
+}
+
+
+class Health:
+    """The health of the server, of each service and of each pool."""
+
+    def __init__(self, pools: Mapping[str, Pool], config: HealthConfig) -> None:
+        self._pools = pools
+        self._config = config
+        self._draining = False
+
+    def names(self) -> list[str]:
+        """Return every name that can be asked for."""
+        return ["", *SERVICES, *(f"pool/{name}" for name in sorted(self._pools))]
+
+    def serving(self, name: str) -> bool | None:
+        """Return whether `name` serves; None for an unknown name. The server as a whole needs all its pools."""
+        if name == "":
+            return not self._draining and all(self._pool_serves(pool) for pool in self._pools.values())
+        if name.startswith("pool/"):
+            pool = self._pools.get(name[5:])
+            return None if pool is None else not self._draining and self._pool_serves(pool)
+        if name not in SERVICES:
+            return None
+        needs = _POOL_OF.get(name)
+        if needs is None:
+            return not self._draining
+        pool = self._pools.get(needs)
+        return pool is not None and not self._draining and self._pool_serves(pool)
+
+    def _pool_serves(self, pool: Pool) -> bool:
+        """A pool with every slot taken has no room for a proof: its calls have deadlines, which are its proof."""
+        if not pool.ready_workers:
+            return False
+        age_s = pool.proof_age_s
+        return (age_s is not None and age_s <= self._config.max_age_s) or pool.saturated
+
+    def drain(self) -> None:
+        """Answer NOT_SERVING from now on."""
+        self._draining = True
+
+    async def probe(self, pool: Pool) -> None:
+        """Send a canary through a pool whenever it has been without a proof for the interval; never ends."""
+        interval_s = self._config.interval_s
+        while True:
+            age_s = pool.proof_age_s
+            if age_s is None or age_s >= interval_s:
+                if pool.ready_workers and not pool.saturated:
+                    await self._canary(pool)
+                await asyncio.sleep(interval_s / 2)
+            else:
+                await asyncio.sleep(interval_s - age_s)
+
+    async def _canary(self, pool: Pool) -> None:
+        error = await pool.canary(PROBE_TIMEOUT_S)
+        if error is not None and not self._draining:
+            log(logging.WARNING, f"canary failed: {error}", pool=pool.options.name)

@@ -1,0 +1,70 @@
+"""Who calls: the request's metadata read once into an `Identity`. Unknown keys are passed over, bad values refused."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable
+
+from bridge.call import Identity
+from bridge.errors import BridgeError, Code, bad_metadata
+
+VALUE_CHARACTERS = 256
+_PREFIX = os.urandom(6).hex()
+_NUMBERS = itertools.count(1)
+
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+def new_request_id() -> str:
+    """Return an id that no other request of this or another server has."""
+    return f"{_PREFIX}-{next(_NUMBERS):x}"
+
+
+def identify(metadata: Metadata) -> Identity:
+    """Read the metadata of a request. Raises BAD_METADATA where a value can not be used."""
+    request_id = session_id = tenant = traceparent = ""
+    timeout_ms: int | None = None
+    for key, value in metadata:
+        if key[:2] != "x-" and key != "traceparent":
+            continue
+        match key:
+            case "x-request-id":
+                request_id = _text(key, value)
+            case "x-session-id":
+                session_id = _text(key, value)
+            case "x-session-mode":
+                _check_mode(_text(key, value))
+            case "x-tenant":
+                tenant = _text(key, value)
+            case "x-timeout-ms":
+                timeout_ms = _milliseconds(key, _text(key, value))
+            case "traceparent":
+                traceparent = _text(key, value)
+    return Identity(
+        request_id=request_id or new_request_id(),
+        session_id=session_id,
+        tenant=tenant,
+        traceparent=traceparent,
+        timeout_ms=timeout_ms,
+    )
+
+
+def _text(key: str, value: str | bytes) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > VALUE_CHARACTERS:
+        raise bad_metadata(key, f"expected at most {VALUE_CHARACTERS} printable characters")
+    return value
+
+
+def _milliseconds(key: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 12:
+        raise bad_metadata(key, f"expected whole milliseconds, got {text[:40]!r}")
+    return int(text)
+
+
+def _check_mode(mode: str) -> None:
+    if mode == "strict":
+        message = "sessions of mode 'strict' are not available in this version; use 'hint'"
+        raise BridgeError(Code.UNIMPLEMENTED, "SESSION_MODE", message)
+    if mode != "hint":
+        raise bad_metadata("x-session-mode", f"expected 'hint', got {mode[:40]!r}")

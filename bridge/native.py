@@ -1,0 +1,102 @@
+"""Native calls: functions that run in the front process itself, on an entry of its own.
+
+Only what is declared native is in that entry, so the front imports no other user code. Owns the count of running calls;
+the router sends work elsewhere when it is high.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bridge import receipts, status
+from bridge.errors import BridgeError, Code
+from handlers.contract import CallMeta, ReplyMeta
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from bridge.call import Call
+    from handlers.entry import Entry
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(ReplyMeta).decode
+_NO_META = b""
+
+
+class NativeRunner:
+    """Runs calls on the front's own entry."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self.running = 0
+
+    async def run(self, call: Call) -> bytes:
+        """Run a unary call. A synchronous function runs in the event loop: it is small, that is why it is native."""
+        self._begin(call)
+        started = time.perf_counter_ns()
+        try:
+            meta = call_meta(call)
+            if self._entry.is_async(call.function):
+                loop = asyncio.get_running_loop()
+                async with asyncio.timeout(max(0.0, call.deadline - loop.time())):
+                    ok, reply_meta, body = await self._entry.acall(call.function, meta, call.request, None)
+            else:
+                ok, reply_meta, body = self._entry.call(call.function, meta, call.request, None)
+        except TimeoutError:
+            raise _too_late() from None
+        finally:
+            self.running -= 1
+            call.worker_ns = time.perf_counter_ns() - started
+        settle(call, ok, reply_meta)
+        return body
+
+    async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
+        """Run a streaming call; each message by itself, so that others get their turn in between."""
+        self._begin(call)
+        loop = asyncio.get_running_loop()
+        started = time.perf_counter_ns()
+        try:
+            async for item in self._entry.astream(call.function, call_meta(call), call.request, None):
+                if isinstance(item, tuple):
+                    settle(call, item[0], item[1])
+                    return
+                if loop.time() > call.deadline:
+                    raise _too_late()
+                yield [item]
+        finally:
+            self.running -= 1
+            call.worker_ns = time.perf_counter_ns() - started
+
+    def _begin(self, call: Call) -> None:
+        self.running += 1
+        call.route = receipts.NATIVE
+
+
+def call_meta(call: Call) -> bytes:
+    """Return what an entry is told about a call."""
+    identity = call.identity
+    if not identity.session_id and not identity.tenant and not identity.traceparent:
+        return _encode(CallMeta(call.method, identity.request_id))
+    epoch = 0 if call.session is None else call.session.epoch
+    return _encode(
+        CallMeta(call.method, identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
+    )
+
+
+def settle(call: Call, ok: bool, meta: bytes) -> None:
+    """Take what an entry said about a finished call into its record. Raises the failure that it reported."""
+    if meta != _NO_META:
+        call.meta = _decode_meta(meta)
+    if ok:
+        return
+    if call.meta.error is None:
+        raise BridgeError(Code.INTERNAL, "INTERNAL", "the worker reported a failure without saying which")
+    raise status.of_record(call.meta.error)
+
+
+def _too_late() -> BridgeError:
+    return BridgeError(Code.DEADLINE_EXCEEDED, "IN_WORKER", "the deadline passed while a native function ran")

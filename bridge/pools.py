@@ -1,0 +1,162 @@
+"""Which pools there are and what each is told: pure, from the configuration to the records of `pool` and `handlers`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bridge.config import resolve_secret
+from bridge.v1.invoke_pb2 import CallRequest
+from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions, ModelOptions
+from pool.options import Canary, PoolOptions
+
+if TYPE_CHECKING:
+    from bridge.config import Config, PoolConfig
+
+ENTRY = "handlers.entry:open_entry"
+BUILTINS: Mapping[str, tuple[str, ...]] = {
+    "general": ("core", "metrics"),
+    "llm": ("core", "models"),
+    "embeddings": ("core", "embeddings", "metrics"),
+}
+"""Families of built-ins by pool; any other pool has the core alone."""
+APP_POOLS = ("general", "llm")
+"""Pools that import the served app where their `modules` is not set."""
+_NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "llm": ("dspy", ("dspy", "litellm")),
+    "embeddings": ("embeddings", ("sentence_transformers",)),
+}
+"""Built-in pools that need an extra, with the libraries of which one must be there."""
+_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "llm": (("bridge.models.", "llm"),),
+    "embeddings": (("bridge.embeddings.", "embeddings"), ("bridge.metrics.semantic_similarity", "embeddings")),
+}
+CANARY = Canary(
+    function="bridge.canary",
+    meta=msgspec.msgpack.encode(CallMeta("InvokeService/Call")),
+    body=CallRequest(function="bridge.canary").SerializeToString(),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """The pools to make, and those that are not made: name -> extra."""
+
+    pools: tuple[PoolOptions, ...]
+    missing: Mapping[str, str]
+    off: tuple[str, ...]
+    """Pools whose size is 0."""
+
+    @property
+    def missing_functions(self) -> dict[str, str]:
+        """The extra that functions need, by prefix of their names."""
+        return {prefix: extra for name in self.missing for prefix, extra in _NAMES.get(name, ())}
+
+
+def plan(config: Config, apps: tuple[str, ...], environ: Mapping[str, str]) -> PoolPlan:
+    """Return the pools that `config` asks for, as far as their extras are installed."""
+    made, missing, off = [], {}, []
+    for name, pool in config.pools.items():
+        if pool.size == 0:
+            off.append(name)
+        elif (extra := missing_extra(name)) is not None:
+            missing[name] = extra
+        else:
+            made.append(_options(name, pool, config, apps, environ))
+    return PoolPlan(pools=tuple(made), missing=missing, off=tuple(off))
+
+
+def missing_extra(pool: str) -> str | None:
+    """Return the extra that a built-in pool lacks, or None."""
+    extra, libraries = _NEEDS.get(pool, ("", ()))
+    return extra if libraries and not any(find_spec(library) for library in libraries) else None
+
+
+def entry_options(
+    pool: str, modules: tuple[str, ...], config: Config, environ: Mapping[str, str], *, native_only: bool = False
+) -> EntryOptions:
+    """Return what the entry of a pool, or of the front, is opened with. It holds secrets: never log it."""
+    builtins = ("core", "metrics") if native_only else BUILTINS.get(pool, ("core",))
+    return EntryOptions(
+        pool=pool,
+        modules=modules,
+        builtins=builtins,
+        models={} if native_only else _models(config, environ),
+        embeddings=_embeddings(config),
+        expose_tracebacks=config.server.expose_tracebacks,
+        native_only=native_only,
+    )
+
+
+def _options(
+    name: str, pool: PoolConfig, config: Config, apps: tuple[str, ...], environ: Mapping[str, str]
+) -> PoolOptions:
+    modules = pool.modules if pool.modules is not None else (apps if name in APP_POOLS else ())
+    return PoolOptions(
+        name=name,
+        entry=ENTRY,
+        entry_options=msgspec.json.encode(entry_options(name, modules, config, environ)),
+        canary=CANARY,
+        size=pool.size,
+        concurrency=pool.concurrency,
+        queue_limit=pool.queue_limit,
+        memory_limit_bytes=pool.memory_limit,
+        grace_s=pool.grace_s,
+        start_timeout_s=pool.start_timeout_s,
+        max_frame_bytes=config.server.max_message_bytes * 2,
+        env=_environment(pool, environ),
+        nice=pool.nice,
+    )
+
+
+def _environment(pool: PoolConfig, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a worker's environment has beside the front's: few threads, nothing fetched at import."""
+    threads = str(pool.threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "RAYON_NUM_THREADS")
+    given = {
+        key: resolve_secret(value, environ) if value.startswith(("env:", "file:", "literal:")) else value
+        for key, value in pool.env.items()
+    }
+    return {
+        **dict.fromkeys(names, threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        **given,
+    }
+
+
+def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOptions]:
+    return {
+        name: ModelOptions(
+            model=model.model,
+            api_key=None if model.api_key is None else resolve_secret(model.api_key, environ),
+            api_base=model.api_base,
+            timeout_s=model.timeout_s,
+            max_retries=model.max_retries,
+            temperature=model.temperature,
+            max_tokens=model.max_tokens,
+        )
+        for name, model in config.models.items()
+    }
+
+
+def _embeddings(config: Config) -> dict[str, EmbeddingOptions]:
+    return {
+        name: EmbeddingOptions(
+            model=model.model,
+            device=model.device,
+            batch_size=model.batch_size,
+            allow_download=model.allow_download,
+        )
+        for name, model in config.embeddings.items()
+    }
+
+
+def front_environ() -> Mapping[str, str]:
+    """Return the environment that references to secrets are looked up in."""
+    return os.environ

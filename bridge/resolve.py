@@ -1,0 +1,83 @@
+"""From a request to the function it means: each forwarded RPC names its function in its own way, told by a table.
+
+Reads the current catalogue; owns nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bridge.envelope import first_name
+from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
+from handlers.errors import ExtraMissing, Unknown
+from handlers.metrics import catalog
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from bridge.call import Call
+    from handlers.contract import FunctionSpec
+    from handlers.registry import Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """An RPC whose request goes to a function as it is. `message` and `field` say where the name stands."""
+
+    streaming: bool
+    function: str = ""
+    """The function, where it is always the same one."""
+    message: type[Message] | None = None
+    field: str = ""
+    kind: str = "function"
+    """What the name names: a function, a program or a metric."""
+
+
+FORWARDED: Mapping[str, Forwarded] = {
+    "InvokeService/Call": Forwarded(streaming=False, message=invoke_pb2.CallRequest, field="function"),
+    "InvokeService/StreamCall": Forwarded(streaming=True, message=invoke_pb2.StreamCallRequest, field="function"),
+    "ProgramService/Run": Forwarded(streaming=False, message=program_pb2.RunRequest, field="program", kind="program"),
+    "ProgramService/StreamRun": Forwarded(
+        streaming=True, message=program_pb2.StreamRunRequest, field="program", kind="program"
+    ),
+    "ModelService/Generate": Forwarded(streaming=False, function="bridge.models.generate"),
+    "ModelService/StreamGenerate": Forwarded(streaming=True, function="bridge.models.stream_generate"),
+    "ModelService/Extract": Forwarded(streaming=False, function="bridge.models.extract"),
+    "EmbeddingService/Embed": Forwarded(streaming=False, function="bridge.embeddings.embed"),
+    "EmbeddingService/Similarity": Forwarded(streaming=False, function="bridge.embeddings.similarity"),
+    "MetricService/Score": Forwarded(streaming=False, message=metric_pb2.ScoreRequest, field="metric", kind="metric"),
+    "MetricService/ScoreBatch": Forwarded(
+        streaming=False, message=metric_pb2.ScoreBatchRequest, field="metric", kind="metric"
+    ),
+}
+
+
+class Resolver:
+    """Finds functions in the current catalogue. `missing_extras` maps a prefix of names to the extra they need."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], missing_extras: Mapping[str, str]) -> None:
+        self._snapshot = snapshot
+        self._missing_extras = missing_extras
+
+    def resolve(self, call: Call) -> FunctionSpec:
+        """Return the function a call means, and write its name into the call. Raises Unknown or ExtraMissing."""
+        rule = FORWARDED[call.method]
+        name = rule.function or first_name(call.request, rule.message, rule.field)  # type: ignore[arg-type]
+        call.function = catalog.FUNCTION_PREFIX + name if rule.kind == "metric" else name
+        snapshot = self._snapshot()
+        try:
+            if rule.kind == "program":
+                return snapshot.find_program(name)
+            if rule.kind == "metric":
+                return snapshot.find_metric(name)
+            return snapshot.find(name)
+        except Unknown:
+            self._check_extra(call.function)
+            raise
+
+    def _check_extra(self, name: str) -> None:
+        for prefix, extra in self._missing_extras.items():
+            if name.startswith(prefix):
+                raise ExtraMissing.of(f"'{name}'", extra) from None

@@ -1,0 +1,57 @@
+"""Where a call runs and why: one pure function from what is known about it to a decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from handlers.contract import FunctionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """Run it in the front process."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """Run it in a worker of this pool."""
+
+    pool: str
+    reason: str
+
+
+Decision = Native | Pooled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeLimits:
+    """What may run in the front process: it must stay quick for everybody."""
+
+    max_request_bytes: int
+    concurrency: int
+
+
+class Router:
+    """Decides for one catalogue. Owns the decisions that do not depend on the call, made once per function."""
+
+    def __init__(self, limits: NativeLimits) -> None:
+        self._limits = limits
+        self._pooled: dict[str, Pooled] = {}
+        self._native = Native("declared native")
+
+    def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
+        """Return where a call of `spec` with a request of this size runs while so many native calls run."""
+        if spec.placement == "pooled":
+            decision = self._pooled.get(spec.name)
+            if decision is None:
+                decision = self._pooled[spec.name] = Pooled(str(spec.pool), "declared pooled")
+            return decision
+        limits = self._limits
+        if request_bytes > limits.max_request_bytes:
+            why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"
+            return Pooled(str(spec.pool), why)
+        if native_running >= limits.concurrency:
+            return Pooled(str(spec.pool), f"declared native, but {native_running} native calls run already")
+        return self._native

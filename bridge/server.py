@@ -1,0 +1,151 @@
+"""The transport: grpcio behind a small interface. Nothing else imports grpc's server classes.
+
+A handler gets the request's bytes and metadata and returns an `Answer`: a value, never an exception. So that another
+transport can replace this one, handlers know nothing of grpc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import grpc
+from grpc_reflection.v1alpha.reflection import ReflectionServicer
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+Write = Callable[[bytes], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    """The end of a request: the response, or a status that is not OK. `body` is None for an error or a stream."""
+
+    body: bytes | None
+    trailers: Metadata = ()
+    code: int = 0
+    message: str = ""
+
+
+Unary = Callable[[bytes, Metadata, float | None], Awaitable[Answer]]
+"""Answers one request with one response: (request, metadata, seconds left of the client's deadline)."""
+
+Streaming = Callable[[bytes, Metadata, float | None, Write], Awaitable[Answer]]
+"""Answers one request by writing responses, then ending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """Limits of the transport. Bytes and seconds."""
+
+    address: str
+    max_message_bytes: int
+    reflection: bool
+
+
+class AddressInUse(Exception):
+    """The address can not be bound."""
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _unary(handler: Unary) -> grpc.RpcMethodHandler:
+    async def behave(request: bytes, context: Any) -> bytes | None:
+        body, trailers, code, message = await handler(
+            request, context.invocation_metadata() or (), context.time_remaining()
+        )
+        if code:
+            await context.abort(_CODES[code], message, trailers)
+        context.set_trailing_metadata(trailers)
+        return body
+
+    return grpc.unary_unary_rpc_method_handler(behave)
+
+
+def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:
+    async def behave(request: bytes, context: Any) -> None:
+        _, trailers, code, message = await handler(
+            request, context.invocation_metadata() or (), context.time_remaining(), context.write
+        )
+        if code:
+            await context.abort(_CODES[code], message, trailers)
+        context.set_trailing_metadata(trailers)
+
+    return grpc.unary_stream_rpc_method_handler(behave)
+
+
+class GrpcServer:
+    """Serves handlers by their full method names, `/package.Service/Method`."""
+
+    def __init__(
+        self, options: ServerOptions, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], names: list[str]
+    ) -> None:
+        self._options = options
+        self._server = grpc.aio.server(options=_channel_arguments(options))
+        methods = {path: _unary(handler) for path, handler in unary.items()}
+        methods |= {path: _streaming(handler) for path, handler in streaming.items()}
+        self._server.add_generic_rpc_handlers((_Handlers(methods),))
+        if options.reflection:
+            self._add_reflection(names)
+
+    def _add_reflection(self, names: list[str]) -> None:
+        """Offer v1 and v1alpha, which differ in name only: old tools ask for the one, new ones for the other."""
+        for version in ("v1alpha", "v1"):
+            service = f"grpc.reflection.{version}.ServerReflection"
+            names = [*names, service]
+        servicer = ReflectionServicer(names)
+        for version in ("v1alpha", "v1"):
+            self._server.add_generic_rpc_handlers((_reflection_handler(servicer, version),))
+
+    async def start(self) -> str:
+        """Bind and serve; return the address with its real port. Raises AddressInUse."""
+        host, _, _ = self._options.address.rpartition(":")
+        try:
+            port = self._server.add_insecure_port(self._options.address)
+        except RuntimeError as error:
+            raise AddressInUse(f"can not listen on {self._options.address}") from error
+        await self._server.start()
+        return f"{host}:{port}"
+
+    async def stop(self, grace_s: float) -> None:
+        """Refuse new requests, let running ones end within `grace_s`, then cancel them."""
+        await self._server.stop(grace_s)
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """Finds a handler by the method's path: one look-up for all services."""
+
+    def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._methods = methods
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        """Return the handler, or None for an unknown method."""
+        return self._methods.get(handler_call_details.method)
+
+
+def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
+    size = options.max_message_bytes
+    return [
+        ("grpc.max_receive_message_length", size),
+        ("grpc.max_send_message_length", size),
+        ("grpc.so_reuseport", 0),  # else a second server silently shares the port
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),  # without it a frozen client is never noticed
+        ("grpc.max_concurrent_streams", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ]
+
+
+def _reflection_handler(servicer: ReflectionServicer, version: str) -> grpc.GenericRpcHandler:
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(
+        f"grpc.reflection.{version}.ServerReflection", {"ServerReflectionInfo": handler}
+    )

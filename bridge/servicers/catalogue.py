@@ -1,0 +1,59 @@
+"""What is served: ListFunctions and DescribeFunction, List and Describe of programs, ListMetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bridge import convert
+from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
+from handlers.metrics import catalog
+
+if TYPE_CHECKING:
+    from handlers.registry import Snapshot
+
+
+class CatalogueServicer:
+    """Answers from the current snapshot."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+        self._snapshot = snapshot
+
+    def list_functions(self, request: invoke_pb2.ListFunctionsRequest) -> invoke_pb2.ListFunctionsResponse:
+        """Answer InvokeService.ListFunctions."""
+        page, token = self._snapshot().page(request.prefix, request.page_size, request.page_token)
+        infos = [convert.function_info(spec, whole=False) for spec in page]
+        return invoke_pb2.ListFunctionsResponse(functions=infos, next_page_token=token)
+
+    def describe_function(self, request: invoke_pb2.DescribeFunctionRequest) -> invoke_pb2.DescribeFunctionResponse:
+        """Answer InvokeService.DescribeFunction."""
+        spec = self._snapshot().find(request.function)
+        return invoke_pb2.DescribeFunctionResponse(function=convert.function_info(spec, whole=True))
+
+    def list_programs(self, request: program_pb2.ProgramServiceListRequest) -> program_pb2.ProgramServiceListResponse:
+        """Answer ProgramService.List."""
+        page, token = self._snapshot().page_programs(request.page_size, request.page_token)
+        infos = [convert.program_info(spec, whole=False) for spec in page]
+        return program_pb2.ProgramServiceListResponse(programs=infos, next_page_token=token)
+
+    def describe_program(
+        self, request: program_pb2.ProgramServiceDescribeRequest
+    ) -> program_pb2.ProgramServiceDescribeResponse:
+        """Answer ProgramService.Describe."""
+        spec = self._snapshot().find_program(request.program)
+        return program_pb2.ProgramServiceDescribeResponse(program=convert.program_info(spec, whole=True))
+
+    def list_metrics(self, _request: metric_pb2.ListMetricsRequest) -> metric_pb2.ListMetricsResponse:
+        """Answer MetricService.ListMetrics, with those whose extra is missing."""
+        metrics = [
+            convert.metric_info(
+                entry.name,
+                entry.doc,
+                entry.parameters_schema,
+                entry.placement,
+                entry.pool,
+                "" if entry.installed() else entry.extra,
+            )
+            for entry in sorted(catalog.METRICS, key=lambda entry: entry.name)
+        ]
+        return metric_pb2.ListMetricsResponse(metrics=metrics)

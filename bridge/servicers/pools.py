@@ -1,0 +1,43 @@
+"""PoolService: the pools as they stand, those that miss an extra included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from bridge import convert
+from bridge.v1 import pool_pb2
+from handlers.errors import Unknown
+
+if TYPE_CHECKING:
+    from handlers.registry import Snapshot
+
+    from pool.pool import Pool
+
+
+class PoolServicer:
+    """Answers from the pools. `missing` maps the name of a pool that was not made to the extra it needs."""
+
+    def __init__(self, pools: Mapping[str, Pool], missing: Mapping[str, str], snapshot: Callable[[], Snapshot]) -> None:
+        self._pools = pools
+        self._missing = missing
+        self._snapshot = snapshot
+
+    def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
+        """Answer PoolService.List."""
+        names = sorted([*self._pools, *self._missing])
+        return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names])
+
+    def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
+        """Answer PoolService.Get."""
+        if request.name not in self._pools and request.name not in self._missing:
+            names = ", ".join(sorted([*self._pools, *self._missing]))
+            raise Unknown(f"there is no pool '{request.name}'; pools: {names}", reason="UNKNOWN_POOL")
+        return pool_pb2.PoolServiceGetResponse(pool=self._message(request.name))
+
+    def _message(self, name: str) -> pool_pb2.Pool:
+        pool = self._pools.get(name)
+        if pool is None:
+            return convert.missing_pool(name, self._missing[name])
+        functions = [spec.name for spec in self._snapshot().functions if spec.pool == name]
+        return convert.pool_message(pool.options, pool.snapshot(), functions)
