@@ -12,26 +12,25 @@ import collections
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
 from handlers import tensors
-from handlers.errors import BadInput, ResultInvalid
+from handlers.errors import ResultInvalid
+from handlers.references import TENSOR_KEY, Beside, kind, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bridge.v1 import common_pb2
+    from handlers.errors import BadInput
 
 Form = Literal["json", "msgpack", "raw"]
 
 MAX_DEPTH = 200
 """Arrays and objects of a request may be nested this deep."""
-
-TENSOR_KEY = "$tensor"
-BLOB_KEY = "$blob"
 
 _LISTS = (collections.deque, range, KeysView, ValuesView)
 _TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
@@ -50,15 +49,15 @@ def decode_arguments(payload: common_pb2.Payload) -> tuple[dict[str, Any] | byte
         return value, form
     arguments = {} if value is _NOTHING else value
     if type(arguments) is not dict:
-        raise _malformed("arguments", f"expected an object with one key per parameter, got {_kind(arguments)}")
-    beside = _Beside(payload)
+        raise malformed("arguments", f"expected an object with one key per parameter, got {kind(arguments)}")
+    beside = Beside(payload)
     if beside or _may_refer(payload, form):
         beside.resolve(arguments, "")
         beside.add_unreferenced(arguments)
     if form == "msgpack":
         for key in arguments:
             if type(key) is not str:
-                raise _malformed("arguments", f"expected keys that are strings, got {_kind(key)}")
+                raise malformed("arguments", f"expected keys that are strings, got {kind(key)}")
     return arguments, form
 
 
@@ -69,7 +68,7 @@ def decode_value(payload: common_pb2.Payload) -> Any:
         return None
     if form == "raw":
         return value
-    return _Beside(payload).resolve(value, "")
+    return Beside(payload).resolve(value, "")
 
 
 def encode_value(value: Any, form: Form) -> common_pb2.Payload:
@@ -115,7 +114,7 @@ def write_value(value: Any, form: Form, payload: common_pb2.Payload) -> None:
 
 
 def _refuse_extension(code: int, data: memoryview) -> NoReturn:
-    raise _malformed("msgpack", f"expected no extension types but timestamps, got extension type {code}")
+    raise malformed("msgpack", f"expected no extension types but timestamps, got extension type {code}")
 
 
 _NOTHING: Any = object()
@@ -129,7 +128,7 @@ def _decode(payload: common_pb2.Payload) -> tuple[Any, Form]:
         return _NOTHING, "json"
     if body == "raw":
         if payload.tensors or payload.blobs:
-            raise _malformed(
+            raise malformed(
                 "raw", "expected raw bytes alone, got tensors or blobs beside them; use JSON or MessagePack"
             )
         return payload.raw, body
@@ -147,7 +146,7 @@ def _parse(encoded: str | bytes, form: Form) -> Any:
         raise _too_deep(form) from None
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         name = "JSON" if form == "json" else "MessagePack"
-        raise _malformed(form, f"expected valid {name}, got an error: {str(error)[:200]}") from None
+        raise malformed(form, f"expected valid {name}, got an error: {str(error)[:200]}") from None
     if _may_be_deep(encoded):
         _check_depth(value, form)
     return value
@@ -183,89 +182,8 @@ def _may_refer(payload: common_pb2.Payload, form: Form) -> bool:
     return b"\xa7$tensor" in packed or b"\xa5$blob" in packed
 
 
-class _Beside:
-    """The tensors and blobs of one payload, and which of them the object has referred to."""
-
-    __slots__ = ("_blobs", "_tensors", "_used", "_values")
-
-    def __init__(self, payload: common_pb2.Payload) -> None:
-        self._tensors = _by_name(payload.tensors, "tensors")
-        self._blobs = _by_name(payload.blobs, "blobs")
-        self._values: dict[tuple[str, str], Any] = {}
-        self._used: set[str] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._tensors or self._blobs)
-
-    def resolve(self, value: Any, path: str) -> Any:
-        """Replace references in a value, in place where it is a container. The depth is bounded by MAX_DEPTH."""
-        if type(value) is dict:
-            if len(value) == 1:
-                ((key, name),) = value.items()
-                if key in (TENSOR_KEY, BLOB_KEY):
-                    return self._get(key, name, path)
-            pairs: Iterable[tuple[Any, Any]] = value.items()
-        elif type(value) is list:
-            pairs = enumerate(value)
-        else:
-            return value
-        for key, item in pairs:
-            if type(item) is dict or type(item) is list:
-                value[key] = self.resolve(item, f"{path}[{key}]" if type(value) is list else f"{path}.{key}")
-        return value
-
-    def add_unreferenced(self, arguments: dict[str, Any]) -> None:
-        """Make every tensor and blob that nothing refers to the argument of its name."""
-        for field, key, names in (("tensors", TENSOR_KEY, self._tensors), ("blobs", BLOB_KEY, self._blobs)):
-            for name in names:
-                if key + name in self._used:
-                    continue
-                if name in arguments:
-                    detail = "expected a reference to it or no argument of its name, got an argument of its name"
-                    raise _malformed(f'{field}["{name[:64]}"]', detail)
-                arguments[name] = self._value(key, name)
-
-    def _get(self, key: str, name: Any, path: str) -> Any:
-        names = self._tensors if key == TENSOR_KEY else self._blobs
-        if type(name) is not str or name not in names:
-            known = ", ".join(sorted(names)[:10]) or "none"
-            shown = repr(name[:64]) if type(name) is str else _kind(name)
-            what = "tensor" if key == TENSOR_KEY else "blob"
-            where = path.lstrip(".")[:200] or "arguments"
-            raise _malformed(where, f"expected the name of a {what} beside the object (there: {known}), got {shown}")
-        self._used.add(key + name)
-        return self._value(key, name)
-
-    def _value(self, key: str, name: str) -> Any:
-        if (key, name) not in self._values:
-            value = tensors.to_array(self._tensors[name]) if key == TENSOR_KEY else self._blobs[name].data
-            self._values[key, name] = value
-        return self._values[key, name]
-
-
-def _by_name(items: Any, field: str) -> dict[str, Any]:
-    if not items:
-        return {}
-    named = {item.name: item for item in items}
-    if len(named) != len(items):
-        raise _malformed(field, "expected different names, got one name twice")
-    if "" in named:
-        raise _malformed(field, "expected a name for each, got an empty one")
-    return named
-
-
-def _malformed(path: str, description: str) -> BadInput:
-    return BadInput(f"{path}: {description}", violations=((path, description),))
-
-
 def _too_deep(form: Form) -> BadInput:
-    return _malformed(form, f"expected at most {MAX_DEPTH} levels of arrays and objects, got more")
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    names |= {int: "an integer", float: "a number", bytes: "binary data"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    return malformed(form, f"expected at most {MAX_DEPTH} levels of arrays and objects, got more")
 
 
 # -- encoding -----------------------------------------------------------------------------------------------------
@@ -310,12 +228,12 @@ def _write_arrays(arrays: list[Any], payload: common_pb2.Payload) -> None:
 
 def _name_non_finite(value: Any) -> Any:
     """Replace NaN and infinities by their names, in a value that holds only what JSON knows."""
-    kind = type(value)
-    if kind is float:
+    form = type(value)
+    if form is float:
         return value if math.isfinite(value) else _NON_FINITE.get(value, "NaN")
-    if kind is dict:
+    if form is dict:
         return {key: _name_non_finite(item) for key, item in value.items()}
-    if kind is list or kind is tuple:
+    if form is list or form is tuple:
         return [_name_non_finite(item) for item in value]
     return value
 

@@ -32,7 +32,7 @@ _MAX_COMPARED = 500
 """Similar names are looked for among this many, since comparing is slow and runs in the front."""
 
 
-class CatalogueError(Exception):
+class Conflict(Exception):
     """The pools' catalogues can not be merged; the message says which items are at odds and the fix."""
 
 
@@ -98,7 +98,7 @@ class Registry:
         """Replace the catalogue by what the pools report, and return it.
 
         Of an item that several pools report one copy is kept: that of the pool it declares, else of its kind's
-        default pool, else of the first pool in `by_pool`. Raises CatalogueError and keeps the old catalogue then.
+        default pool, else of the first pool in `by_pool`. Raises Conflict and keeps the old catalogue then.
         """
         reported: dict[str, dict[str, FunctionSpec]] = {}
         for pool, catalogue in by_pool.items():
@@ -114,7 +114,7 @@ def _check_name(spec: FunctionSpec, pool: str) -> None:
     try:
         names.check(spec.name)
     except ValueError as error:
-        raise CatalogueError(f"{_origin(spec)} in the pool {pool!r}: {error}") from None
+        raise Conflict(f"{_origin(spec)} in the pool {pool!r}: {error}") from None
 
 
 def _placed(copies: Mapping[str, FunctionSpec], pools: tuple[str, ...], defaults: Mapping[str, str]) -> FunctionSpec:
@@ -122,7 +122,7 @@ def _placed(copies: Mapping[str, FunctionSpec], pools: tuple[str, ...], defaults
     first_pool, first = next(iter(copies.items()))
     for pool, spec in copies.items():
         if spec.module != first.module or spec.kind != first.kind:
-            raise CatalogueError(
+            raise Conflict(
                 f"Expected one function named {first.name!r}, got two: from {_origin(first)} (pool {first_pool!r}) and "
                 f"from {_origin(spec)} (pool {pool!r}). Rename one, or give it a name with @function(name=...)"
             )
@@ -130,7 +130,7 @@ def _placed(copies: Mapping[str, FunctionSpec], pools: tuple[str, ...], defaults
     for pool in sorted(declared):
         if pool in copies:
             return msgspec.structs.replace(copies[pool], pool=pool)
-        raise CatalogueError(_misplaced(first, pool, pools))
+        raise Conflict(_misplaced(first, pool, pools))
     default = defaults.get(first.kind, defaults.get("function", ""))
     pool = default if default in copies else first_pool
     return msgspec.structs.replace(copies[pool], pool=pool)

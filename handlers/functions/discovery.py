@@ -46,7 +46,7 @@ def handler_of(
 ) -> FunctionHandler:
     """Return the handler of one function; `name` is for one that its declaration does not name."""
     declaration = declaration_of(function) or Declaration()
-    served_as: str = declaration.name or name or getattr(function, "__name__", type(function).__name__)
+    served_as = declaration.name or name or str(getattr(function, "__name__", type(function).__name__))
     try:
         names.check(served_as)
     except ValueError as error:
