@@ -34,7 +34,7 @@ from bridge.sessions import Sessions
 from bridge.telemetry import Telemetry, configure_log, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
-from handlers.registry import CatalogueError, Registry
+from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
 from pool.pool import Pool
 
@@ -154,7 +154,7 @@ class App:
         catalogues = {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
         try:
             return Registry().merge(catalogues)
-        except CatalogueError as error:
+        except Conflict as error:
             raise StartFailed(str(error)) from None
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:

@@ -98,7 +98,7 @@ class ServerConfig(Section):
 class PoolConfig(Section):
     """A pool of worker processes."""
 
-    size: Int = Field(2, ge=1, le=1024, description="Worker processes.")
+    size: Int = Field(2, ge=0, le=1024, description="Worker processes; 0 switches the pool off.")
     memory_limit: Size | None = Field(
         None, ge=16 * MIB, description="A worker above this much resident memory is ended; none means no limit."
     )
