@@ -78,7 +78,8 @@ def _json(name: str, text: str, kinds: set[str]) -> Any:
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError) as error:
         wanted = sorted(kinds - {"null"})
-        advice = f"write it as JSON, such as {name}={shlex.quote(_EXAMPLES[wanted[0]])}" if wanted else str(error)
+        example = _EXAMPLES.get(wanted[0]) if wanted else None
+        advice = f"write it as JSON, such as {name}={shlex.quote(example)}" if example else str(error)
         expected = " or ".join(wanted) or "JSON"
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise _usage(f"the argument '{name}' expects {expected}, got {shown!r}", advice) from None

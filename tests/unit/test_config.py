@@ -118,7 +118,7 @@ class TestMistakes:
             ("[pools.general]\nsize = '4'", "bridge.toml:2:1: pools.general.size: expected a whole number, got '4'"),
             ("pools.general.size = 4.5", "bridge.toml:1:1: pools.general.size: expected a whole number, got 4.5"),
             ("[pools.general]\nsize = true", "2:1: pools.general.size: expected a whole number, got True"),
-            ("[pools.general]\nsize = 0", "2:1: pools.general.size: expected greater than or equal to 1, got 0"),
+            ("[pools.general]\nthreads = 0", "2:1: pools.general.threads: expected greater than or equal to 1, got 0"),
             ("[server]\naddress = 1", "bridge.toml:2:1: server.address: expected a text, got 1"),
             ("[server]\naddress = 'x'", "2:1: server.address: expected HOST:PORT such as"),
             ("[server]\naddress = 'x:99999'", "2:1: server.address: expected HOST:PORT such as"),
