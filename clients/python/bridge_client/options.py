@@ -28,9 +28,12 @@ class ChannelOptions:
 
     max_message_bytes: int = 256 * 1024 * 1024
     """Largest request and reply. The server has its own limit."""
-    keepalive_time_s: float = 330.0
-    """Ask a connection that is silent while calls run for a sign of life after this long. A gRPC server that is not told
-    otherwise breaks a connection that asks more often than every 300 s, and with it the calls that run."""
+    keepalive_time_s: float = 30.0
+    """Ask a connection that is silent while calls run for a sign of life after this long.
+
+    A bridge takes one such question in 10 s. Other gRPC servers, such as a proxy between, may break a connection that
+    asks more often than every 300 s, and with it the calls that run.
+    """
     keepalive_timeout_s: float = 10.0
     """Give the connection up when there is none, or sent data is not acknowledged, within this long."""
     extra: tuple[tuple[str, Any], ...] = ()

@@ -11,6 +11,7 @@ from bridge_client.failures import to_error
 from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from bridge_client.options import CallOptions, ChannelOptions
@@ -40,37 +41,29 @@ class SyncWire:
     def unary(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call and wait for its result. Raises `BridgeError`."""
         envelope = seal(self.address, operation.path, self.options)
-        # A future, because a blocking call that is left by an exception (Ctrl-C) would go on running on the server.
-        call = self._start(self.channel.unary_unary, operation, envelope, future=True)
         try:
-            reply = call.result()
-        except grpc.FutureCancelledError:
-            raise to_error(call, envelope.facts) from None
+            reply, call = self._start(self.channel.unary_unary(operation.path).with_call, operation, envelope)
         except grpc.RpcError as error:
-            hand_out_receipt(call.trailing_metadata(), self.options)
+            hand_out_receipt(error.trailing_metadata(), self.options)
             raise to_error(error, envelope.facts) from None
-        except BaseException:
-            call.cancel()
-            raise
         hand_out_receipt(call.trailing_metadata(), self.options)
         return operation.read(reply)
 
     def stream(self, operation: Operation[ResultT]) -> Stream[ResultT]:
         """Start a call whose results come one by one."""
         envelope = seal(self.address, operation.path, self.options)
-        call = self._start(self.channel.unary_stream, operation, envelope, future=False)
+        call = self._start(self.channel.unary_stream(operation.path), operation, envelope)
         return Stream(call=call, operation=operation, envelope=envelope, options=self.options)
 
-    def _start(self, kind: Any, operation: Operation[Any], envelope: Envelope, *, future: bool) -> Any:
-        callable_ = kind(operation.path)
-        start = callable_.future if future else callable_
+    def _start(self, start: Callable[..., Any], operation: Operation[Any], envelope: Envelope) -> Any:
+        request = operation.request.SerializeToString()
         try:
-            return start(operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata)
+            return start(request, timeout=envelope.deadline_s, metadata=envelope.metadata)
         except ValueError as error:
-            if "closed channel" in str(error):
-                msg = f"this client of {self.address} is closed; make a new one with connect({self.address!r})"
-                raise RuntimeError(msg) from None
-            raise
+            if "closed channel" not in str(error):
+                raise
+            msg = f"this client of {self.address} is closed; make a new one with connect({self.address!r})"
+            raise RuntimeError(msg) from None
 
 
 class Stream(Generic[ResultT]):

@@ -10,7 +10,6 @@ import importlib
 import math
 import struct
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,26 +33,32 @@ _PLAIN: tuple[Any, ...] = (str, bytes, int, float, dict, list, tuple)
 _BY_NUMPY = {numpy_name: name for name, (numpy_name, _) in _DTYPES.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
-    """A dense array without numpy: row-major, little-endian. May be an argument; is a result where numpy is missing."""
+    """A dense array without numpy: row-major, little-endian. May be an argument; is a result where numpy is missing.
 
-    dtype: str
-    """``BOOL``, ``UINT8`` ... ``INT64``, ``FP16``, ``FP32`` or ``FP64``."""
-    shape: tuple[int, ...]
-    data: bytes
+    `dtype` is ``BOOL``, ``UINT8`` to ``UINT64``, ``INT8`` to ``INT64``, ``FP16``, ``FP32`` or ``FP64``. No dataclass,
+    because msgspec would encode it as one. Raises ValueError where the three do not fit together.
+    """
 
-    def __post_init__(self) -> None:
-        if self.dtype not in _DTYPES:
-            msg = f"expected a dtype of {', '.join(_DTYPES)}, got {self.dtype!r}"
+    __slots__ = ("data", "dtype", "shape")
+
+    def __init__(self, *, dtype: str, shape: tuple[int, ...], data: bytes) -> None:
+        if dtype not in _DTYPES:
+            msg = f"expected a dtype of {', '.join(_DTYPES)}, got {dtype!r}"
             raise ValueError(msg)
-        if min(self.shape, default=0) < 0:
-            msg = f"expected no negative length in the shape, got {self.shape}"
+        if min(shape, default=0) < 0:
+            msg = f"expected no negative length in the shape, got {shape}"
             raise ValueError(msg)
-        expected = math.prod(self.shape) * struct.calcsize("<" + _DTYPES[self.dtype][1])
-        if len(self.data) != expected:
-            msg = f"expected {expected} bytes for {self.dtype} of shape {self.shape}, got {len(self.data)}"
+        expected = math.prod(shape) * struct.calcsize("<" + _DTYPES[dtype][1])
+        if len(data) != expected:
+            msg = f"expected {expected} bytes for {dtype} of shape {shape}, got {len(data)}"
             raise ValueError(msg)
+        self.dtype = dtype
+        self.shape = shape
+        self.data = data
+
+    def __repr__(self) -> str:
+        return f"Tensor(dtype={self.dtype!r}, shape={self.shape!r})"
 
     def tolist(self) -> Any:
         """The elements as nested lists; a scalar for an empty shape."""

@@ -5,10 +5,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import bridge_client
 import grpc
 import pytest
-
-import bridge_client
 
 
 @dataclass
@@ -28,6 +27,7 @@ class StubBridge(grpc.GenericRpcHandler):
 
     answers: dict = field(default_factory=dict)
     calls: list[Recorded] = field(default_factory=list)
+    streams: set = field(default_factory=set)
     address: str = ""
 
     def service(self, details):
@@ -39,13 +39,12 @@ class StubBridge(grpc.GenericRpcHandler):
             self.calls.append(
                 Recorded(details.method, request, dict(context.invocation_metadata()), context.time_remaining())
             )
-            return answer(request, context) if callable(answer) else answer
+            given = answer(request, context) if callable(answer) else answer
+            return iter(given) if isinstance(given, list) else given
 
         if details.method in self.streams or isinstance(answer, list):
             return grpc.unary_stream_rpc_method_handler(reply)
         return grpc.unary_unary_rpc_method_handler(reply)
-
-    streams: set = field(default_factory=set)
 
     def answer(self, method, answer, *, stream=False):
         """Set the answer of a method such as ``InvokeService/Call``."""

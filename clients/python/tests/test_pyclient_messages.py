@@ -5,11 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from google.protobuf import descriptor_pool
-
 import bridge_client
+import pytest
 from bridge_client.v1 import common_pb2, invoke_pb2, session_pb2
+from google.protobuf import descriptor_pool
 
 PACKAGE = Path(bridge_client.__file__).parent
 GENERATE = PACKAGE.parent / "generate.py"

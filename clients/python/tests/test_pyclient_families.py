@@ -1,0 +1,325 @@
+"""Programs, models, embeddings and metrics: what is sent, byte for byte, and what comes back."""
+
+import copy
+import dataclasses
+import json
+import pickle
+from typing import TypedDict
+
+import bridge_client
+import msgspec
+import pydantic
+import pytest
+from bridge_client import Message, Tool, ToolCall
+from bridge_client.v1 import common_pb2, embedding_pb2, metric_pb2, model_pb2, program_pb2
+
+USAGE = common_pb2.ModelUsage(model="bridge/test", calls=1, input_tokens=2, output_tokens=3, cost_usd=0.5)
+
+
+def outputs(**fields):
+    return common_pb2.Payload(msgpack=msgspec.msgpack.encode(fields))
+
+
+class TestPrograms:
+    def test_run(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs(queue="billing", urgency=3)))
+        found = runner.run(lambda client: client.programs.run("triage", ticket="help", model="an input"))
+        assert found.queue == found["queue"] == "billing"
+        assert dict(found) == {"queue": "billing", "urgency": 3}
+        request = program_pb2.RunRequest.FromString(stub.last.request)
+        assert (request.program, request.model) == ("triage", "")
+        assert msgspec.msgpack.decode(request.inputs.msgpack) == {"ticket": "help", "model": "an input"}
+
+    def test_another_model(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
+        runner.run(lambda client: client.programs.using("fast").run("triage"))
+        assert program_pb2.RunRequest.FromString(stub.last.request).model == "fast"
+
+    def test_outputs_that_are_no_object(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=common_pb2.Payload(json="1")))
+        with pytest.raises(bridge_client.UnexpectedReply, match="an object with the program's outputs, got int"):
+            runner.run(lambda client: client.programs.run("triage"))
+
+    def test_stream(self, runner, stub):
+        delta = program_pb2.FieldDelta(predictor="self", field="queue", text="bill", last=True)
+        final = program_pb2.FinalOutputs(outputs=outputs(queue="bill"))
+        events = [
+            program_pb2.StreamRunResponse(sequence=1, field_delta=delta),
+            program_pb2.StreamRunResponse(sequence=2, final=final),
+        ]
+        stub.answer("ProgramService/StreamRun", events)
+        found = runner.collect(lambda client: client.programs.using("fast").stream("triage", ticket="t"))
+        assert found == [
+            bridge_client.FieldDelta(sequence=1, predictor="self", field="queue", text="bill", last=True),
+            bridge_client.Final(sequence=2, outputs=bridge_client.Outputs({"queue": "bill"})),
+        ]
+        request = program_pb2.StreamRunRequest.FromString(stub.last.request)
+        assert (request.program, request.model) == ("triage", "fast")
+
+    def test_list_over_pages_and_describe(self, runner, stub):
+        def answer(request, context):
+            token = program_pb2.ProgramServiceListRequest.FromString(request).page_token
+            reply = program_pb2.ProgramServiceListResponse(
+                programs=[program_pb2.ProgramInfo(name=f"p{token}")], next_page_token="" if token else "1"
+            )
+            return reply.SerializeToString()
+
+        stub.answer("ProgramService/List", answer)
+        assert [found.name for found in runner.run(lambda client: client.programs.list())] == ["p", "p1"]
+        info = program_pb2.ProgramInfo(name="p", signature="q -> a", module="Predict", inputs_schema='{"x": 1}')
+        stub.answer("ProgramService/Describe", program_pb2.ProgramServiceDescribeResponse(program=info))
+        found = runner.run(lambda client: client.programs.describe("p"))
+        assert (found.signature, found.module, found.inputs_schema) == ("q -> a", "Predict", {"x": 1})
+
+
+class TestOutputs:
+    fields = bridge_client.Outputs({"queue": "billing", "items": [1], "n": 3})
+
+    def test_is_a_mapping(self):
+        assert self.fields["items"] == [1]
+        assert list(self.fields.items()) == [("queue", "billing"), ("items", [1]), ("n", 3)]
+        assert (len(self.fields), "n" in self.fields, "x" in self.fields) == (3, True, False)
+        assert repr(self.fields) == "Outputs(queue='billing', items=[1], n=3)"
+
+    def test_an_unknown_name_names_the_known_ones(self):
+        with pytest.raises(AttributeError, match=r"one of the outputs \['items', 'n', 'queue'\], got 'quene'"):
+            _ = self.fields.quene
+
+    def test_can_be_copied_and_pickled(self):
+        assert copy.deepcopy(self.fields) == self.fields
+        assert pickle.loads(pickle.dumps(self.fields)) == self.fields
+
+
+GENERATED = model_pb2.GenerateResponse(
+    text="hello",
+    finish_reason=model_pb2.FINISH_REASON_TOOL_CALLS,
+    model="m",
+    usage=USAGE,
+    tool_calls=[model_pb2.ToolCall(id="1", name="look", arguments='{"a": 1}')],
+)
+
+
+class TestModels:
+    def test_a_prompt_and_all_options(self, runner, stub):
+        stub.answer("ModelService/Generate", GENERATED)
+        found = runner.run(
+            lambda client: client.models.generate(
+                "hi", model="fast", temperature=0.0, top_p=0.5, max_tokens=10, stop="END", seed=-1
+            )
+        )
+        assert (found.text, found.finish_reason, found.model) == ("hello", "tool_calls", "m")
+        assert (found.usage.input_tokens, found.usage.cost_usd) == (2, 0.5)
+        assert found.tool_calls[0].parsed() == {"a": 1}
+        assert found.message() == Message(role="assistant", content="hello", tool_calls=found.tool_calls)
+        request = model_pb2.GenerateRequest.FromString(stub.last.request)
+        assert request.model == "fast"
+        assert [(turn.role, turn.content) for turn in request.messages] == [(model_pb2.ROLE_USER, "hi")]
+        options = request.options
+        assert (options.temperature, options.top_p, options.max_tokens, options.seed) == (0.0, 0.5, 10, -1)
+        assert list(options.stop) == ["END"]
+        assert options.HasField("temperature")
+
+    def test_what_is_not_given_stays_unset(self, runner, stub):
+        stub.answer("ModelService/Generate", GENERATED)
+        runner.run(lambda client: client.models.generate("hi"))
+        options = model_pb2.GenerateRequest.FromString(stub.last.request).options
+        assert options.ListFields() == []
+
+    def test_a_conversation_with_tools(self, runner, stub):
+        stub.answer("ModelService/Generate", GENERATED)
+        turns = [
+            {"role": "system", "content": "be brief"},
+            Message(role="user", content="hi"),
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]},
+            {"role": "tool", "content": "42", "tool_call_id": "1"},
+            Message(role="assistant", tool_calls=(ToolCall(id="2", name="g", arguments="{}"),)),
+        ]
+        schema = {"type": "object"}
+        tools = [
+            Tool(name="f", description="does", parameters=schema),
+            {"type": "function", "function": {"name": "g", "parameters": schema}},
+            {"name": "h"},
+        ]
+        runner.run(lambda client: client.models.generate(turns, tools=tools))
+        request = model_pb2.GenerateRequest.FromString(stub.last.request)
+        roles = [model_pb2.Role.Name(turn.role).removeprefix("ROLE_") for turn in request.messages]
+        assert roles == ["SYSTEM", "USER", "ASSISTANT", "TOOL", "ASSISTANT"]
+        assert (request.messages[2].tool_calls[0].id, request.messages[2].tool_calls[0].name) == ("1", "f")
+        assert (request.messages[3].content, request.messages[3].tool_call_id) == ("42", "1")
+        assert request.messages[4].tool_calls[0].arguments == "{}"
+        assert [tool.name for tool in request.tools] == ["f", "g", "h"]
+        assert json.loads(request.tools[1].parameters_schema) == schema
+
+    @pytest.mark.parametrize(
+        ("turns", "kind", "message"),
+        [
+            ([{"role": "robot"}], ValueError, r"expected a role of system, .* at messages\[0\], got 'robot'"),
+            ([{"role": "user", "content": [1]}], TypeError, r"expected text as content of messages\[0\], got list"),
+            (["hi"], TypeError, r"expected a Message or a dictionary at messages\[0\], got str"),
+        ],
+    )
+    def test_a_wrong_turn_is_named(self, runner, stub, turns, kind, message):
+        with pytest.raises(kind, match=message):
+            runner.run(lambda client: client.models.generate(turns))
+        assert stub.calls == []
+
+    def test_a_wrong_tool_is_named(self, runner, stub):
+        with pytest.raises(TypeError, match=r"with a name at tools\[0\]"):
+            runner.run(lambda client: client.models.generate("hi", tools=[{"description": "x"}]))
+
+    def test_stream(self, runner, stub):
+        events = [
+            model_pb2.StreamGenerateResponse(text_delta="hel"),
+            model_pb2.StreamGenerateResponse(text_delta="lo"),
+            model_pb2.StreamGenerateResponse(final=GENERATED),
+        ]
+        stub.answer("ModelService/StreamGenerate", events)
+        *deltas, last = runner.collect(lambda client: client.models.stream("hi", temperature=1.0))
+        assert [delta.text for delta in deltas] == ["hel", "lo"]
+        assert last.text == "hello"
+        assert model_pb2.StreamGenerateRequest.FromString(stub.last.request).options.temperature == 1.0
+
+
+class Invoice(pydantic.BaseModel):
+    number: str
+    total: float
+
+
+@dataclasses.dataclass
+class Line:
+    text: str
+
+
+@dataclasses.dataclass
+class Order:
+    lines: list[Line]
+    note: str = ""
+
+
+class Address(TypedDict):
+    city: str
+
+
+class TestExtract:
+    def extract(self, runner, stub, schema, answer, **options):
+        reply = model_pb2.ExtractResponse(json=answer, model="m", usage=USAGE, attempts=2)
+        stub.answer("ModelService/Extract", reply)
+        found = runner.run(lambda client: client.models.extract(schema, "text", **options))
+        request = model_pb2.ExtractRequest.FromString(stub.last.request)
+        return found, json.loads(request.schema), request
+
+    def test_a_json_schema(self, runner, stub):
+        schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+        found, sent, request = self.extract(runner, stub, schema, '{"a": 1}', model="fast", max_retries=0, seed=4)
+        assert (found.value, found.model, found.attempts, found.usage.calls) == ({"a": 1}, "m", 2, 1)
+        assert sent == schema
+        assert (request.model, request.max_retries, request.options.seed) == ("fast", 0, 4)
+        assert request.HasField("max_retries")
+
+    def test_a_pydantic_model(self, runner, stub):
+        found, sent, request = self.extract(runner, stub, Invoice, '{"number": "7", "total": 1.5}')
+        assert found.value == Invoice(number="7", total=1.5)
+        assert sent == Invoice.model_json_schema()
+        assert not request.HasField("max_retries")
+
+    def test_a_dataclass(self, runner, stub):
+        found, sent, _ = self.extract(runner, stub, Order, '{"lines": [{"text": "x"}]}')
+        assert found.value == Order(lines=[Line("x")])
+        assert sent["type"] == "object"
+        assert sent["properties"]["lines"]["items"] == {"$ref": "#/$defs/Line"}
+        assert sent["$defs"]["Line"]["required"] == ["text"]
+        assert "$ref" not in sent
+
+    def test_a_typed_dict(self, runner, stub):
+        found, sent, _ = self.extract(runner, stub, Address, '{"city": "Bern"}')
+        assert found.value == {"city": "Bern"}
+        assert sent["required"] == ["city"]
+
+    @pytest.mark.parametrize("schema", [Invoice, Order])
+    def test_an_answer_that_does_not_fit_the_type(self, runner, stub, schema):
+        with pytest.raises(bridge_client.UnexpectedReply, match="fits the schema but not its Python type"):
+            self.extract(runner, stub, schema, '{"total": "x"}')
+
+    def test_what_is_no_schema(self, runner, stub):
+        with pytest.raises(TypeError, match="expected a JSON Schema, a pydantic model, a dataclass or a TypedDict"):
+            runner.run(lambda client: client.models.extract(object, "text"))
+
+
+class TestEmbeddings:
+    def test_embed(self, runner, stub):
+        reply = embedding_pb2.EmbedResponse(
+            embeddings=[embedding_pb2.Embedding(values=[0.5, 1.0])], model="mini", dimensions=2
+        )
+        stub.answer("EmbeddingService/Embed", reply)
+        found = runner.run(lambda client: client.embeddings.embed(["a", "b"], model="small", normalize=False))
+        assert (found.vectors, found.model, found.dimensions) == (((0.5, 1.0),), "mini", 2)
+        request = embedding_pb2.EmbedRequest.FromString(stub.last.request)
+        assert (list(request.texts), request.model, request.normalize) == (["a", "b"], "small", False)
+        runner.run(lambda client: client.embeddings.embed("one text"))
+        request = embedding_pb2.EmbedRequest.FromString(stub.last.request)
+        assert (list(request.texts), request.normalize) == (["one text"], True)
+
+    def test_similarity(self, runner, stub):
+        reply = embedding_pb2.SimilarityResponse(rows=[embedding_pb2.SimilarityRow(scores=[0.5, 0.25])], model="mini")
+        stub.answer("EmbeddingService/Similarity", reply)
+        found = runner.run(lambda client: client.embeddings.similarity(["a"], ["b"], pairwise=True, function="dot"))
+        assert (found.rows, found.model) == (((0.5, 0.25),), "mini")
+        request = embedding_pb2.SimilarityRequest.FromString(stub.last.request)
+        assert (list(request.left), list(request.right), request.pairwise) == (["a"], ["b"], True)
+        assert request.function == embedding_pb2.SIMILARITY_FUNCTION_DOT
+
+    def test_an_unknown_function(self, runner, stub):
+        with pytest.raises(ValueError, match="expected a function of cosine, .*, got 'cosinus'"):
+            runner.run(lambda client: client.embeddings.similarity("a", "b", function="cosinus"))
+
+
+class TestMetrics:
+    def test_score(self, runner, stub):
+        score = metric_pb2.MetricScore(value=0.5, details={"precision": 0.25})
+        stub.answer(
+            "MetricService/Score",
+            metric_pb2.ScoreResponse(score=score, parameters='{"lowercase": true}', signature="s"),
+        )
+        found = runner.run(lambda client: client.metrics.score("bleu", "a", "b", lowercase=True))
+        assert (found.value, found.details, found.parameters) == (0.5, {"precision": 0.25}, {"lowercase": True})
+        assert found.signature == "s"
+        request = metric_pb2.ScoreRequest.FromString(stub.last.request)
+        assert (request.metric, request.example.prediction, list(request.example.references)) == ("bleu", "a", ["b"])
+        assert json.loads(request.parameters) == {"lowercase": True}
+        runner.run(lambda client: client.metrics.score("bleu", "a", ["b", "c"]))
+        request = metric_pb2.ScoreRequest.FromString(stub.last.request)
+        assert (list(request.example.references), request.parameters) == (["b", "c"], "")
+
+    def test_score_batch(self, runner, stub):
+        reply = metric_pb2.ScoreBatchResponse(
+            scores=[metric_pb2.MetricScore(value=1.0), metric_pb2.MetricScore(value=0.0)],
+            aggregate=metric_pb2.MetricScore(value=0.5),
+            signature="s",
+        )
+        stub.answer("MetricService/ScoreBatch", reply)
+        found = runner.run(lambda client: client.metrics.score_batch("f1", ["a", "b"], ["c", ["d", "e"]], x=1))
+        assert ([one.value for one in found.scores], found.aggregate.value, found.signature) == ([1.0, 0.0], 0.5, "s")
+        request = metric_pb2.ScoreBatchRequest.FromString(stub.last.request)
+        assert [(one.prediction, list(one.references)) for one in request.examples] == [("a", ["c"]), ("b", ["d", "e"])]
+        assert json.loads(request.parameters) == {"x": 1}
+
+    @pytest.mark.parametrize(
+        ("predictions", "references", "message"),
+        [(["a", "b"], ["c"], "got 2 predictions and 1 references"), ("ab", ["c", "d"], "got text")],
+    )
+    def test_lists_must_fit(self, runner, stub, predictions, references, message):
+        with pytest.raises(ValueError, match=message):
+            runner.run(lambda client: client.metrics.score_batch("f1", predictions, references))
+
+    def test_list(self, runner, stub):
+        metric = metric_pb2.MetricInfo(
+            name="bleu", parameters_schema="{}", placement=common_pb2.PLACEMENT_NATIVE, missing_extra="metrics"
+        )
+        stub.answer("MetricService/ListMetrics", metric_pb2.ListMetricsResponse(metrics=[metric]))
+        (found,) = runner.run(lambda client: client.metrics.list())
+        assert (found.name, found.placement, found.available, found.missing_extra) == (
+            "bleu",
+            "native",
+            False,
+            "metrics",
+        )
