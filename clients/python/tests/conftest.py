@@ -29,6 +29,7 @@ class StubBridge(grpc.GenericRpcHandler):
     calls: list[Recorded] = field(default_factory=list)
     streams: set = field(default_factory=set)
     address: str = ""
+    server: grpc.Server | None = None
 
     def service(self, details):
         answer = self.answers.get(details.method)
@@ -71,6 +72,7 @@ def stub():
     )
     bridge.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
+    bridge.server = server
     yield bridge
     server.stop(None).wait()
 

@@ -201,6 +201,21 @@ async def test_nobody_at_the_address_async(nobody):
                 pass
 
 
+def test_a_server_that_stops_during_a_call(runner, stub):
+    stopper = threading.Thread(target=lambda: stub.server.stop(None))
+
+    def answer(request, context):
+        stopper.start()
+        until_gone(context)
+        return b""
+
+    stub.answer("InvokeService/Call", answer)
+    error = failure_of(runner)
+    stopper.join()
+    assert type(error) is errors.ConnectionLost
+    assert f"the connection to {stub.address} broke during /bridge.v1.InvokeService/Call" in error.message
+
+
 def test_a_server_that_is_none(runner, stub):
     error = failure_of(runner)
     assert type(error) is errors.Unimplemented

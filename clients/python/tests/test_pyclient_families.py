@@ -269,7 +269,7 @@ class TestEmbeddings:
         assert request.function == embedding_pb2.SIMILARITY_FUNCTION_DOT
 
     def test_an_unknown_function(self, runner, stub):
-        with pytest.raises(ValueError, match="expected a function of cosine, .*, got 'cosinus'"):
+        with pytest.raises(ValueError, match=r"expected a function of cosine, .*, got 'cosinus'"):
             runner.run(lambda client: client.embeddings.similarity("a", "b", function="cosinus"))
 
 
