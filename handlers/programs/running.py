@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
@@ -80,7 +81,9 @@ async def run_program(program: Any, inputs: dict[str, Any]) -> Any:
     try:
         # anyio's threads, not asyncio's: DSPy needs those for every model call, so programs that waited in them
         # for a model could wait for each other.
-        return await anyio.to_thread.run_sync(lambda: program(**inputs), abandon_on_cancel=True)
+        # A limiter of its own, since the pool has admitted the call already and a limit here would be a hidden queue.
+        limiter = anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(lambda: program(**inputs), abandon_on_cancel=True, limiter=limiter)
     finally:
         calls.close()
         _CURRENT.set(None)

@@ -8,10 +8,11 @@ import dspy
 import pydantic
 import pytest
 
-from bridge.v1 import common_pb2, program_pb2
+from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.context import CallContext
 from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import BadInput, HandlerError, ResultInvalid, Unknown
+from handlers.programs.test_engine import AsyncTestEngine, TestEngine
 
 ADAPTERS = [dspy.ChatAdapter, dspy.JSONAdapter, dspy.XMLAdapter]
 
@@ -248,13 +249,15 @@ async def test_a_program_with_its_own_model_needs_no_configuration(app):
     assert reply.context.usage[0].model == "own/model"
 
 
-async def test_nothing_is_kept_of_a_call(app):
-    program = Draft()
-    served = app(draft=program)
+@pytest.mark.parametrize("own", [None, fixed("own/model")])
+async def test_nothing_is_kept_of_a_call(app, own):
+    program = dspy.Predict("a -> b")
+    program.set_lm(own)
+    served = app(program=program)
     before = len(dspy.clients.base_lm.GLOBAL_HISTORY)
-    await served.run("draft", ticket="secret")
+    await served.run("program", a="secret")
     assert len(dspy.clients.base_lm.GLOBAL_HISTORY) == before
-    assert (program.history, program.reply.history, dspy.settings.trace) == ([], [], [])
+    assert (program.history, getattr(own, "history", []), dspy.settings.trace) == ([], [], [])
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
@@ -288,8 +291,6 @@ async def test_a_program_with_several_answers_per_call_streams_its_end_only(app)
 
 
 async def test_stream_call_sends_the_outputs_as_its_only_item(app):
-    from bridge.v1 import invoke_pb2
-
     served = app(triage=dspy.Predict("a -> b"))
     request = invoke_pb2.StreamCallRequest(function="triage", arguments=common_pb2.Payload(json='{"a": "x"}'))
     stream = served.handlers["triage"].stream("InvokeService/StreamCall", request.SerializeToString(), context())
@@ -304,6 +305,50 @@ async def test_a_failing_stream_raises_the_failure(app):
 
     with pytest.raises(KeyError):
         await app(broken=Broken()).stream("broken", question="where")
+
+
+@pytest.mark.parametrize("cls", [Draft, AsyncDraft])
+async def test_a_stream_of_a_model_that_the_app_made(app, cls):
+    """Its synchronous engine runs in the program's thread and sends from there."""
+    own = cls()
+    own.set_lm(dspy.LM("bridge/test", engine=TestEngine(), async_engine=AsyncTestEngine()))
+    reply = await app(models={}, draft=own).stream("draft", ticket="I paid twice")
+    assert reply.text("reply", "reply") == reply.outputs["reply"]
+    assert reply.context.usage[0].calls == 2
+
+
+async def test_best_of_n_counts_every_try_and_streams_its_end_only(app):
+    best = dspy.BestOfN(dspy.ChainOfThought("q -> a: int"), N=3, reward_fn=lambda args, pred: 0.1, threshold=0.5)
+    reply = await app(best=best).stream("best", q="x")
+    assert reply.context.usage[0].calls == 3
+    assert reply.deltas == [], "its tries are copies: which one will win is not known while they run"
+    assert isinstance(reply.outputs["a"], int)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_the_test_model_calls_tools_natively(app, streamed):
+    def look_up(city: str) -> str:
+        """Look a city up."""
+        return city
+
+    class Native(dspy.Module):
+        def __init__(self):
+            super().__init__()
+            fields = {
+                "question": (str, dspy.InputField()),
+                "tools": (list[dspy.Tool], dspy.InputField()),
+                "calls": (dspy.ToolCalls, dspy.OutputField()),
+            }
+            self.ask = dspy.Predict(dspy.Signature(fields))
+
+        def forward(self, question: str) -> dict[str, list[str]]:
+            with dspy.context(adapter=dspy.ChatAdapter(use_native_function_calling=True)):
+                calls = self.ask(question=question, tools=[dspy.Tool(look_up)]).calls
+            return {call.name: list(call.args) for call in calls.tool_calls}
+
+    served = app(native=Native())
+    reply = await (served.stream if streamed else served.run)("native", question="x")
+    assert reply.outputs == {"look_up": ["city"]}
 
 
 async def test_an_unread_stream_stops_reading_its_model(app):

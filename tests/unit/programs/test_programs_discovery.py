@@ -205,7 +205,7 @@ def test_only_what_all_lists_is_public(app):
 
 
 def test_a_type_that_can_not_travel_is_a_load_failure_that_names_the_program(app):
-    with pytest.raises(LoadFailed, match="'tooled' of an_app.py .*tools"):
+    with pytest.raises(LoadFailed, match=r"'tooled' of an_app\.py .*tools"):
         app(
             tooled=dspy.Predict(
                 dspy.Signature({"tools": (list[dspy.Tool], dspy.InputField()), "a": (str, dspy.OutputField())})
