@@ -140,9 +140,13 @@ class _Extraction:
             return cause
         if type(cause).__name__ == "IncompleteOutputException":
             return self.invalid((("", "it was cut: max_tokens is too small"),))
-        if isinstance(cause, ValidationError) and self._shell.found:
-            return self.invalid(self._shell.found[-1])
-        said = errors.redact(" ".join(str(cause).split()), [self._model.options.api_key or ""])
+        said = str(cause)
+        if isinstance(cause, ValidationError):
+            first = cause.errors()[0]
+            if first["type"] == "value_error":
+                return self.invalid(self._shell.found[-1])
+            said = first["msg"]
+        said = errors.redact(" ".join(said.split()), [self._model.options.api_key or ""])
         return self.invalid((("", f"it is not an object in JSON: {said[:300]}"),))
 
 

@@ -65,7 +65,7 @@ def chat(number: int, request: dict[str, Any], behaviour: Behaviour, scripted: S
         reason = "tool_calls" if calls else "stop"
     message, reason = _message(text, calls, reason, behaviour)
     count = int(request.get("n") or 1)
-    written = count * (test_model.count_tokens(message.get("content") or "") or answer.output_tokens)
+    written = count * test_model.count_tokens(_written(message))
     return Reply(
         id=f"chatcmpl-test-{number}",
         model=str(request.get("model", "")),
@@ -144,6 +144,11 @@ def _message(text: str, calls: list[dict[str, Any]], reason: str, behaviour: Beh
     if behaviour.reasoning:
         message["reasoning_content"] = _REASONING
     return message, reason
+
+
+def _written(message: dict[str, Any]) -> str:
+    arguments = [call["function"]["arguments"] for call in message.get("tool_calls", [])]
+    return " ".join([message.get("content") or message.get("refusal") or "", *arguments])
 
 
 def _halve(message: dict[str, Any]) -> dict[str, Any]:

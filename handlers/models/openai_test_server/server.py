@@ -216,8 +216,8 @@ class _Connection(BaseHTTPRequestHandler):
         if self._fails(behaviour):
             self._fail_as_told(behaviour)
         elif wanted == "input":
-            self._send_json(200, replies.embeddings(request))
             self._finish("answered", status=200)
+            self._send_json(200, replies.embeddings(request))
         else:
             self._chat(request, behaviour, scripted)
 
@@ -237,14 +237,14 @@ class _Connection(BaseHTTPRequestHandler):
         self, status: int, *, code: str | None = None, message: str | None = None, retry_after: str | None = None
     ) -> None:
         headers = {} if retry_after is None else {"Retry-After": retry_after}
-        self._send_json(status, replies.error(status, code=code, message=message), headers)
         self._finish("failed", status=status)
+        self._send_json(status, replies.error(status, code=code, message=message), headers)
 
     def _chat(self, request: dict[str, Any], behaviour: Behaviour, scripted: Scripted | None) -> None:
         reply = replies.chat(self.record.number, request, behaviour, scripted)
         if behaviour.ending == "wrong_type":
-            self._send(200, "text/html", b"<html><body>Welcome to the proxy</body></html>")
             self._finish("answered", status=200)
+            self._send(200, "text/html", b"<html><body>Welcome to the proxy</body></html>")
         elif request.get("stream"):
             options = request.get("stream_options") or {}
             pieces = replies.chunks(reply, include_usage=bool(options.get("include_usage")))
@@ -262,8 +262,8 @@ class _Connection(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self._cut()
             return
-        self._send(200, "application/json", body)
         self._finish("answered", status=200)
+        self._send(200, "application/json", body)
 
     def _stream(self, pieces: list[str], behaviour: Behaviour) -> None:
         self._head(200, "text/event-stream", {"Transfer-Encoding": "chunked", "Cache-Control": "no-cache"})
@@ -278,10 +278,10 @@ class _Connection(BaseHTTPRequestHandler):
             if number:
                 self._pause(behaviour.gap_s)
             event = f"data: {piece}\n\n".encode()
+            done = {"outcome": "answered", "status": 200} if number == len(pieces) else {}
+            self.server.owner.log.update(self.record, chunks_sent=number + 1, **done)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-            self.server.owner.log.update(self.record, chunks_sent=number + 1)
         self.wfile.write(b"0\r\n\r\n")
-        self._finish("answered", status=200)
 
     def _pause(self, seconds: float | None) -> None:
         """Wait so long, or for ever. Raises _ClientLeft as soon as the client goes or the server stops."""
@@ -294,10 +294,11 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _cut(self) -> None:
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
         self._finish("cut", status=200)
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _finish(self, outcome: str, **changes: Any) -> None:
+        """Record the end; before the last byte is sent, so that a client that has its answer finds it recorded."""
         self.server.owner.log.update(self.record, outcome=outcome, **changes)
 
     def _send_json(self, status: int, value: dict[str, Any], headers: dict[str, str] | None = None) -> None:
