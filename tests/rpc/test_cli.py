@@ -1,0 +1,212 @@
+"""The command line against a real server: what a user types first, and what comes back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DYING_APP = """
+import os, sys
+
+def die(code: int) -> None:
+    print("my last words", file=sys.stderr, flush=True)
+    os._exit(code)
+"""
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "bridge.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+        **options,
+    )
+
+
+def run(*arguments, code=0, input_text=None):
+    process = start(*arguments, stdin=subprocess.PIPE if input_text is not None else subprocess.DEVNULL)
+    stdout, stderr = process.communicate(input_text, timeout=100)
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    return stdout, stderr
+
+
+@pytest.fixture
+def bridge(server):
+    def run_at(*arguments, **options):
+        return run(*arguments, "--address", server.address, **options)
+
+    return run_at
+
+
+class TestCall:
+    def test_a_function(self, bridge):
+        assert bridge("call", "add", "a=2", "b=3") == ("5\n", "")
+
+    def test_structured_arguments(self, bridge, tmp_path):
+        (tmp_path / "items.json").write_text('[{"name": "pen", "price": 1.5, "quantity": 4}]')
+        stdout, _ = bridge("call", "invoice", f"items=@{tmp_path}/items.json", "discount=0.5")
+        assert json.loads(stdout) == {"lines": 1, "total": 3.0}
+
+    def test_arguments_from_stdin(self, bridge):
+        assert bridge("call", "add", "--json-args", "-", "b=5", input_text='{"a": 1}')[0] == "6\n"
+
+    def test_wrong_arguments_name_each_field(self, bridge):
+        _, stderr = bridge("call", "add", "a=1", "c=3", code=1)
+        assert stderr.startswith("error: INVALID_ARGUMENT SCHEMA_MISMATCH: ")
+        assert {line.split(":")[0].strip() for line in stderr.splitlines()[1:]} >= {"b", "c"}
+
+    def test_a_misspelt_name_suggests_the_right_one(self, bridge):
+        _, stderr = bridge("call", "triaeg", code=1)
+        assert stderr.startswith("error: NOT_FOUND UNKNOWN_FUNCTION: ")
+        assert "triage" in stderr
+
+    def test_a_stream_of_items(self, bridge):
+        assert bridge("call", "count", "to=3")[0] == "1\n2\n3\n"
+
+    def test_a_deadline(self, bridge):
+        assert "DEADLINE_EXCEEDED" in bridge("call", "ticks", "number=100", "--timeout", "1", code=4)[1]
+
+    def test_a_program_with_its_receipt(self, bridge):
+        stdout, stderr = bridge("call", "triage", "ticket=My invoice is wrong", "--receipt")
+        outputs = json.loads(stdout)
+        assert outputs["queue"] in ("billing", "technical", "sales")
+        assert isinstance(outputs["urgency"], int)
+        assert "bridge/test (the built-in test model, not a real one)" in stderr
+
+    def test_a_program_on_a_named_model(self, bridge):
+        value = json.loads(bridge("call", "triage", "ticket=x", "--model", "default", "--json")[0])
+        assert value["result"]["queue"]
+        assert value["receipt"]["usage"][0]["model"] == "bridge/test"
+        assert "UNKNOWN_MODEL" in bridge("call", "triage", "ticket=x", "--model", "nope", code=1)[1]
+
+    def test_a_programs_fields_as_they_grow(self, bridge):
+        lines = bridge("call", "triage", "ticket=My invoice is wrong", "--stream", "--json")[0].splitlines()
+        *deltas, final, end = map(json.loads, lines)
+        assert len(deltas) > 1
+        assert deltas[-1]["last"]
+        text = "".join(delta["text"] for delta in deltas if delta["field"] == "reasoning")
+        assert text.strip() == final["outputs"]["reasoning"]
+        assert end["receipt"]["function"] == "triage"
+
+    def test_a_session_stays_on_its_worker(self, bridge):
+        calls = [json.loads(bridge("call", "add", "a=1", "b=1", "--session", "cli", "--json")[0]) for _ in range(3)]
+        assert len({call["worker"] for call in calls}) == 1
+
+    def test_the_echo(self, bridge):
+        assert json.loads(bridge("call", "bridge.echo", "text=hé", "number=3")[0]) == {"text": "hé", "number": 3}
+
+
+class TestCatalogue:
+    def test_ls(self, bridge):
+        stdout, _ = bridge("ls")
+        for name in ("add", "triage", "bridge.echo"):
+            assert any(line.startswith(name) for line in stdout.splitlines())
+        names = [item["name"] for item in json.loads(bridge("ls", "bridge.metrics.", "--json")[0])["functions"]]
+        assert "bridge.metrics.bleu" in names
+        assert all(name.startswith("bridge.metrics.") for name in names)
+
+    def test_describe_ends_with_a_command_that_works(self, bridge, server):
+        stdout, _ = bridge("describe", "triage")
+        assert '"ticket"' in stdout
+        command = stdout.strip().splitlines()[-1]
+        assert command.strip().startswith("bridge call triage ")
+        done = subprocess.run(
+            ["/bin/sh", "-c", command.replace("bridge call", f'"{sys.executable}" -m bridge.cli call')],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+            check=True,
+        )
+        assert "queue" in json.loads(done.stdout)
+
+
+class TestStatus:
+    def test_a_healthy_server(self, bridge):
+        stdout, _ = bridge("status")
+        assert "SERVING" in stdout
+        assert "general" in stdout
+        value = json.loads(bridge("status", "--json")[0])
+        assert value["health"] == "SERVING"
+        pool = next(pool for pool in value["pools"] if pool["name"] == "general")
+        assert pool["state"] == "ready"
+        assert all(worker["pid"] > 0 and worker["rss_bytes"] > 0 for worker in pool["workers"])
+
+    def test_exits_of_workers_are_shown_with_what_they_wrote(self, start_server, eventually):
+        server = start_server(DYING_APP, "[pools.general]\nsize = 1\n")
+        assert "WORKER_CRASHED" in run("call", "die", "code=7", "--address", server.address, code=1)[1]
+        done = eventually(lambda: start_and_read("status", "--address", server.address), "the exit in the status")
+        assert "my last words" in done
+
+
+def start_and_read(*arguments):
+    stdout, _ = start(*arguments).communicate(timeout=60)
+    return stdout if "ended" in stdout else None
+
+
+class TestServe:
+    def test_ready_says_what_is_served(self, server):
+        assert {"event", "address", "functions", "pools"} <= set(server.ready)
+        assert {"add", "triage", "bridge.echo"} <= set(server.ready["functions"])
+        assert "general" in server.ready["pools"]
+
+    def test_people_get_a_panel_with_the_next_command(self, tmp_path):
+        (tmp_path / "app.py").write_text("def hello(name: str) -> str:\n    return f'hello {name}'\n")
+        process = start("serve", str(tmp_path / "app.py"), "--address", "127.0.0.1:0", "--pool", "general.size=1")
+        try:
+            text = ""
+            while "bridge call hello" not in text:
+                line = process.stdout.readline()
+                assert line, process.stderr.read()
+                text += line
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "bridge is ready" in text
+        assert "functions: hello" in text
+
+    def test_an_app_that_does_not_import(self, tmp_path):
+        (tmp_path / "app.py").write_text("import no_such_thing\n")
+        _, stderr = fails(tmp_path / "app.py")
+        assert stderr.count("error: ") == 1
+        assert "no_such_thing" in stderr
+
+    def test_a_port_in_use(self, server):
+        _, stderr = run("serve", "examples/demo_app.py", "--address", server.address, code=1)
+        assert f"can not listen on {server.address}: process {server.pid} (" in stderr
+
+
+def fails(app):
+    process = start("serve", str(app), "--address", "127.0.0.1:0")
+    stdout, stderr = process.communicate(timeout=100)
+    assert process.returncode == 1
+    return stdout, stderr
+
+
+class TestDemo:
+    def test_once_shows_the_call_and_ends(self):
+        before = {process.pid for process in psutil.process_iter()}
+        stdout, _ = run("demo", "--once", "--address", "127.0.0.1:0")
+        assert "triage" in stdout
+        assert "queue" in stdout
+        assert "The built-in test model answered, not a real one" in stdout
+        assert "bridge call triage ticket=" in stdout
+        left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
+        assert not [process for process in left if "pool.child" in " ".join(process.info["cmdline"] or [])]
+
+    def test_json(self):
+        stdout, _ = run("demo", "--once", "--json", "--address", "127.0.0.1:0")
+        value = json.loads(stdout)
+        assert value["event"] == "demo"
+        assert value["receipt"]["usage"][0]["model"] == "bridge/test"
+        assert set(value["outputs"]) >= {"queue", "urgency"}
