@@ -94,8 +94,13 @@ def _interface_of_forward(name: str, program: Any) -> Interface:
     given = _return_type(hints)
     guess = _only_signature(program)
     types = field_types(guess.output_fields) if guess is not None else {}
-    outputs = Outputs.of_types(name, types, closed=False) if given is None else _outputs_of(name, given)
-    shown = {"result": given} if given is not None else types
+    if given is None:
+        outputs = Outputs.of_types(name, types, closed=False)
+    elif _is_object(given):
+        outputs = Outputs.of_object(given)
+    else:
+        outputs = Outputs.of_types(name, {"result": given}, wraps=True)
+    shown = types if given is None else _fields_of_object(given)
     return Interface(
         inputs=OpenInputs() if inputs is None else ArgumentsSchema.of_fields(name, inputs),
         outputs=outputs,
@@ -135,14 +140,20 @@ def _agreed(name: str, known: list[dict[str, Field]]) -> Field:
     return found[0] if agree else Field(annotation=Any)
 
 
-def _outputs_of(name: str, given: Any) -> Outputs:
-    is_object = (
-        dataclasses.is_dataclass(given)
-        or typing.is_typeddict(given)
-        or (inspect.isclass(given) and issubclass(given, BaseModel))
-        or (typing.get_origin(given) or given) is dict
-    )
-    return Outputs.of_object(given) if is_object else Outputs.of_types(name, {"result": given}, wraps=True)
+def _is_object(given: Any) -> bool:
+    """Whether values of the type are objects on the wire."""
+    return _has_fields(given) or (typing.get_origin(given) or given) is dict
+
+
+def _has_fields(given: Any) -> bool:
+    is_model = inspect.isclass(given) and issubclass(given, BaseModel)
+    return is_model or dataclasses.is_dataclass(given) or typing.is_typeddict(given)
+
+
+def _fields_of_object(given: Any) -> dict[str, Any]:
+    if not _is_object(given):
+        return {"result": given}
+    return typing.get_type_hints(given) if _has_fields(given) else {}
 
 
 def _return_type(hints: dict[str, Any]) -> Any | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from typing import Annotated, Any, get_args, get_origin
 
 import dspy
@@ -27,11 +28,11 @@ def input_fields(signature: Any) -> dict[str, Field]:
 
 def field_types(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the types of a signature's inputs or outputs, with constraints and descriptions."""
-    types = {}
+    found = {}
     for name, info in fields.items():
         text = description(name, info)
-        types[name] = Annotated[_annotation(info), Described(text)] if text else _annotation(info)
-    return types
+        found[name] = Annotated[_annotation(info), Described(text)] if text else _annotation(info)
+    return found
 
 
 class Described(str):
@@ -58,6 +59,10 @@ def _side(fields: dict[str, Any]) -> str:
 def _shown(annotation: Any) -> str:
     if get_origin(annotation) is Annotated:
         return _shown(get_args(annotation)[0])
+    if annotation is types.NoneType:
+        return "None"
+    if isinstance(annotation, types.UnionType):
+        return " | ".join(_shown(one) for one in get_args(annotation))
     if inspect.isclass(annotation) and get_origin(annotation) is None:
         return annotation.__qualname__
     origin, arguments = get_origin(annotation), get_args(annotation)

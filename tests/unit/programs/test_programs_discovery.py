@@ -148,7 +148,19 @@ def test_a_module_with_annotations(app):
     assert arguments["required"] == ["text"]
     assert arguments["properties"]["limit"]["default"] == 3
     assert schema(found, "typed", "result")["properties"].keys() == {"name", "age"}
-    assert found.handlers["typed"].spec.doc == "Says its types itself."
+    spec = found.handlers["typed"].spec
+    assert spec.doc == "Says its types itself."
+    assert spec.program.signature == "text: str, limit: int, hint: str | None -> name: str, age: int"
+
+
+def test_a_module_that_returns_a_dict(app):
+    class Counts(dspy.Module):
+        def forward(self, text: str) -> dict[str, int]:
+            return {text: 1}
+
+    found = app(counts=Counts())
+    assert found.handlers["counts"].spec.program.signature == "text: str -> ..."
+    assert schema(found, "counts", "result")["additionalProperties"] == {"type": "integer"}
 
 
 def test_a_module_without_annotations_takes_its_only_predictors_types(app):
