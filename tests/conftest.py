@@ -209,7 +209,7 @@ def start(app: Path, config_text: str, folder: Path, environment: Mapping[str, s
     process = subprocess.Popen(
         serve_command(app, config),
         cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1", **environment, MARK: mark},
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), **environment, MARK: mark},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -36,6 +36,10 @@ class Result:
 
     calls_per_s: float
     p50_s: float
+    calls: int = 0
+    """All that were answered, those of the warm-up included."""
+    server_cpu_s: float = 0.0
+    """CPU seconds of the server and its workers for one call; unlike the others, hardly touched by a busy machine."""
 
 
 class Generator(Protocol):
@@ -96,7 +100,8 @@ def evaluate(lines: Sequence[str], duration_s: float) -> Result:
     durations = [duration for start, duration in calls if begin <= start + duration <= end]
     if not durations:
         raise LoadError(f"no call was answered within {duration_s} s")
-    return Result(calls_per_s=len(durations) / duration_s, p50_s=statistics.median(durations) / 1e6)
+    p50_s = statistics.median(durations) / 1e6
+    return Result(calls_per_s=len(durations) / duration_s, p50_s=p50_s, calls=len(calls))
 
 
 class GrpcClient:
@@ -111,6 +116,7 @@ class GrpcClient:
         self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float
     ) -> Result:
         latencies: list[float] = []
+        warm_up_calls = 0
         options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             call = channel.unary_unary(CALL_PATH)
@@ -118,6 +124,7 @@ class GrpcClient:
             end = begin + duration_s
 
             async def caller() -> None:
+                nonlocal warm_up_calls
                 now = time.perf_counter()
                 while now < end:
                     reply = await call(request)
@@ -126,11 +133,14 @@ class GrpcClient:
                         raise LoadError(f"a reply had {len(reply)} bytes, expected {reply_bytes}")
                     if begin <= started and now <= end:
                         latencies.append(now - started)
+                    else:
+                        warm_up_calls += 1
 
             await asyncio.gather(*(caller() for _ in range(concurrency)))
         if not latencies:
             raise LoadError(f"no call was answered within {duration_s} s")
-        return Result(calls_per_s=len(latencies) / duration_s, p50_s=statistics.median(latencies))
+        calls = len(latencies) + warm_up_calls
+        return Result(calls_per_s=len(latencies) / duration_s, p50_s=statistics.median(latencies), calls=calls)
 
 
 def choose(name: str | None = None) -> Generator:

@@ -96,13 +96,14 @@ def write(path: Path, values: Mapping[str, Value], *, commit: str, machine: str)
 def show(console: Console, rounds: Sequence[Round], values: Mapping[str, Value]) -> None:
     """Prints the measured medians, then the figures."""
     measured = Table(title=f"Medians of {len(rounds)} rounds")
-    for heading in ("load", "contender", "calls/s", "p50"):
-        measured.add_column(heading, justify="right" if heading in {"calls/s", "p50"} else "left")
+    for heading in ("load", "contender", "calls/s", "p50", "server CPU/call"):
+        measured.add_column(heading, justify="left" if heading in {"load", "contender"} else "right")
     for load, contender in rounds[0]:
         results = [results[load, contender] for results in rounds]
         rate = statistics.median(result.calls_per_s for result in results)
         p50 = statistics.median(result.p50_s for result in results)
-        measured.add_row(load, contender, f"{rate:,.0f}", f"{p50 * 1000:.2f} ms")
+        cpu = statistics.median(result.server_cpu_s for result in results)
+        measured.add_row(load, contender, f"{rate:,.0f}", f"{p50 * 1000:.2f} ms", f"{cpu * 1e6:.0f} µs")
     console.print(measured)
     table = Table(title="Ratio to the bare echo")
     for heading in ("figure", "value", "low", "high", "target", ""):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +45,9 @@ def run_round(
         for name in (*load.contenders[turn:], *load.contenders[:turn]):
             target = by_name[name]
             request, reply = target.contender.request(load.size), target.contender.response(load.size)
-            results[load.name, name] = generator.run(target.address, request, len(reply), load.concurrency, seconds)
+            before = target.cpu_s()
+            result = generator.run(target.address, request, len(reply), load.concurrency, seconds)
+            results[load.name, name] = replace(result, server_cpu_s=(target.cpu_s() - before) / result.calls)
     return {(load.name, name): results[load.name, name] for load in loads for name in load.contenders}
 
 

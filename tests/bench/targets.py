@@ -13,13 +13,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import grpc
+import psutil
 from scenarios import BARE, CALL_PATH, CONTENDERS, LARGE_BYTES, Contender
+
+from bridge.v1 import pool_pb2, pool_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +49,13 @@ class Target:
 
     contender: Contender
     address: str
+    pid: int
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the server and the workers it has now have used."""
+        server = psutil.Process(self.pid)
+        times = [process.cpu_times() for process in (server, *server.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
 
 
 class TargetError(Exception):
@@ -52,8 +63,11 @@ class TargetError(Exception):
 
 
 @contextmanager
-def process(name: str, command: list[str], folder: Path) -> Iterator[IO[str]]:
-    """Runs a server for the length of the block and yields its stdout; SIGTERM at the end, SIGKILL if it must be."""
+def process(name: str, command: list[str], folder: Path) -> Iterator[tuple[str, int]]:
+    """Runs a server for the length of the block; SIGTERM at the end, SIGKILL if it must be.
+
+    Yields the first line that it prints, and its process id.
+    """
     log = folder / f"{name}.log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
     with log.open("w") as stderr:
@@ -74,7 +88,7 @@ def process(name: str, command: list[str], folder: Path) -> Iterator[IO[str]]:
         watchdog.cancel()
         if not first:
             raise TargetError(f"{name} did not start within {START_S:.0f} s; it wrote:\n{log.read_text()[-4000:]}")
-        yield first
+        yield first, child.pid
     finally:
         watchdog.cancel()
         child.send_signal(signal.SIGTERM)
@@ -86,22 +100,39 @@ def process(name: str, command: list[str], folder: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def bare_echo(folder: Path, name: str = BARE) -> Iterator[str]:
-    """Yields the address of a bare echo server."""
-    with process(name, [sys.executable, str(Path(__file__).with_name("bare_echo.py"))], folder) as first:
-        yield first.strip()
+def bare_echo(folder: Path, name: str = BARE) -> Iterator[tuple[str, int]]:
+    """Yields the address and the process id of a bare echo server."""
+    with process(name, [sys.executable, str(Path(__file__).with_name("bare_echo.py"))], folder) as (first, pid):
+        yield first.strip(), pid
 
 
 @contextmanager
-def bridge(folder: Path, workers: int) -> Iterator[str]:
-    """Yields the address of a bridge with `workers` workers in its general pool."""
+def bridge(folder: Path, workers: int) -> Iterator[tuple[str, int]]:
+    """Yields the address and the process id of a bridge with `workers` workers in its general pool."""
     app, config = folder / "app.py", folder / "bridge.toml"
     app.write_text('"""An app without functions of its own."""\n')
     config.write_text(CONFIG.format(workers=workers))
     start = "import sys; from bridge.cli.main import main; sys.exit(main())"
     arguments = ["serve", str(app), "--address", "127.0.0.1:0", "--config", str(config), "--json"]
-    with process("bridge", [sys.executable, "-c", start, *arguments], folder) as first:
-        yield json.loads(first)["address"]
+    with process("bridge", [sys.executable, "-c", start, *arguments], folder) as (first, pid):
+        address = json.loads(first)["address"]
+        wait_for_workers(address, workers)
+        yield address, pid
+
+
+def wait_for_workers(address: str, workers: int) -> None:
+    """The server is ready with its first worker; the load needs all of them. Raises TargetError."""
+    deadline = time.monotonic() + START_S
+    with grpc.insecure_channel(address) as channel:
+        pools = pool_pb2_grpc.PoolServiceStub(channel)
+        while True:
+            pool = pools.Get(pool_pb2.PoolServiceGetRequest(name="general"), timeout=20).pool
+            ready = [worker for worker in pool.workers if worker.state == pool_pb2.WORKER_STATE_READY]
+            if len(ready) == workers:
+                return
+            if time.monotonic() > deadline:
+                raise TargetError(f"{len(ready)} of {workers} workers are ready after {START_S:.0f} s")
+            time.sleep(0.05)
 
 
 @contextmanager
@@ -114,7 +145,8 @@ def targets(workers: int, *, calibrate: bool) -> Iterator[dict[str, Target]]:
         yield {
             name: Target(
                 contender=replace(contender, route=None) if calibrate else contender,
-                address=bare if name == BARE else other,
+                address=(bare if name == BARE else other)[0],
+                pid=(bare if name == BARE else other)[1],
             )
             for name, contender in CONTENDERS.items()
         }
