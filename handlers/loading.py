@@ -40,7 +40,7 @@ def load_module(source: str) -> types.ModuleType:
 
     Loading a path twice returns the module that is there. Raises LoadFailed; nothing stays in `sys.modules` then.
     """
-    if source.endswith(".py") or os.sep in source or Path(source).is_dir():
+    if source.endswith(".py") or os.sep in source or source.startswith("."):
         return _load_path(source)
     return _load_dotted(source)
 

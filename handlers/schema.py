@@ -11,13 +11,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import warnings
 from typing import TYPE_CHECKING, Any, NotRequired, Required
 
 import msgspec
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticSerializationError, SchemaError, ValidationError
+from pydantic.warnings import ArbitraryTypeWarning
+from pydantic_core import PydanticSerializationError, SchemaError, SchemaSerializer, ValidationError
 from typing_extensions import TypedDict
 
 from handlers import codec, examples, violations, wire_types
@@ -36,7 +38,14 @@ _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 _EXACT = (int, str, bool, bytes, float, type(None))
 _LISTING_LIMIT = 10_000
 """Arguments with more items than this get the first violation of each list, not all."""
-_BUILD_ERRORS = (PydanticUserError, PydanticUndefinedAnnotation, SchemaError, TypeError, NameError)
+_BUILD_ERRORS = (
+    PydanticUserError,
+    PydanticUndefinedAnnotation,
+    ArbitraryTypeWarning,
+    SchemaError,
+    TypeError,
+    NameError,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,18 +140,17 @@ class ArgumentsSchema:
 class ResultSchema:
     """What a function returns, or one item of what it streams."""
 
-    __slots__ = ("_adapter", "_exact", "_needs_dump", "_validator", "json_schema")
+    __slots__ = ("_exact", "_serializer", "_validator", "json_schema")
 
     def __init__(self, annotation: Any) -> None:
         self._exact = annotation if annotation in _EXACT else None
         try:
-            self._adapter = _adapter(annotation)
-            core = wire_types.with_arrays(self._adapter.core_schema, annotation)
+            core = _core_of(annotation)
             rewrite = wire_types.Rewrite("result")
             self._validator = wire_types.compile_validator(rewrite(core))
         except _BUILD_ERRORS as error:
             raise wire_types.UnsupportedType(f"result: {_first_line(error)}") from error
-        self._needs_dump = rewrite.needs_dump
+        self._serializer = SchemaSerializer(core) if rewrite.needs_dump else None
         self.json_schema: str = json.dumps(_JsonSchema(by_alias=True).generate(core, mode="serialization"))
         """JSON Schema (2020-12) of the result as JSON text."""
 
@@ -169,9 +177,9 @@ class ResultSchema:
 
     def _dump(self, value: Any) -> Any:
         checked = self._validator.validate_python(value)
-        if not self._needs_dump:
+        if self._serializer is None:
             return checked
-        return self._adapter.serializer.to_python(checked, by_alias=True, warnings="error")
+        return self._serializer.to_python(checked, by_alias=True, warnings="error")
 
 
 class _JsonSchema(GenerateJsonSchema):
@@ -189,13 +197,12 @@ class _JsonSchema(GenerateJsonSchema):
         return {}
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(annotation, config=_CONFIG)
-    except PydanticUserError as error:
-        if error.code != "type-adapter-config-unused":
-            raise
-        return TypeAdapter(annotation)  # a model, dataclass or TypedDict brings its own configuration
+def _core_of(annotation: Any) -> Any:
+    """Build one annotation as a field, since pydantic lets nothing configure a dataclass that stands alone."""
+    core = _core_of_fields("result", {"value": Field(annotation=annotation)})
+    if core["type"] != "definitions":
+        return core["fields"]["value"]["schema"]
+    return {**core, "schema": core["schema"]["fields"]["value"]["schema"]}
 
 
 def _core_of_fields(name: str, fields: Mapping[str, Field]) -> Any:
@@ -206,7 +213,10 @@ def _core_of_fields(name: str, fields: Mapping[str, Field]) -> Any:
     make: Any = TypedDict  # called, not declared: the names are the user's
     arguments = make(name, hints)
     arguments.__pydantic_config__ = _CONFIG
-    return wire_types.with_arrays(TypeAdapter(arguments).core_schema, arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ArbitraryTypeWarning)  # an annotation that is no type
+        core = TypeAdapter(arguments).core_schema
+    return wire_types.with_arrays(core, arguments)
 
 
 def _annotated_schema(schema: dict[str, Any], name: str, fields: Mapping[str, Field]) -> dict[str, Any]:

@@ -11,13 +11,14 @@ import sys
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
 from bridge.v1 import common_pb2
 from handlers import codec
 from handlers.errors import BadInput, ResultInvalid
 from handlers.tensors import DTYPES
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import BaseModel
 
 Payload, Tensor, Blob = common_pb2.Payload, common_pb2.Tensor, common_pb2.Blob
 
@@ -39,6 +40,7 @@ def _wire(payload):
 
 
 @given(_nested(_json_leaves))
+@settings(deadline=None)
 def test_json_round_trip(value):
     back = codec.decode_value(_wire(codec.encode_value(value, "json")))
     assert back == value
@@ -46,17 +48,20 @@ def test_json_round_trip(value):
 
 
 @given(_nested(_packed_leaves))
+@settings(deadline=None)
 def test_msgpack_round_trip(value):
     back = codec.decode_value(_wire(codec.encode_value(value, "msgpack")))
     assert repr(back) == repr(value)
 
 
 @given(st.dictionaries(_text.filter(lambda key: key not in ("$tensor", "$blob")), _nested(_packed_leaves)))
+@settings(deadline=None)
 def test_arguments_round_trip(arguments):
     assert codec.decode_arguments(_wire(codec.encode_value(arguments, "msgpack"))) == (arguments, "msgpack")
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_raw_round_trip(data):
     assert codec.decode_arguments(_wire(codec.encode_value(data, "raw"))) == (data, "raw")
 
@@ -64,7 +69,7 @@ def test_raw_round_trip(data):
 @pytest.mark.parametrize("form", ["json", "msgpack"])
 @pytest.mark.parametrize("dtype", sorted(DTYPES))
 @given(data=st.data())
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 def test_tensor_round_trip(form, dtype, data):
     shape = data.draw(st.lists(st.integers(0, 4), max_size=4))
     numpy_name, size = DTYPES[dtype]
@@ -102,7 +107,7 @@ def test_big_endian_and_strided_arrays_are_sent_little_and_dense():
         ("\u2028\0\U0001f600", '"\u2028\\u0000\U0001f600"'),
         (dt.datetime(2026, 1, 31, tzinfo=dt.UTC), '"2026-01-31T00:00:00Z"'),
         (np.int64(7), "7"),
-        (np.bool_(True), "true"),  # noqa: FBT003
+        (np.bool_(True), "true"),
         ({1: "a"}, '{"1":"a"}'),
         ((1, 2), "[1,2]"),
     ],
@@ -129,7 +134,7 @@ class _Model(BaseModel):
 
 @pytest.mark.parametrize("form", ["json", "msgpack"])
 def test_objects_become_plain(form):
-    value = [_Point(1, dt.date(2026, 1, 31), b"x"), _Model(colour=_Colour.RED, score=math.inf), {1, 1}, range(2)]
+    value = [_Point(1, dt.date(2026, 1, 31), b"x"), _Model(colour=_Colour.RED, score=math.inf), {1}, range(2)]
     json = form == "json"
     point = {"x": 1, "when": "2026-01-31", "data": "eA==" if json else b"x"}
     model = {"colour": "red", "score": "Infinity" if json else math.inf}
@@ -244,6 +249,7 @@ def test_wide_is_not_deep():
 
 
 @given(st.binary())
+@settings(deadline=None)
 def test_any_msgpack_bytes_decode_or_are_bad_input(data):
     try:
         arguments, _ = codec.decode_arguments(Payload(msgpack=data))
@@ -253,6 +259,7 @@ def test_any_msgpack_bytes_decode_or_are_bad_input(data):
 
 
 @given(st.text(alphabet='{}[]",:0123456789.eE+-\\utrfalsn$ob '))
+@settings(deadline=None)
 def test_any_json_text_decodes_or_is_bad_input(text):
     try:
         arguments, _ = codec.decode_arguments(Payload(json=text))
