@@ -19,6 +19,8 @@ GENERATED = (ROOT / "bridge/v1", ROOT / "clients/python/bridge_client/v1")
 FUNCTION_LINES = 60
 FUNCTION_LINES_P90 = 25
 MODULE_LINES = 350
+TEST_MODULE_LINES = 500
+"""A table of cases may be longer than the code it is about."""
 SERVICER_METHOD_LINES = 15
 BROAD_EXCEPTS = {"bridge/interceptors/errors.py", "handlers/entry.py", "pool/supervisor.py"}
 """Each of these turns whatever happened into a value at a boundary; anywhere else a broad except hides bugs."""
@@ -40,7 +42,7 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
-def functions(tree: ast.Module) -> list[tuple[str, int]]:
+def functions(tree: ast.AST) -> list[tuple[str, int]]:
     """Each function's name with its length in lines, nested functions also for themselves."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return [
@@ -137,19 +139,20 @@ def test_functions_are_short(package):
 
 
 def test_servicer_methods_are_short():
-    long = {
-        f"{name(path)}:{label}": lines
+    classes = [
+        (path, node)
         for path in modules("bridge/servicers")
-        for label, lines in functions(parse(path))
-        if lines > SERVICER_METHOD_LINES
-    }
-    assert not long, f"servicer methods of more than {SERVICER_METHOD_LINES} lines: {long}"
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    methods = {f"{name(path)}:{label}": lines for path, node in classes for label, lines in functions(node)}
+    assert {label: lines for label, lines in methods.items() if lines > SERVICER_METHOD_LINES} == {}
 
 
 def test_modules_are_short():
     sizes = {name(path): len(path.read_text().splitlines()) for path in modules(*PACKAGES, "clients/python", "tests")}
-    long = {path: lines for path, lines in sizes.items() if lines > MODULE_LINES}
-    assert not long, f"modules of more than {MODULE_LINES} lines: {long}"
+    limits = {path: TEST_MODULE_LINES if "tests/" in path else MODULE_LINES for path in sizes}
+    assert {path: lines for path, lines in sizes.items() if lines > limits[path]} == {}
 
 
 def test_every_module_says_its_job():
@@ -171,7 +174,7 @@ def test_broad_excepts_stand_at_the_boundaries():
 
 
 def test_nothing_runs_data():
-    folders = (*PACKAGES, "clients/python", "examples")
+    folders = (*PACKAGES, "clients/python/bridge_client", "examples")
     found = {name(path): lines for path in modules(*folders) if (lines := forbidden(parse(path)))}
     assert found == {}
 
