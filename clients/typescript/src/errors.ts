@@ -96,6 +96,13 @@ export function cancelledBeforeSending(call: CallFacts): BridgeError {
   return new BridgeError({ code: "CANCELLED", message, requestId: call.requestId, cause: call.signal?.reason });
 }
 
+/** Make an error show where the call was made: by the time it fails, that is no longer on the stack. */
+export function withStackOf(caller: Error, error: BridgeError): BridgeError {
+  const [, ...frames] = (caller.stack ?? "").split("\n");
+  error.stack = [`${error.name}: ${error.message}`, ...frames].join("\n");
+  return error;
+}
+
 function localMessage(code: Code, message: string, call: CallFacts): string {
   if (code === "DEADLINE_EXCEEDED") return `no answer within ${call.timeoutMs} ms (timeoutMs): ${message}`;
   if (code !== "UNAVAILABLE" || !/No connection established|Name resolution failed/.test(message)) return message;

@@ -34,7 +34,7 @@ class Writer {
       case "string":
         return JSON.stringify(value);
       case "number":
-        return Number.isFinite(value) ? JSON.stringify(value) : `"${value}"`;
+        return writeNumber(value);
       case "bigint":
         return value.toString();
       case "boolean":
@@ -72,6 +72,13 @@ class Writer {
     }
     return `{${parts.join(",")}}`;
   }
+}
+
+/** Write a number: JSON.stringify would write the integer 2 ** 60 with zeros for its last digits. */
+function writeNumber(value: number): string {
+  if (!Number.isFinite(value)) return `"${value}"`;
+  const exact = Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21;
+  return exact ? BigInt(value).toString() : JSON.stringify(value);
 }
 
 function refuseUnsendable(value: object, path: string): void {

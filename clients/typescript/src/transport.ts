@@ -11,7 +11,7 @@ import {
   Metadata,
   type ServiceError,
 } from "@grpc/grpc-js";
-import { type CallFacts, cancelledBeforeSending, toBridgeError } from "./errors.js";
+import { type CallFacts, cancelledBeforeSending, toBridgeError, withStackOf } from "./errors.js";
 import type { LargeIntegers } from "./json.js";
 import { type Receipt, receiptOf } from "./receipt.js";
 
@@ -107,6 +107,7 @@ export class Transport {
   async unary<Request, Reply>(method: Method<Request, Reply>, request: Request, options: CallOptions): Promise<Reply> {
     const call = this.#prepare(options);
     if (call.signal?.aborted) throw cancelledBeforeSending(call);
+    const caller = new Error();
     return await new Promise<Reply>((resolve, reject) => {
       let failure: ServiceError | null = null;
       let reply: Reply | undefined;
@@ -127,7 +128,7 @@ export class Transport {
       running.on("status", ({ metadata }) => {
         unlink();
         reportReceipt(metadata, call);
-        if (failure) reject(toBridgeError(failure, call));
+        if (failure) reject(withStackOf(caller, toBridgeError(failure, call)));
         else resolve(reply as Reply);
       });
     });

@@ -15,6 +15,11 @@ describe("writeJson", () => {
     expect(write({ n: 9007199254740993n, m: -(2n ** 63n) })).toBe('{"n":9007199254740993,"m":-9223372036854775808}');
   });
 
+  test("writes a large number's own digits, not the shortest that round to it", () => {
+    expect(write([2 ** 60, -(2 ** 53)])).toBe("[1152921504606846976,-9007199254740992]");
+    expect(write([1e20, 1e21, 1.5e300])).toBe("[100000000000000000000,1e+21,1.5e+300]");
+  });
+
   test("names NaN and the infinities", () => {
     expect(write([Number.NaN, Infinity, -Infinity])).toBe('["NaN","Infinity","-Infinity"]');
   });

@@ -101,6 +101,14 @@ describe("how calls fail", () => {
     expect(await rejection(bridge.call("add"))).toMatchObject({ code: "NOT_FOUND", message: "the short form" });
   });
 
+  test("the stack shows where the call was made", async () => {
+    fake.on("InvokeService/Call", () => {
+      throw failure("ABORTED", "x");
+    });
+    const callFromHere = async () => await connect(fake.address).call("add");
+    expect((await rejection(callFromHere())).stack).toMatch(/^BridgeError: the short form\n.*callFromHere/s);
+  });
+
   test("a server that is not there is said so", async () => {
     const stopped = await FakeServer.start();
     stopped.stop();
