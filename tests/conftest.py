@@ -49,6 +49,8 @@ size = 1
 [pools.embeddings]
 size = 1
 """
+LIGHT_CONFIG = CONFIG.replace("[pools.embeddings]\nsize = 1", "[pools.embeddings]\nsize = 0")
+"""Without the embedding model, whose libraries take ten seconds to import."""
 MARK = "TEST_RUN_OF_BRIDGE"
 """An environment variable that every process of a server inherits, so that none can hide from the leak check."""
 
@@ -158,6 +160,11 @@ class RunningServer:
         except subprocess.TimeoutExpired:
             pytest.fail(f"the server still runs {timeout_s} s after SIGTERM; stderr was:\n{self.stderr.text}")
 
+    def kill(self) -> None:
+        """Ends the server by SIGKILL, as a crash would, and waits for its end. The leak checks still run."""
+        self.process.kill()
+        self.process.wait(EXIT_S)
+
     def kill_everything(self) -> None:
         """Ends what is left by force, so that a failed test does not disturb the next one."""
         kill_marked(self.process, self.mark)
@@ -262,12 +269,15 @@ StartServer = Callable[..., RunningServer]
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """`start_server(app, config, env)` starts a server of the test's own.
 
-    `app` is a path or the source of a module, `config` the text of a bridge.toml, `env` more environment variables.
+    `app` is a path or the source of a module, `config` the text of a bridge.toml (where none is given, one with the
+    test model and without embeddings), `env` more environment variables.
     """
     with ExitStack() as stack:
         count = itertools.count()
 
-        def start_one(app: Path | str, config: str = CONFIG, env: Mapping[str, str] | None = None) -> RunningServer:
+        def start_one(
+            app: Path | str, config: str = LIGHT_CONFIG, env: Mapping[str, str] | None = None
+        ) -> RunningServer:
             folder = tmp_path / f"server{next(count)}"
             folder.mkdir()
             if isinstance(app, str):
