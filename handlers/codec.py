@@ -223,7 +223,8 @@ def _write_msgpack(value: Any, payload: common_pb2.Payload) -> None:
 
 
 def _write_arrays(arrays: list[Any], payload: common_pb2.Payload) -> None:
-    payload.tensors.extend(tensors.of_array(array, f"t{index}") for index, array in enumerate(arrays))
+    for index, array in enumerate(arrays):
+        tensors.write_array(array, f"t{index}", payload.tensors.add())
 
 
 def _name_non_finite(value: Any) -> Any:

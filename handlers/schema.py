@@ -18,7 +18,6 @@ import msgspec
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUndefinedAnnotation
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic.warnings import ArbitraryTypeWarning
 from pydantic_core import PydanticSerializationError, SchemaError, SchemaSerializer, ValidationError
 from typing_extensions import TypedDict
 
@@ -41,7 +40,7 @@ _LISTING_LIMIT = 10_000
 _BUILD_ERRORS = (
     PydanticUserError,
     PydanticUndefinedAnnotation,
-    ArbitraryTypeWarning,
+    UserWarning,
     SchemaError,
     TypeError,
     NameError,
@@ -214,7 +213,7 @@ def _core_of_fields(name: str, fields: Mapping[str, Field]) -> Any:
     arguments = make(name, hints)
     arguments.__pydantic_config__ = _CONFIG
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ArbitraryTypeWarning)  # an annotation that is no type
+        warnings.filterwarnings("error", ".* is not a Python type", UserWarning)  # pydantic takes anything then
         core = TypeAdapter(arguments).core_schema
     return wire_types.with_arrays(core, arguments)
 

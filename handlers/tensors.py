@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bridge.v1 import common_pb2
 from handlers.errors import BadInput, ResultInvalid
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from bridge.v1 import common_pb2
 
 DTYPES: dict[str, tuple[str, int]] = {
     "BOOL": ("|b1", 1),
@@ -52,8 +53,8 @@ def to_array(tensor: common_pb2.Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def of_array(array: np.ndarray[Any, Any], name: str) -> common_pb2.Tensor:
-    """Return an array as a tensor, row-major and little-endian. Raises ResultInvalid for a dtype without a name."""
+def write_array(array: np.ndarray[Any, Any], name: str, tensor: common_pb2.Tensor) -> None:
+    """Fill an empty tensor with an array, row-major and little-endian. Raises ResultInvalid for a dtype without a name."""
     little = array.dtype.newbyteorder("<")
     dtype = _NAMES.get(little.str)
     if dtype is None:
@@ -61,8 +62,10 @@ def of_array(array: np.ndarray[Any, Any], name: str) -> common_pb2.Tensor:
             f"expected an array with a dtype out of {', '.join(DTYPES)}, got {str(array.dtype)[:60]!r}; "
             "convert it with .astype(...), or return .tolist()"
         )
-    data = array.astype(little, copy=False).tobytes()
-    return common_pb2.Tensor(name=name, dtype=dtype, shape=array.shape, data=data)
+    tensor.name = name
+    tensor.dtype = dtype
+    tensor.shape.extend(array.shape)
+    tensor.data = array.astype(little, copy=False).tobytes()
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
