@@ -85,6 +85,8 @@ _BY_CLASS = {
 """Classes that say more than their status."""
 
 _BY_CAUSE = {
+    "ReadTimeout": _SLOW,
+    "APITimeoutError": _SLOW,
     "JSONDecodeError": _GARBLED,
     "APIResponseValidationError": _GARBLED,
     "ConnectError": _UNREACHABLE,
@@ -146,18 +148,25 @@ def broken_off(name: str, options: ModelOptions, what: str) -> ProviderError:
 def root_cause(error: BaseException) -> BaseException:
     """Return the failure inside instructor's and LiteLLM's wrappings."""
     for _ in range(10):
-        inner: Any = None
-        attempts = getattr(error, "failed_attempts", None)
-        if attempts:
-            inner = attempts[-1].exception
-        elif getattr(error, "original_exception", None) is not None:
-            inner = error.original_exception  # type: ignore[attr-defined] # LiteLLM's failure in the middle of a stream
-        elif type(error).__name__ in {"InstructorRetryException", "RetryError"}:
-            inner = error.__cause__ or error.__context__
-        if not isinstance(inner, BaseException) or inner is error:
+        inner = _inside(error)
+        if inner is None or inner is error:
             return error
         error = inner
     return error
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    """Return the failure that this one wraps; None where it wraps none."""
+    original = getattr(error, "original_exception", None)  # LiteLLM's failure in the middle of a stream
+    if isinstance(original, BaseException):
+        return original
+    if type(error).__name__ == "InstructorRetryException":
+        attempts = getattr(error, "failed_attempts", None) or ()
+        return error.__cause__ or (attempts[-1].exception if attempts else None)
+    if type(error).__name__ == "RetryError":
+        attempt: Any = getattr(error, "last_attempt", None)
+        return error.__cause__ if attempt is None else attempt.exception()
+    return None
 
 
 def _meaning(error: BaseException) -> tuple[_Meaning, int | None]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 _FIRST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
+_BEHIND_S = 5.0
+"""So much later than ours the client's own time limit comes: ours says which setting it is."""
 
 
 class LiteLLMModel:
@@ -143,7 +145,7 @@ class LiteLLMModel:
         sent.append(time.monotonic())
         try:
             async with asyncio.timeout(limit_s):
-                return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s)
+                return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s + _BEHIND_S)
         except TimeoutError as error:
             raise errors.timed_out(self.name, self.options, limit_s) from error
         except litellm_library.failures() as error:
