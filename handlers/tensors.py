@@ -54,7 +54,7 @@ def to_array(tensor: common_pb2.Tensor) -> np.ndarray[Any, Any]:
 
 
 def write_array(array: np.ndarray[Any, Any], name: str, tensor: common_pb2.Tensor) -> None:
-    """Fill an empty tensor with an array, row-major and little-endian. Raises ResultInvalid for a dtype without a name."""
+    """Fill an empty tensor from an array, row-major, little-endian. Raises ResultInvalid for a dtype without a name."""
     little = array.dtype.newbyteorder("<")
     dtype = _NAMES.get(little.str)
     if dtype is None:
