@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.arguments import command
@@ -15,6 +16,8 @@ from bridge.v1 import common_pb2, invoke_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SUMMARY_WIDTH = 80
+
 
 def run_list(prefix: str, address: str, output: Output) -> int:
     """List the functions of a server. Raises Failure."""
@@ -23,7 +26,7 @@ def run_list(prefix: str, address: str, output: Output) -> int:
     if output.machine:
         output.json({"functions": [_fields(info) for info in functions]})
     elif functions:
-        rows = [(info.name, _kind(info), _where(info), _first_line(info.doc)) for info in functions]
+        rows = [(info.name, _kind(info), _where(info), _summary(info.doc)) for info in functions]
         output.show(table(("NAME", "KIND", "RUNS IN", "ABOUT"), rows))
         output.note("more about one: bridge describe NAME")
     else:
@@ -94,6 +97,8 @@ def _enum(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).lower()
 
 
-def _first_line(doc: str) -> str:
-    lines = doc.strip().splitlines()
-    return lines[0] if lines else ""
+def _summary(doc: str) -> str:
+    """Return the first sentence of a documentation, or what fits of it."""
+    paragraph = " ".join(doc.strip().partition("\n\n")[0].split())
+    sentence = re.split(r"(?<=\w[.!?;]) ", paragraph, maxsplit=1)[0]
+    return sentence if len(sentence) <= SUMMARY_WIDTH else sentence[: SUMMARY_WIDTH - 3] + "..."

@@ -39,9 +39,16 @@ def run(output: Output, *, once: bool, address: str | None) -> int:
             lines=("install it: pip install 'polyglot-bridge[dspy]'",),
         )
     config = demo_config(address or free_address())
-    output.note("starting the demo: the workers import dspy, which takes some seconds the first time")
     demo = _Demo(output, once=once)
-    code = start(config, (str(app_path()),), demo.ready)
+    with output.waiting(
+        "starting the demo: the workers import dspy, which may take half a minute the first time"
+    ) as end:
+
+        def ready(ready: Ready) -> None:
+            end()
+            demo.ready(ready)
+
+        code = start(config, (str(app_path()),), ready)
     return demo.finish() or code
 
 
@@ -142,6 +149,7 @@ def _print(ready: Ready, spec: FunctionSpec, inputs: str, outputs: Any, trailers
     schema = json.loads(spec.result_schema).get("properties", {})
     rows = [(name, _type(schema.get(name, {})), json.dumps(value)) for name, value in outputs.items()]
     output.show(table(("OUTPUT", "TYPE", "VALUE"), rows))
+    output.line()
     for line in receipt_lines(trailers):
         output.line(f"  {clean(line)}")
     output.line("\nThe built-in test model answered, not a real one: its answers have the right types and no meaning.")

@@ -6,13 +6,16 @@ Owns the two consoles of one command. Text from a server is cleaned of terminal 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
+from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -42,6 +45,11 @@ class Output:
 
     def __init__(self, *, machine: bool) -> None:
         self.machine = machine
+        # Python has None here where the descriptor was closed before it started.
+        if sys.stdout is None:
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (lives as long as the process)
+        if sys.stderr is None:
+            sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if reconfigure := getattr(stream, "reconfigure", None):
                 reconfigure(errors="backslashreplace")
@@ -84,6 +92,16 @@ class Output:
         """Write a remark to stderr; silent for machines."""
         if not self.machine:
             print(text, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[], None]]:
+        """Say what is being waited for, with a spinner on a terminal; yields what ends the spinner early."""
+        if self.machine or not sys.stderr.isatty():
+            self.note(text)
+            yield lambda: None
+            return
+        with self.side.status(text) as status:
+            yield status.stop
 
     def failure(self, failure: Failure) -> None:
         """Write why the command has failed, to stderr."""

@@ -2,14 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = "TEST_RUN_OF_CLI"
+"""An environment variable that the processes of one command inherit."""
 DYING_APP = """
 import os, sys
 
@@ -19,20 +23,20 @@ def die(code: int) -> None:
 """
 
 
-def start(*arguments, **options):
+def start(*arguments, mark="", **options):
     return subprocess.Popen(
         [sys.executable, "-m", "bridge.cli", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "NO_COLOR": "1"},
+        env={**os.environ, "NO_COLOR": "1", MARK: mark},
         **options,
     )
 
 
-def run(*arguments, code=0, input_text=None):
-    process = start(*arguments, stdin=subprocess.PIPE if input_text is not None else subprocess.DEVNULL)
+def run(*arguments, code=0, input_text=None, mark=""):
+    process = start(*arguments, mark=mark, stdin=subprocess.PIPE if input_text is not None else subprocess.DEVNULL)
     stdout, stderr = process.communicate(input_text, timeout=100)
     assert process.returncode == code, stderr
     assert "Traceback" not in stderr
@@ -103,6 +107,29 @@ class TestCall:
 
     def test_the_echo(self, bridge):
         assert json.loads(bridge("call", "bridge.echo", "text=hé", "number=3")[0]) == {"text": "hé", "number": 3}
+
+    @pytest.mark.parametrize(
+        "command", [["call", "ticks", "number=1000000"], ["status", "--watch", "0.1"]], ids=["call", "status"]
+    )
+    def test_ctrl_c_ends_with_130(self, server, command):
+        process = start(*command, "--json", "--address", server.address)
+        assert process.stdout.readline()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+        assert (process.returncode, stderr) == (130, "")
+
+    def test_a_reader_that_goes_away_is_no_traceback(self, server):
+        process = start("call", "ticks", "number=1000000", "every_s=0.01", "--address", server.address)
+        assert process.stdout.readline()
+        process.stdout.close()
+        stderr = process.stderr.read()
+        process.stderr.close()
+        assert (process.wait(30), stderr) == (1, "")
+
+    def test_closed_streams_are_no_traceback(self, server):
+        command = f'"{sys.executable}" -m bridge.cli status --address {server.address} >&- 2>&-'
+        assert subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, timeout=60, check=False).returncode == 0
 
 
 class TestCatalogue:
@@ -186,6 +213,17 @@ class TestServe:
         assert f"can not listen on {server.address}: process {server.pid} (" in stderr
 
 
+def marked(mark):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
 def fails(app):
     process = start("serve", str(app), "--address", "127.0.0.1:0")
     stdout, stderr = process.communicate(timeout=100)
@@ -195,14 +233,26 @@ def fails(app):
 
 class TestDemo:
     def test_once_shows_the_call_and_ends(self):
-        before = {process.pid for process in psutil.process_iter()}
-        stdout, _ = run("demo", "--once", "--address", "127.0.0.1:0")
+        mark = uuid.uuid4().hex
+        stdout, _ = run("demo", "--once", "--address", "127.0.0.1:0", mark=mark)
         assert "triage" in stdout
         assert "queue" in stdout
         assert "The built-in test model answered, not a real one" in stdout
         assert "bridge call triage ticket=" in stdout
-        left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
-        assert not [process for process in left if "pool.child" in " ".join(process.info["cmdline"] or [])]
+        assert marked(mark) == []
+
+    def test_it_serves_until_ctrl_c(self):
+        mark = uuid.uuid4().hex
+        process = start("demo", "--address", "127.0.0.1:0", mark=mark)
+        for line in process.stderr:
+            if "serves until Ctrl-C" in line:
+                break
+        assert len(marked(mark)) > 1
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "bridge call triage ticket=" in stdout
+        assert marked(mark) == []
 
     def test_json(self):
         stdout, _ = run("demo", "--once", "--json", "--address", "127.0.0.1:0")

@@ -214,7 +214,7 @@ class TestRequests:
         call = invoke_pb2.CallRequest.FromString(request)
         assert json.loads(call.arguments.json) == {"n": 3, "t": "é"}
         assert metadata["x-session-id"] == "s1"
-        assert 25 < remaining <= 30
+        assert 25 < remaining < 31
 
     def test_without_a_timeout_the_server_decides(self, scripted):
         scripted.answers = {"DescribeFunction": described(), "Call": lambda *_: b""}
