@@ -17,6 +17,7 @@ help: ## List the targets
 
 demo: $(VENV)/.ready-demo ## Call a DSPy program over gRPC, show the next command, exit
 	@$(VENV)/bin/bridge demo --once
+	@echo "(bridge is in $(VENV)/bin; to keep the demo's server running: make demo-serve)"
 
 demo-serve: $(VENV)/.ready-demo ## The same, and keep the server running until Ctrl-C
 	@$(VENV)/bin/bridge demo
