@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from handlers.contract import FunctionSpec, ReplyMeta
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 EMPTY_META = ReplyMeta()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who calls and how, as the request's metadata says it. Empty strings where it says nothing."""
 
     request_id: str

@@ -41,13 +41,7 @@ def identify(metadata: Metadata) -> Identity:
                 timeout_ms = _milliseconds(key, _text(key, value))
             case "traceparent":
                 traceparent = _text(key, value)
-    return Identity(
-        request_id=request_id or new_request_id(),
-        session_id=session_id,
-        tenant=tenant,
-        traceparent=traceparent,
-        timeout_ms=timeout_ms,
-    )
+    return Identity(request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms)
 
 
 def _text(key: str, value: str | bytes) -> str:
