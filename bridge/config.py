@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from bridge.config_errors import ConfigError, Problem
-from bridge.secret_references import check_reference, looks_secret, resolve_secret
+from bridge.settings.errors import ConfigError, Problem
+from bridge.settings.secret_references import check_reference, looks_secret, resolve_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,6 +248,6 @@ def load_config(
     Without a `path`, `bridge.toml` of the working directory is read if it is there. With `secrets`, every reference is
     looked up once, so that a missing one is found here. Raises ConfigError with every problem at once.
     """
-    from bridge.config_loading import load
+    from bridge.settings.loading import load
 
     return load(Config, path, overrides or {}, environ, secrets=secrets)

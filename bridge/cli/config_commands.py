@@ -41,7 +41,7 @@ def run_check(path: Path | None, changes: dict[str, str], output: Output) -> int
 
 def shown(config: Config) -> dict[str, Any]:
     """Return the settings as plain values in which no secret can be read."""
-    from bridge.secret_references import display
+    from bridge.settings.secret_references import display
 
     values: dict[str, Any] = config.model_dump(mode="json", exclude_none=True)
     for model in values["models"].values():

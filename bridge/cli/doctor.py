@@ -59,9 +59,9 @@ def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
 
 def check_secrets(config: Config) -> Iterator[Finding]:
     """Yield whether each configured secret can be read, never the secret."""
-    from bridge.config_errors import ConfigError
-    from bridge.config_loading import secret_references
-    from bridge.secret_references import display, resolve_secret
+    from bridge.settings.errors import ConfigError
+    from bridge.settings.loading import secret_references
+    from bridge.settings.secret_references import display, resolve_secret
 
     for key, reference in secret_references(config):
         title = f"secret {'.'.join(key)}"

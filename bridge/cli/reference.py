@@ -17,7 +17,7 @@ from pydantic_core import PydanticUndefined
 
 from bridge.cli.main import app
 from bridge.config import DEFAULT_POOLS, Config, Size
-from bridge.config_schema import kind_of, plain
+from bridge.settings.schema import kind_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

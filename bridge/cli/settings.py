@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.failures import ExitCode, Failure
-from bridge.config_errors import ConfigError
+from bridge.settings.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

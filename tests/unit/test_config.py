@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bridge.config import Config, ConfigError, load_config, parse_size, resolve_secret
-from bridge.config_loading import secret_references
+from bridge.settings.loading import secret_references
 
 KEY = "sk-abcdefghijklmnop1234"
 

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from bridge.toml_positions import Position, find_positions
+from bridge.settings.toml_positions import Position, find_positions
 
 TEXT = '''\
 # comment = 1

@@ -14,9 +14,9 @@ import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bridge.config_errors import ConfigError, Problem
-from bridge.config_schema import kind_at, known_keys, setting_keys
-from bridge.toml_positions import find_positions
+from bridge.settings.errors import ConfigError, Problem
+from bridge.settings.schema import kind_at, known_keys, setting_keys
+from bridge.settings.toml_positions import find_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

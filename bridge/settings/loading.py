@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bridge.config_errors import ConfigError, Problem
-from bridge.config_schema import annotation_at, kind_at, known_keys
-from bridge.config_sources import KeyPath, Place, Source, read_environment, read_file, read_overrides
-from bridge.secret_references import is_reference, resolve_secret
+from bridge.settings.errors import ConfigError, Problem
+from bridge.settings.schema import annotation_at, kind_at, known_keys
+from bridge.settings.secret_references import is_reference, resolve_secret
+from bridge.settings.sources import KeyPath, Place, Source, read_environment, read_file, read_overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.config_errors import ConfigError, Problem
+from bridge.settings.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
