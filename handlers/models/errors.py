@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from handlers.contract import ModelOptions
 
-__all__ = ["provider_error", "redact", "root_cause", "timed_out"]
-
 _LONGEST_MESSAGE = 600
 
 

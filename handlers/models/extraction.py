@@ -17,6 +17,7 @@ from handlers.errors import HandlerError
 from handlers.models import errors, litellm_library
 from handlers.models.answer_schema import AnswerSchema, Violations, output_invalid
 from handlers.models.chat import Extracted
+from handlers.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -146,7 +147,7 @@ class _Extraction:
             if first["type"] == "value_error":
                 return self.invalid(self._shell.found[-1])
             said = first["msg"]
-        said = errors.redact(" ".join(said.split()), [self._model.options.api_key or ""])
+        said = redact(" ".join(said.split()), [self._model.options.api_key or ""])
         return self.invalid((("", f"it is not an object in JSON: {said[:300]}"),))
 
 
