@@ -82,9 +82,12 @@ def encode_arguments(arguments: Mapping[str, Any]) -> common_pb2.Payload:
 
     try:
         body = msgspec.msgpack.encode(dict(arguments), enc_hook=encode_other)
-    except OverflowError as error:
+    except OverflowError:
         msg = "expected integers between -2**63 and 2**64-1, got a larger one; send it as text"
-        raise TypeError(msg) from error
+        raise TypeError(msg) from None
+    except RecursionError:
+        msg = "expected arguments without cycles and with less nesting, got some too deep to send"
+        raise TypeError(msg) from None
     return common_pb2.Payload(msgpack=body, tensors=tensors)
 
 
@@ -130,7 +133,10 @@ def decode_value(payload: common_pb2.Payload) -> Any:
             return None
         if form == "raw":
             return payload.raw
-        value = msgspec.msgpack.decode(payload.msgpack) if form == "msgpack" else msgspec.json.decode(payload.json)
+        encoded = payload.msgpack if form == "msgpack" else payload.json.encode()
+        if not encoded:
+            return None
+        value = msgspec.msgpack.decode(encoded) if form == "msgpack" else msgspec.json.decode(encoded)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         msg = f"expected a {form} value in the reply, got something else: {error}"
         raise UnexpectedReply(msg) from error

@@ -136,6 +136,13 @@ def test_a_tensors_name_is_never_a_parameters_name():
     assert not any(name.isidentifier() for name in names)
 
 
+def test_cycles_are_refused():
+    endless = []
+    endless.append(endless)
+    with pytest.raises(TypeError, match="without cycles"):
+        encode_arguments({"value": endless})
+
+
 def test_an_array_of_objects_is_refused():
     with pytest.raises(TypeError, match="got object; convert it with astype"):
         encode_arguments({"value": np.array([object()])})
@@ -178,6 +185,7 @@ def test_tensors_of_a_reply_need_no_numpy():
 
 def test_replies_in_every_form():
     assert decode_value(common_pb2.Payload()) is None
+    assert decode_value(common_pb2.Payload(msgpack=b"")) is None
     assert decode_value(common_pb2.Payload(raw=b"x")) == b"x"
     assert decode_value(common_pb2.Payload(json='{"a": [1, null]}')) == {"a": [1, None]}
     blob = common_pb2.Blob(name="picture", media_type="image/png", data=b"png")
