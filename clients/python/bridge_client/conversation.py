@@ -134,7 +134,7 @@ def _checked(decode: Callable[[str], Any]) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
             return decode(text)
-        except ValueError as error:  # of json, msgspec and pydantic alike
+        except (ValueError, msgspec.MsgspecError) as error:  # msgspec's is not always a ValueError
             msg = f"the answer fits the schema but not its Python type: {error}"
             raise UnexpectedReply(msg) from error
 
