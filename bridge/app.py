@@ -20,6 +20,7 @@ import uvloop
 
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
+from bridge.log_output import log_to_stderr
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import entry_options, front_environ, plan
@@ -31,7 +32,7 @@ from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
 from bridge.servicers.table import local_handlers, service_names
 from bridge.sessions import Sessions
-from bridge.telemetry import Telemetry, configure_log, log
+from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.registry import Conflict, Registry
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
 
 SWEEP_S = 60.0
+LAST_WORDS_S = 1.0
+"""How long answers that are made may take to be sent when the server ends."""
 
 
 class StartFailed(Exception):
@@ -67,8 +70,8 @@ class Ready:
 
 def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
     """Serve until a signal ends it; return the exit status. Raises StartFailed."""
-    configure_log(config.log.level, config.log.format)
-    return uvloop.run(_serve(config, apps, announce))
+    with log_to_stderr(config.log.level, config.log.format):
+        return uvloop.run(_serve(config, apps, announce))
 
 
 async def _serve(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
@@ -118,6 +121,7 @@ class App:
         }
         self._health = Health(self._pools, config.health)
         self._server: GrpcServer | None = None
+        self._dispatcher: Dispatcher | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> Ready:
@@ -166,12 +170,14 @@ class App:
         config = self._config
         limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
         dispatcher = Dispatcher(
-            Resolver(lambda: snapshot, self._plan.missing_functions),
+            Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions),
             Router(limits),
             NativeRunner(native),
             PooledRunner(self._pools),
             sessions,
+            config.server.max_message_bytes,
         )
+        self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
         unary |= local_handlers(self._pools, self._plan.missing, lambda: snapshot, sessions, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
@@ -191,20 +197,27 @@ class App:
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
-        log(logging.INFO, "draining")
         timeout_s = self._config.server.drain_timeout_s
-        drained = await asyncio.gather(*(pool.drain(timeout_s) for pool in self._pools.values()))
-        if not all(drained):
+        log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
+        waits = [pool.drain(timeout_s) for pool in self._pools.values()]
+        if self._dispatcher is not None:
+            waits.append(self._dispatcher.drain(timeout_s))
+        drained = all(await asyncio.gather(*waits))
+        if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
-        return all(drained)
+        return drained
 
     async def stop(self) -> None:
-        """End the tasks, the transport and the workers."""
+        """End the tasks, the workers and the transport, in this order: calls that are cut short hear why."""
         for task in self._tasks:
             task.cancel()
-        if self._server is not None:
-            await self._server.stop(1.0)
+        if self._dispatcher is not None:
+            await self._dispatcher.drain(0.0)
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        self._health.close()
+        if self._server is not None:
+            await self._server.stop(LAST_WORDS_S)
+        log(logging.INFO, "stopped")
 
 
 async def _sweep(sessions: Sessions) -> None:

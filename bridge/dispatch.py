@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from bridge.errors import BridgeError, Code
+from bridge.errors import BridgeError, Code, too_large
 from bridge.router import Native
 
 if TYPE_CHECKING:
@@ -21,34 +21,58 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """Takes a call from its envelope to its reply."""
+    """Takes a call from its envelope to its reply. Owns the count of calls in flight and the order to take no more."""
 
     def __init__(
-        self, resolver: Resolver, router: Router, native: NativeRunner, pooled: PooledRunner, sessions: Sessions
+        self,
+        resolver: Resolver,
+        router: Router,
+        native: NativeRunner,
+        pooled: PooledRunner,
+        sessions: Sessions,
+        max_message_bytes: int,
     ) -> None:
         self._resolver = resolver
         self._router = router
         self._native = native
         self._pooled = pooled
         self._sessions = sessions
+        self._max_message_bytes = max_message_bytes
+        self._running = 0
+        self._draining: asyncio.Event | None = None
+        """Set once nothing runs any more; None before draining."""
 
     async def run(self, call: Call) -> bytes:
         """Answer a unary call with the bytes of its response message."""
-        runner = self._place(call)
-        body = await runner.run(call)
+        self._running += 1
+        try:
+            body = await self._place(call).run(call)
+        finally:
+            self._ended()
         call.bytes_out = len(body)
+        if call.bytes_out > self._max_message_bytes:
+            raise too_large(call.bytes_out, self._max_message_bytes)
         return body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Answer a streaming call with the bytes of its response messages, as many at a time as have come."""
-        runner = self._place(call)
-        async with aclosing(runner.stream(call)) as batches:
-            async for messages in batches:
-                call.bytes_out += sum(map(len, messages))
-                yield messages
+        self._running += 1
+        try:
+            async with aclosing(self._place(call).stream(call)) as batches:
+                async for messages in batches:
+                    largest = max(map(len, messages))
+                    if largest > self._max_message_bytes:
+                        raise too_large(largest, self._max_message_bytes)
+                    call.bytes_out += sum(map(len, messages))
+                    yield messages
+        finally:
+            self._ended()
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
-        """Resolve, check the deadline, join the session, route."""
+        """Refuse while draining, resolve, check the deadline, join the session, route."""
+        if self._draining is not None:
+            message = "the server takes no more calls: it is shutting down"
+            raise BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)
         spec = call.spec = self._resolver.resolve(call)
         if call.deadline <= asyncio.get_running_loop().time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
@@ -60,3 +84,21 @@ class Dispatcher:
             return self._native
         call.pool = decision.pool
         return self._pooled
+
+    def _ended(self) -> None:
+        self._running -= 1
+        if self._draining is not None and not self._running:
+            self._draining.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more calls; return whether all in flight ended within the time."""
+        if self._draining is None:
+            self._draining = asyncio.Event()
+        if not self._running:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._draining.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -23,7 +23,10 @@ SERVICES = sorted(
     {f"bridge.v1.{name.partition('/')[0]}" for name in FORWARDED}
     | {"bridge.v1.SessionService", "bridge.v1.PoolService"}
 )
+INVOKE = "bridge.v1.InvokeService"
 _POOL_OF = {
+    INVOKE: "general",
+    "bridge.v1.MetricService": "general",
     "bridge.v1.EmbeddingService": "embeddings",
     "bridge.v1.ModelService": "llm",
     "bridge.v1.ProgramService": "llm",
@@ -37,6 +40,8 @@ class Health:
         self._pools = pools
         self._config = config
         self._draining = False
+        self._closed = False
+        self._changed = asyncio.Event()
 
     def names(self) -> list[str]:
         """Return every name that can be asked for."""
@@ -51,11 +56,12 @@ class Health:
             return None if pool is None else not self._draining and self._pool_serves(pool)
         if name not in SERVICES:
             return None
-        needs = _POOL_OF.get(name)
-        if needs is None:
+        if self._draining or name not in _POOL_OF:
             return not self._draining
-        pool = self._pools.get(needs)
-        return pool is not None and not self._draining and self._pool_serves(pool)
+        pool = self._pools.get(_POOL_OF[name])
+        if pool is None and name == INVOKE:  # any pool's functions are called through it
+            return any(self._pool_serves(other) for other in self._pools.values())
+        return pool is not None and self._pool_serves(pool)
 
     def _pool_serves(self, pool: Pool) -> bool:
         """A pool with every slot taken has no room for a proof: its calls have deadlines, which are its proof."""
@@ -65,8 +71,29 @@ class Health:
         return (age_s is not None and age_s <= self._config.max_age_s) or pool.saturated
 
     def drain(self) -> None:
-        """Answer NOT_SERVING from now on."""
+        """Answer NOT_SERVING from now on; watchers are told at once."""
         self._draining = True
+        self._tell()
+
+    def close(self) -> None:
+        """Let watchers end."""
+        self._closed = True
+        self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def look_again(self, after_s: float) -> bool:
+        """Wait until it is time to judge again: after a while, or when it changes; False when the server ends."""
+        if self._closed:
+            return False
+        try:
+            async with asyncio.timeout(after_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return True
+        return not self._closed
 
     async def probe(self, pool: Pool) -> None:
         """Send a canary through a pool whenever it has been without a proof for the interval; never ends."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -60,13 +61,17 @@ class NativeRunner:
         loop = asyncio.get_running_loop()
         started = time.perf_counter_ns()
         try:
-            async for item in self._entry.astream(call.function, call_meta(call), call.request, None):
-                if isinstance(item, tuple):
-                    settle(call, item[0], item[1])
-                    return
-                if loop.time() > call.deadline:
-                    raise _too_late()
-                yield [item]
+            async with aclosing(self._entry.astream(call.function, call_meta(call), call.request, None)) as items:
+                while (left_s := call.deadline - loop.time()) > 0:
+                    async with asyncio.timeout(left_s):
+                        item = await anext(items)
+                    if isinstance(item, tuple):
+                        settle(call, item[0], item[1])
+                        return
+                    yield [item]
+                raise _too_late()
+        except TimeoutError:
+            raise _too_late() from None
         finally:
             self.running -= 1
             call.worker_ns = time.perf_counter_ns() - started

@@ -57,6 +57,11 @@ class PoolPlan:
         """The extra that functions need, by prefix of their names."""
         return {prefix: extra for name in self.missing for prefix, extra in _NAMES.get(name, ())}
 
+    @property
+    def off_functions(self) -> dict[str, str]:
+        """The pool that functions need and that is switched off, by prefix of their names."""
+        return {prefix: name for name in self.off for prefix, _ in _NAMES.get(name, ())}
+
 
 def plan(config: Config, apps: tuple[str, ...], environ: Mapping[str, str]) -> PoolPlan:
     """Return the pools that `config` asks for, as far as their extras are installed."""

@@ -6,10 +6,16 @@ import time
 
 from bridge.call import Call
 from bridge.v1.common_pb2 import ModelUsage, Receipt
+from handlers.contract import UsageRecord
 
 NATIVE = 1
 POOLED = 2
 _ROUTES = {0: "none", NATIVE: "native", POOLED: "pooled"}
+
+RECEIPT_BYTES = 1300
+"""Trailers have 8 KiB in all, of which a failure's status takes most."""
+MODEL_CHARACTERS = 64
+OTHER_MODELS = "(other models)"
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -30,6 +36,12 @@ def trailers(call: Call) -> Trailers:
 def receipt(call: Call) -> Receipt:
     """Return the receipt of a finished call."""
     now = time.perf_counter()
+    queue_s, worker_us = 0.0, call.worker_ns // 1000
+    if call.leased_at is not None:
+        queue_s = call.leased_at - call.started_at
+        worker_us = worker_us or int((now - call.leased_at) * 1e6)  # a worker that was lost has told no time
+    elif call.route == POOLED:
+        queue_s = now - call.started_at
     message = Receipt(
         request_id=call.identity.request_id,
         function=call.function,
@@ -37,8 +49,8 @@ def receipt(call: Call) -> Receipt:
         reason=call.reason,
         pool=call.pool,
         worker=call.worker,
-        queue_us=0 if call.leased_at is None else int((call.leased_at - call.started_at) * 1e6),
-        worker_us=call.worker_ns // 1000,
+        queue_us=int(queue_s * 1e6),
+        worker_us=worker_us,
         total_us=int((now - call.started_at) * 1e6),
         bytes_in=call.bytes_in,
         bytes_out=call.bytes_out,
@@ -49,15 +61,27 @@ def receipt(call: Call) -> Receipt:
         message.session_epoch = call.session.epoch
     if call.meta.usage or call.meta.model_s:
         message.model_us = int(call.meta.model_s * 1e6)
-        message.usage.extend(
-            ModelUsage(
-                model=use.model,
-                calls=use.calls,
-                input_tokens=use.input_tokens,
-                output_tokens=use.output_tokens,
-                cached_tokens=use.cached_tokens,
-                cost_usd=use.cost_usd,
-            )
-            for use in call.meta.usage
-        )
+        _add_usage(message, call.meta.usage)
     return message
+
+
+def _add_usage(message: Receipt, usage: tuple[UsageRecord, ...]) -> None:
+    """Add one entry per model, as many as a trailer has room for; the rest counts together as OTHER_MODELS."""
+    for index, use in enumerate(usage):
+        message.usage.append(_entry(use.model[:MODEL_CHARACTERS], (use,)))
+        if message.ByteSize() > RECEIPT_BYTES - 2 * MODEL_CHARACTERS:
+            if rest := usage[index + 1 :]:
+                message.usage.append(_entry(OTHER_MODELS, rest))
+            return
+
+
+def _entry(model: str, uses: tuple[UsageRecord, ...]) -> ModelUsage:
+    costs = [use.cost_usd for use in uses if use.cost_usd is not None]
+    return ModelUsage(
+        model=model,
+        calls=sum(use.calls for use in uses),
+        input_tokens=sum(use.input_tokens for use in uses),
+        output_tokens=sum(use.output_tokens for use in uses),
+        cached_tokens=sum(use.cached_tokens for use in uses),
+        cost_usd=sum(costs) if costs else None,
+    )

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge.envelope import first_name
+from bridge.errors import BridgeError, Code
 from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
+from handlers import names
 from handlers.errors import ExtraMissing, Unknown
 from handlers.metrics import catalog
 
@@ -55,14 +57,26 @@ FORWARDED: Mapping[str, Forwarded] = {
 
 
 class Resolver:
-    """Finds functions in the current catalogue. `missing_extras` maps a prefix of names to the extra they need."""
+    """Finds functions in the current catalogue.
 
-    def __init__(self, snapshot: Callable[[], Snapshot], missing_extras: Mapping[str, str]) -> None:
+    `missing_extras` maps prefixes of names to the extra that they need, `switched_off` to the pool that has size 0.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        missing_extras: Mapping[str, str],
+        switched_off: Mapping[str, str],
+    ) -> None:
         self._snapshot = snapshot
         self._missing_extras = missing_extras
+        self._switched_off = switched_off
 
     def resolve(self, call: Call) -> FunctionSpec:
-        """Return the function a call means, and write its name into the call. Raises Unknown or ExtraMissing."""
+        """Return the function a call means, and write its name into the call.
+
+        Raises Unknown, ExtraMissing, MALFORMED_REQUEST, or POOL_UNAVAILABLE where its pool is switched off.
+        """
         rule = FORWARDED[call.method]
         name = rule.function or first_name(call.request, rule.message, rule.field)  # type: ignore[arg-type]
         call.function = catalog.FUNCTION_PREFIX + name if rule.kind == "metric" else name
@@ -74,10 +88,17 @@ class Resolver:
                 return snapshot.find_metric(name)
             return snapshot.find(name)
         except Unknown:
-            self._check_extra(call.function)
+            call.function = call.function[: names.MAX_LENGTH]  # it goes into trailers and log lines
+            self._explain(call.function)
             raise
 
-    def _check_extra(self, name: str) -> None:
+    def _explain(self, name: str) -> None:
+        """Raise why a built-in function is not there, if that is known."""
         for prefix, extra in self._missing_extras.items():
             if name.startswith(prefix):
                 raise ExtraMissing.of(f"'{name}'", extra) from None
+        for prefix, pool in self._switched_off.items():
+            if name.startswith(prefix):
+                message = f"'{name}' needs the pool '{pool}', which is switched off: set pools.{pool}.size to 1 or more"
+                metadata = {"pool": pool, "cause": "switched off"}
+                raise BridgeError(Code.FAILED_PRECONDITION, "POOL_UNAVAILABLE", message, metadata=metadata) from None

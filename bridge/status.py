@@ -6,8 +6,10 @@ the reasons. Pure: no gRPC server, no IO.
 
 from __future__ import annotations
 
-from google.protobuf.any_pb2 import Any
+from collections.abc import Mapping
+
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, DebugInfo, ErrorInfo, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -17,10 +19,18 @@ from handlers.errors import HandlerError
 from pool import errors as pool
 
 DOMAIN = "bridge"
-STDERR_CHARACTERS = 1500
-MESSAGE_CHARACTERS = 2000
-TRACEBACK_CHARACTERS = 4000
-"""Trailers must stay below 8 KiB in all, or the client sees a protocol error instead of the status."""
+TRAILER_BYTES = 8192
+"""What all trailers of a reply may take in all: beyond it a client sees a protocol error instead of the status."""
+STATUS_BYTES = 3600
+"""Of a serialized status: base64 makes 4800 of it."""
+MESSAGE_BYTES = 1200
+"""Of a failure's text as it is sent: it stands in the status and, percent-encoded, in `grpc-message`."""
+METADATA_BYTES = 1500
+METADATA_KEYS = 16
+STDERR_CHARACTERS = 900
+VIOLATIONS = 20
+_ROOM_BYTES = 40
+"""What packing adds to a detail, at most, beside its own length."""
 
 
 def of_record(record: ErrorRecord) -> BridgeError:
@@ -109,36 +119,72 @@ def of_exception(error: BaseException, *, idempotent: bool = False) -> BridgeErr
 
 
 def pack(error: BridgeError, request_id: str) -> bytes:
-    """Return a failure as a serialized `google.rpc.Status`, the value of `grpc-status-details-bin`."""
-    metadata = {key: _printable(value) for key, value in error.metadata.items()}
-    details: list[object] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)]
-    if error.violations:
-        violations = [
-            BadRequest.FieldViolation(field=field[:200], description=text[:500])
-            for field, text in error.violations[:20]
-        ]
-        details.append(BadRequest(field_violations=violations))
+    """Return a failure as a serialized `google.rpc.Status` of at most STATUS_BYTES: `grpc-status-details-bin`."""
+    status = Status(code=int(error.code), message=message_of(error))
+    _add(status, ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_bounded(error.metadata)))
     if error.retry_after_s is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after_s * 1e9))
-        details.append(RetryInfo(retry_delay=delay))
+        _add(status, RetryInfo(retry_delay=delay))
     if request_id:
-        details.append(RequestInfo(request_id=request_id))
+        _add(status, RequestInfo(request_id=request_id))
+    if error.violations:
+        _add(status, _bad_request(error.violations, _room(status)))
     if error.traceback:
-        details.append(DebugInfo(detail=_printable(error.traceback[-TRACEBACK_CHARACTERS:])))
-    status = Status(code=int(error.code), message=message_of(error), details=[_any(each) for each in details])
+        _add(status, DebugInfo(detail=_tail(error.traceback, _room(status))))
     return bytes(status.SerializeToString())
 
 
 def message_of(error: BridgeError) -> str:
     """Return the failure's text, bounded and fit for a trailer."""
-    return _printable(error.message[:MESSAGE_CHARACTERS])
+    text, size = _printable(error.message[:MESSAGE_BYTES]), 0
+    for end, character in enumerate(text):
+        size += 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
+        if size > MESSAGE_BYTES:
+            return text[:end]
+    return text
 
 
-def _any(message: object) -> Any:
-    packed = Any()
-    packed.Pack(message)  # type: ignore[arg-type]
-    return packed
+def _bad_request(violations: tuple[tuple[str, str], ...], room: int) -> BadRequest:
+    """Return as many violations as have room."""
+    details = BadRequest()
+    for field, text in violations[:VIOLATIONS]:
+        details.field_violations.add(field=_head(field, 200), description=_head(text, 400))
+        if details.ByteSize() > room:
+            del details.field_violations[-1]
+            break
+    return details
+
+
+def _bounded(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata, its longest values cut where it is more than METADATA_BYTES in all."""
+    left, bounded = METADATA_BYTES, {}
+    by_length = sorted(metadata.items(), key=lambda item: len(item[1]))[:METADATA_KEYS]
+    for index, (key, value) in enumerate(by_length):
+        name = _head(key, 64)
+        overhead = len(name) + _ROOM_BYTES // 4
+        share = max(0, left // (len(by_length) - index) - overhead)
+        bounded[name] = _tail(value, share) if key == "stderr" else _head(value, share)
+        left -= overhead + len(bounded[name].encode())
+    return bounded
+
+
+def _room(status: Status) -> int:
+    return max(0, STATUS_BYTES - int(status.ByteSize()) - 2 * _ROOM_BYTES)
+
+
+def _add(status: Status, detail: Message) -> None:
+    status.details.add().Pack(detail)
+
+
+def _head(text: str, size: int) -> str:
+    """Return the start of a text, at most `size` bytes of UTF-8."""
+    return _printable(text[:size]).encode()[:size].decode("utf-8", "ignore")
+
+
+def _tail(text: str, size: int) -> str:
+    """Return the end of a text, at most `size` bytes of UTF-8."""
+    return _printable(text[-size:]).encode()[-size:].decode("utf-8", "ignore") if size else ""
 
 
 def _printable(text: str) -> str:

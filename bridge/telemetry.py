@@ -1,39 +1,54 @@
 """What the front tells about its work: one log line per event that an operator acts on, and counters of calls.
 
-Owns the counters. Pools' events and finished calls come in; log records go out. Logs go to stderr, as lines for people
-or as JSON lines, always with request, pool, worker and function as fields of their own.
+Owns the counters. Pools' events and finished calls come in; log records go out, always with request, pool, worker and
+function as fields of their own. `log_output` makes lines of them.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from bridge.errors import Code
 from pool import events
 
 if TYPE_CHECKING:
     from bridge.call import Call
+    from bridge.errors import BridgeError
 
 LOGGER = logging.getLogger("bridge")
+MESSAGE_CHARACTERS = 1000
+"""Of a failure's text, in a log line."""
+
+
+_CALLERS_OWN = {
+    Code.INVALID_ARGUMENT,
+    Code.NOT_FOUND,
+    Code.ALREADY_EXISTS,
+    Code.PERMISSION_DENIED,
+    Code.UNAUTHENTICATED,
+    Code.UNIMPLEMENTED,
+}
+"""Failures that the caller can mend: news, but nothing that an operator must act on."""
 
 
 class Telemetry:
-    """Counts calls and logs events. `calls` counts by function and status code."""
+    """Counts calls and logs events. `calls` counts by function (or RPC, where none was found) and status code."""
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, int]] = Counter()
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
-    def finished(self, call: Call, code: int, message: str = "") -> None:
+    def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
         """Take note of a call that has been answered."""
-        self.calls[call.function, code] += 1
-        if code and code != 1:
-            log(logging.INFO, f"call failed: {message}", **_fields(call), code=code)
+        self.calls[call.method if call.spec is None else call.spec.name, code] += 1
+        if failure is not None:
+            level = logging.INFO if code in _CALLERS_OWN else logging.WARNING
+            log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))
         elif self._log_calls:
-            log(logging.DEBUG, "call", **_fields(call), code=code)
+            log(logging.DEBUG, "call", **_fields(call, code, ""))
 
     def pool_event(self, event: events.PoolEvent) -> None:
         """Log what a pool tells."""
@@ -58,47 +73,17 @@ def log(level: int, message: str, **fields: object) -> None:
     LOGGER.log(level, "%s", message, extra={"fields": fields})
 
 
-def _fields(call: Call) -> dict[str, object]:
-    fields: dict[str, object] = {"request": call.identity.request_id, "function": call.function}
-    known = (("session", call.identity.session_id), ("pool", call.pool), ("worker", call.worker))
-    fields.update((name, value) for name, value in known if value)
+def _fields(call: Call, code: int, reason: str) -> dict[str, object]:
+    known = (
+        ("code", Code(code).name),
+        ("reason", reason),
+        ("request", call.identity.request_id),
+        ("method", call.method),
+        ("function", call.function),
+        ("session", call.identity.session_id),
+        ("pool", call.pool),
+        ("worker", call.worker),
+    )
+    fields: dict[str, object] = {name: value for name, value in known if value}
+    fields["ms"] = round((time.perf_counter() - call.started_at) * 1e3, 3)
     return fields
-
-
-class HumanFormatter(logging.Formatter):
-    """Lines for a terminal: time, level, message, fields."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line."""
-        fields = getattr(record, "fields", {})
-        tail = " ".join(f"{key}={value}" for key, value in fields.items())
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()}"
-        line = f"{line}  {tail}" if tail else line
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return one line."""
-        data: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            data["exception"] = self.formatException(record.exc_info)
-        return json.dumps(data, default=str)
-
-
-def configure_log(level: str, style: str) -> None:
-    """Send the bridge's log to stderr. `style` is human, json, or auto: human where stderr is a terminal."""
-    if style == "auto":
-        style = "human" if sys.stderr.isatty() else "json"
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(HumanFormatter() if style == "human" else JsonFormatter())
-    LOGGER.handlers[:] = [handler]
-    LOGGER.propagate = False
-    LOGGER.setLevel(level.upper())

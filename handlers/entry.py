@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from importlib import import_module
 
 import msgspec
@@ -134,7 +134,7 @@ class Entry:
 
     async def astream(
         self, function: str, meta: bytes, body: bytes, timeout_s: float | None
-    ) -> AsyncIterator[bytes | Result]:
+    ) -> AsyncGenerator[bytes | Result, None]:
         """Run a streaming call on the running loop: its messages, then its result."""
         context = CallContext(_decode_meta(meta), timeout_s)
         context.enter()

@@ -1,44 +1,104 @@
 """The boundary where every failure becomes a status. The only place of the front that catches everything.
 
-An exception that nobody expected is logged in full and answered with fixed text: what broke inside is for the
-operator. Cancellation by the client passes through.
+Each kind of RPC is guarded by one function here, which is its outermost coroutine. An exception that nobody expected is
+logged in full and answered with fixed text: what broke inside is for the operator. Cancellation passes through.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bridge import receipts, status
-from bridge.call import Call
+from bridge.call import Call, Identity
 from bridge.errors import Code
+from bridge.interceptors.identity import identify, request_id_of
 from bridge.server import Answer
 from bridge.telemetry import LOGGER
 
 if TYPE_CHECKING:
-    from bridge.errors import BridgeError
+    from bridge.server import Metadata, Streaming, Unary, Write
     from bridge.telemetry import Telemetry
 
+Begin = Callable[[str, bytes, "Metadata", float | None], Call]
+"""Makes a call of (method, request, metadata, seconds left)."""
 
-def refusal(error: BaseException, call: Call | None, request_id: str, telemetry: Telemetry) -> Answer:
+
+def guard_unary(method: str, begin: Begin, run: Callable[[Call], Awaitable[bytes]], telemetry: Telemetry) -> Unary:
+    """Return the handler of a forwarded RPC that `run` answers with the bytes of one response."""
+
+    async def answer(request: bytes, metadata: Metadata, remaining_s: float | None) -> Answer:
+        call = None
+        try:
+            call = begin(method, request, metadata, remaining_s)
+            body = await run(call)
+        except BaseException as error:
+            return _refusal(error, call or _stillborn(method, request, metadata), telemetry)
+        telemetry.finished(call, 0)
+        return Answer(body, receipts.trailers(call))
+
+    return answer
+
+
+def guard_streaming(
+    method: str, begin: Begin, run: Callable[[Call, Write], Awaitable[None]], telemetry: Telemetry
+) -> Streaming:
+    """Return the handler of a forwarded RPC whose responses `run` writes."""
+
+    async def answer(request: bytes, metadata: Metadata, remaining_s: float | None, write: Write) -> Answer:
+        call = None
+        try:
+            call = begin(method, request, metadata, remaining_s)
+            await run(call, write)
+        except BaseException as error:
+            return _refusal(error, call or _stillborn(method, request, metadata), telemetry)
+        telemetry.finished(call, 0)
+        return Answer(None, receipts.trailers(call))
+
+    return answer
+
+
+def guard_local(method: str, run: Callable[[bytes], bytes], telemetry: Telemetry) -> Unary:
+    """Return the handler of an RPC that the front answers by itself."""
+
+    async def answer(request: bytes, metadata: Metadata, _remaining_s: float | None) -> Answer:
+        call = None
+        try:
+            call = Call(method, identify(metadata), request, 0.0)
+            body = run(request)
+        except BaseException as error:
+            return _refusal(error, call or _stillborn(method, request, metadata), telemetry)
+        call.bytes_out = len(body)
+        telemetry.finished(call, 0)
+        return Answer(body, receipts.trailers(call))
+
+    return answer
+
+
+def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     """Return the answer that `error` stands for, with what is known of the call. Raises what is no answer."""
-    if isinstance(error, asyncio.CancelledError):
-        if call is not None:
-            telemetry.finished(call, Code.CANCELLED)
+    if _is_cancellation(error):
+        telemetry.finished(call, Code.CANCELLED)
         raise error
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception | asyncio.CancelledError):
         raise error
-    idempotent = call is not None and call.spec is not None and call.spec.idempotent
-    failure = status.of_exception(error, idempotent=idempotent)
+    request_id = call.identity.request_id
+    failure = status.of_exception(error, idempotent=call.spec is not None and call.spec.idempotent)
     if failure.reason == "INTERNAL":
         LOGGER.log(logging.ERROR, "request %s failed inside the bridge", request_id, exc_info=error)
-    if call is not None:
-        telemetry.finished(call, failure.code, f"{failure.reason}: {failure.message}")
-    return _answer(failure, call, request_id)
-
-
-def _answer(failure: BridgeError, call: Call | None, request_id: str) -> Answer:
+    telemetry.finished(call, failure.code, failure)
     details = ("grpc-status-details-bin", status.pack(failure, request_id))
-    trailers = (details,) if call is None else (details, *receipts.trailers(call))
-    return Answer(None, trailers, int(failure.code), status.message_of(failure))
+    return Answer(None, (details, *receipts.trailers(call)), int(failure.code), status.message_of(failure))
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    """Tell a cancel of this request from a CancelledError that something inside has raised by itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def _stillborn(method: str, request: bytes, metadata: Metadata) -> Call:
+    """Return the record of a call whose metadata could not be used."""
+    return Call(method, Identity(request_id_of(metadata)), request, 0.0)

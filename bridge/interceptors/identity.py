@@ -44,10 +44,22 @@ def identify(metadata: Metadata) -> Identity:
     return Identity(request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms)
 
 
+def request_id_of(metadata: Metadata) -> str:
+    """Return the id of a request whose metadata may be unusable otherwise; a new one where it brings none."""
+    for key, value in metadata:
+        if key == "x-request-id" and _is_text(value):
+            return str(value) or new_request_id()
+    return new_request_id()
+
+
 def _text(key: str, value: str | bytes) -> str:
-    if not isinstance(value, str) or not value.isprintable() or len(value) > VALUE_CHARACTERS:
+    if not _is_text(value):
         raise bad_metadata(key, f"expected at most {VALUE_CHARACTERS} printable characters")
-    return value
+    return str(value)
+
+
+def _is_text(value: str | bytes) -> bool:
+    return isinstance(value, str) and value.isprintable() and len(value) <= VALUE_CHARACTERS
 
 
 def _milliseconds(key: str, text: str) -> int:

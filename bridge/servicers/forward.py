@@ -6,17 +6,16 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from bridge import receipts
 from bridge.call import Call
 from bridge.deadline import timeout_s
-from bridge.interceptors.errors import refusal
+from bridge.interceptors.errors import guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
 from bridge.resolve import FORWARDED
-from bridge.server import Answer, Metadata, Streaming, Unary, Write
 
 if TYPE_CHECKING:
     from bridge.config import ServerConfig
     from bridge.dispatch import Dispatcher
+    from bridge.server import Metadata, Streaming, Unary, Write
     from bridge.telemetry import Telemetry
 
 PACKAGE = "/bridge.v1."
@@ -34,8 +33,13 @@ class Forwarder:
 
     def handlers(self) -> tuple[dict[str, Unary], dict[str, Streaming]]:
         """Return the handlers of all forwarded RPCs by path."""
-        unary = {PACKAGE + name: self._unary(name) for name, rule in FORWARDED.items() if not rule.streaming}
-        streaming = {PACKAGE + name: self._streaming(name) for name, rule in FORWARDED.items() if rule.streaming}
+        begin, telemetry = self._begin, self._telemetry
+        unary, streaming = {}, {}
+        for name, rule in FORWARDED.items():
+            if rule.streaming:
+                streaming[PACKAGE + name] = guard_streaming(name, begin, self._stream, telemetry)
+            else:
+                unary[PACKAGE + name] = guard_unary(name, begin, self._dispatcher.run, telemetry)
         return unary, streaming
 
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
@@ -43,35 +47,8 @@ class Forwarder:
         timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
         return Call(method, identity, request, self._loop.time() + timeout)
 
-    def _unary(self, method: str) -> Unary:
-        async def answer(request: bytes, metadata: Metadata, remaining_s: float | None) -> Answer:
-            call = None
-            try:
-                call = self._begin(method, request, metadata, remaining_s)
-                body = await self._dispatcher.run(call)
-            except BaseException as error:  # noqa: BLE001 - handed whole to the one boundary
-                return refusal(error, call, _request_id(call), self._telemetry)
-            self._telemetry.finished(call, 0)
-            return Answer(body, receipts.trailers(call))
-
-        return answer
-
-    def _streaming(self, method: str) -> Streaming:
-        async def answer(request: bytes, metadata: Metadata, remaining_s: float | None, write: Write) -> Answer:
-            call = None
-            try:
-                call = self._begin(method, request, metadata, remaining_s)
-                async with aclosing(self._dispatcher.stream(call)) as batches:
-                    async for messages in batches:
-                        for message in messages:
-                            await write(message)
-            except BaseException as error:  # noqa: BLE001 - handed whole to the one boundary
-                return refusal(error, call, _request_id(call), self._telemetry)
-            self._telemetry.finished(call, 0)
-            return Answer(None, receipts.trailers(call))
-
-        return answer
-
-
-def _request_id(call: Call | None) -> str:
-    return "" if call is None else call.identity.request_id
+    async def _stream(self, call: Call, write: Write) -> None:
+        async with aclosing(self._dispatcher.stream(call)) as batches:
+            async for messages in batches:
+                for message in messages:
+                    await write(message)

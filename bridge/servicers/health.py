@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -19,6 +18,7 @@ WATCH_S = 0.5
 
 _NOT_FOUND = 5
 _INVALID_ARGUMENT = 3
+_UNAVAILABLE = 14
 _Status = health_pb2.HealthCheckResponse
 
 
@@ -57,7 +57,8 @@ class HealthServicer:
             if response.status != told:
                 told = response.status
                 await write(response.SerializeToString())
-            await asyncio.sleep(WATCH_S)
+            if not await self._health.look_again(WATCH_S):
+                return Answer(None, (), _UNAVAILABLE, "the server is shutting down")
 
 
 def _name(request: bytes) -> str | None:

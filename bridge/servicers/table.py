@@ -44,7 +44,7 @@ def local_handlers(
         ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
     )
-    return {f"/bridge.v1.{name}": local(request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
+    return {f"/bridge.v1.{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
 
 
 def service_names() -> list[str]:
