@@ -26,7 +26,7 @@ ReplyT = TypeVar("ReplyT", bound=Message)
 
 RECEIPT_KEY = "bridge-receipt-bin"
 
-DEADLINE_GRACE_S = 0.1
+DEADLINE_GRACE_S = 0.25
 """gRPC's own deadline lies this much behind the one in `x-timeout-ms`, so that the server, which knows whether the call
 waited or worked, answers first and says so; without the grace the two race and the caller learns nothing."""
 
