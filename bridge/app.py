@@ -35,6 +35,7 @@ from bridge.sessions import Sessions
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
+from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
 from pool.pool import Pool
@@ -113,6 +114,7 @@ class App:
 
     def __init__(self, config: Config, apps: tuple[str, ...]) -> None:
         self._config = config
+        self._apps = apps
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         self._pools: dict[str, Pool] = {
@@ -128,6 +130,10 @@ class App:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
         started = time.monotonic()
         snapshot = await self._catalogue()
+        served = {spec.module for spec in snapshot.functions}
+        for app in self._apps:
+            if app not in served:
+                log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
         sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
         address = await self._listen(snapshot, native, sessions)
@@ -164,7 +170,12 @@ class App:
     def _native_entry(self, snapshot: Snapshot) -> Entry:
         """Open the front's own entry, with the user modules that declare a function native and no others."""
         modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
-        return Entry(entry_options("general", tuple(sorted(modules)), self._config, front_environ(), native_only=True))
+        options = entry_options("general", tuple(sorted(modules)), self._config, front_environ(), native_only=True)
+        try:
+            return Entry(options)
+        except LoadFailed as error:
+            message = f"{error} (in the front process, which imports it for its native functions)"
+            raise StartFailed(message, error.detail) from None
 
     async def _listen(self, snapshot: Snapshot, native: Entry, sessions: Sessions) -> str:
         config = self._config

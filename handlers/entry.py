@@ -18,6 +18,7 @@ import msgspec
 from handlers.context import CallContext
 from handlers.contract import CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
+from handlers.loading import LoadFailed, load_module
 
 Result = tuple[bool, bytes, bytes]
 
@@ -38,7 +39,7 @@ _NO_META = b""
 
 
 def open_entry(options: bytes) -> Entry:
-    """Open an entry from `EntryOptions` as JSON. Raises what loading the user's modules raises."""
+    """Open an entry from `EntryOptions` as JSON. Raises LoadFailed."""
     return Entry(msgspec.json.decode(options, type=EntryOptions))
 
 
@@ -60,7 +61,7 @@ class Entry:
                 continue
             other = self._handlers.get(handler.spec.name)
             if other is not None:
-                raise ValueError(_clash(handler.spec, other.spec))
+                raise LoadFailed(_clash(handler.spec, other.spec))
             self._handlers[handler.spec.name] = handler
 
     def warm_up(self) -> None:
@@ -214,7 +215,6 @@ def _drive(loop: asyncio.AbstractEventLoop, items: AsyncIterator[bytes]) -> Iter
 def _load(module_name: str, options: EntryOptions) -> list[Handler]:
     """Load a user's module and find what it serves; DSPy is looked at only where the module imported it."""
     from handlers.functions.discovery import discover_functions
-    from handlers.loading import load_module
 
     module = load_module(module_name)
     found = list(discover_functions(module, module_name))

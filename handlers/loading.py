@@ -20,6 +20,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import types
 
+_EXTRAS = {
+    "dspy": "dspy",
+    "litellm": "llm",
+    "instructor": "llm",
+    "sentence_transformers": "embeddings",
+    "sacrebleu": "metrics",
+    "rouge_score": "metrics",
+}
+"""Our extras by the modules that they bring: users' code imports these too."""
 _OURS = frozenset({"bridge", "handlers", "pool"})
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 _MAX_FRAMES = 8
@@ -28,11 +37,11 @@ _HERE = str(Path(__file__).resolve().parent) + os.sep
 
 
 class LoadFailed(Exception):
-    """A user's code can not be served; the message says why, `traceback_text` where, in the user's own frames."""
+    """A user's code can not be served; the message says why, `detail` where, in the user's own frames."""
 
-    def __init__(self, message: str, traceback_text: str = "") -> None:
+    def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
-        self.traceback_text = traceback_text
+        self.detail = detail
 
 
 def load_module(source: str) -> types.ModuleType:
@@ -132,7 +141,9 @@ def _message(source: str, error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == source.partition(".")[0] and source.count(os.sep) == 0:
         return f"{what}: {detail}. Pass the path of a file, such as ./{source}.py, or install the package"
     if isinstance(error, ModuleNotFoundError):
-        return f"{what}: {detail}. Install it into the server's environment"
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        package = f": pip install 'polyglot-bridge[{extra}]'" if extra else " into the server's environment"
+        return f"{what}: {detail}. Install it{package}"
     if isinstance(error, SystemExit):
         return f"{what}: it ends the process when imported; put that under `if __name__ == '__main__':`"
     return f"{what}: {detail}" if detail else what

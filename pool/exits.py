@@ -15,6 +15,8 @@ class Killed:
     """The resident memory that broke the limit, where that was the reason."""
     protocol: bool = False
     """Whether the worker broke the frame protocol."""
+    stopped: bool = False
+    """Whether the pool was told to stop: nothing is wrong with the worker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,7 +195,7 @@ class Supervisor:
         child = worker.child
         self._loop.remove_reader(child.pidfd)
         was_starting = worker.state is State.STARTING or not run.ready.done()
-        expected = worker.state is State.STOPPING and worker.killed is None
+        expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
         self._admission.remove(worker)
         kill_group(child)
         status = child.process.wait()
@@ -208,8 +208,7 @@ class Supervisor:
         self.exits.appendleft(report)
         self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
         if was_starting and not self.catalogue.done():
-            detail = run.detail or report.stderr_tail
-            self.catalogue.set_exception(StartFailed(self._options.name, report.cause, detail))
+            self.catalogue.set_exception(StartFailed(self._options.name, *_cause(run.detail, report)))
             self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
         if not run.exited.done():
             run.exited.set_result(None)
@@ -266,16 +265,22 @@ class Supervisor:
         self._admission.refuse(Stopped(self._options.name))
         for worker in list(self.workers.values()):
             if worker.state is State.STARTING or worker.running:
-                worker.kill(Killed(why="the server stopped"))
+                worker.kill(Killed(why="the server stopped", stopped=True))
             else:
                 worker.ask_to_stop()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=self._options.stop_timeout_s)
         for worker in list(self.workers.values()):
-            worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s"))
+            worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s", stopped=True))
         if late:
             await asyncio.wait(late)
+
+
+def _cause(told: str, report: ExitReport) -> tuple[str, str]:
+    """Return why a worker did not start, in one line, and the detail: as it has told, else as its exit tells."""
+    first, _, rest = told.partition("\n")
+    return (first, rest) if first else (report.cause, report.stderr_tail)
 
 
 async def _first(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from pool import frames
 from pool.channel import Channel
-from pool.errors import DeadlineExceeded, FrameError, PoolError, WorkerLost, WorkerMemoryLimit, WorkerProtocol
+from pool.errors import DeadlineExceeded, FrameError, PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
 from pool.exits import ExitReport, Killed
 from pool.frames import Reply
 from pool.lifecycle import Event, State, advance
@@ -246,6 +246,8 @@ class Worker:
             return WorkerMemoryLimit(pool, self.id, call.function, killed.memory_bytes, limit)
         if killed is not None and killed.protocol:
             return WorkerProtocol(pool, self.id, killed.why)
+        if killed is not None and killed.stopped:
+            return Stopped(pool)
         return WorkerLost(
             pool,
             self.id,

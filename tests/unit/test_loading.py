@@ -101,9 +101,9 @@ def test_code_that_does_not_import(case, tmp_path):
         load_module(str(path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert shown in caught.value.traceback_text
-    assert "handlers/loading.py" not in caught.value.traceback_text
-    assert "importlib" not in caught.value.traceback_text
+    assert shown in caught.value.detail
+    assert "handlers/loading.py" not in caught.value.detail
+    assert "importlib" not in caught.value.detail
     assert private_name(path) not in sys.modules
 
 
@@ -111,8 +111,8 @@ def test_a_long_traceback_is_cut(tmp_path):
     path = _write(tmp_path, "deep.py", "def f(n):\n    g(n)\ndef g(n):\n    f(n - 1) if n else 1 / 0\nf(100)\n")
     with pytest.raises(LoadFailed) as caught:
         load_module(str(path))
-    assert caught.value.traceback_text.count("deep.py") == 8
-    assert caught.value.traceback_text.endswith("ZeroDivisionError: division by zero\n")
+    assert caught.value.detail.count("deep.py") == 8
+    assert caught.value.detail.endswith("ZeroDivisionError: division by zero\n")
 
 
 def test_ctrl_c_stays_ctrl_c(tmp_path):
