@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sys
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from importlib import import_module
 
 import msgspec
@@ -19,6 +19,7 @@ from handlers.context import CallContext
 from handlers.contract import CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
 from handlers.loading import LoadFailed, load_module
+from handlers.own_loop import OwnLoop
 
 Result = tuple[bool, bytes, bytes]
 
@@ -48,7 +49,7 @@ class Entry:
 
     def __init__(self, options: EntryOptions) -> None:
         self._options = options
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._own: OwnLoop | None = None
         self._handlers: dict[str, Handler] = {}
         for family in options.builtins:
             self._add(import_module(FAMILIES[family]).open_handlers(options))
@@ -83,40 +84,50 @@ class Entry:
         handler = self._handlers.get(function)
         return handler is None or handler.spec.is_async
 
+    def interrupt(self) -> bool:
+        """Cancel the async function that runs on this thread's own loop; False where the caller is to raise instead."""
+        return self._own is not None and self._own.interrupt()
+
     def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
-        """Run a unary call to its end; an async function runs on this thread's own loop."""
+        """Run a unary call to its end; an async function runs on this thread's own loop. A cancel passes through."""
         context = CallContext(_decode_meta(meta), timeout_s)
         token = context.enter()
         try:
             handler = self._find(function)
             response = handler.call(context.meta.method, body, context)
             if not isinstance(response, bytes):
-                response = self._own_loop().run_until_complete(_awaited(response))
+                response = self._own_loop().run(response)
             return True, _reply_meta(context), response
         except BaseException as error:
-            return False, self._failure(error, context), b""
+            return self._failed(error, context)
         finally:
             context.leave(token)
 
-    def stream(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Iterator[bytes | Result]:
-        """Run a streaming call: its messages, then its result."""
+    def stream(
+        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
+    ) -> Generator[bytes | Result, None, None]:
+        """Run a streaming call: its messages, then its result. Closing it early closes the handler's iterator."""
         context = CallContext(_decode_meta(meta), timeout_s)
         token = context.enter()
+        items: Iterator[bytes] = iter(())
         try:
             handler = self._find(function)
-            items = handler.stream(context.meta.method, body, context)
-            if isinstance(items, AsyncIterator):
-                items = _drive(self._own_loop(), items)
-            for item in items:  # noqa: UP028 - the close of this generator must reach `items` before the failure below
-                yield item
-            yield True, _reply_meta(context), b""
-        except GeneratorExit:
-            raise
+            found = handler.stream(context.meta.method, body, context)
+            items = self._own_loop().iterate(found) if isinstance(found, AsyncIterator) else found
+            for item in items:
+                try:
+                    yield item
+                except GeneratorExit:
+                    _close(items)
+                    return
+            result: Result = True, _reply_meta(context), b""
         except BaseException as error:
-            yield False, self._failure(error, context), b""
+            _close(items)
+            result = self._failed(error, context)
         finally:
             with contextlib.suppress(ValueError):  # a generator closed from another context can not reset its token
                 context.leave(token)
+        yield result
 
     async def acall(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
         """Run a unary call on the running loop. Its cancellation passes through."""
@@ -128,31 +139,33 @@ class Entry:
             if not isinstance(response, bytes):
                 response = await response
             return True, _reply_meta(context), response
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
-            return False, self._failure(error, context), b""
+            if _is_cancelled(error):
+                raise
+            return self._failed(error, context)
 
     async def astream(
         self, function: str, meta: bytes, body: bytes, timeout_s: float | None
     ) -> AsyncGenerator[bytes | Result, None]:
-        """Run a streaming call on the running loop: its messages, then its result."""
+        """Run a streaming call on the running loop: its messages, then its result. Close it to close the handler's."""
         context = CallContext(_decode_meta(meta), timeout_s)
         context.enter()
         try:
             handler = self._find(function)
-            items = handler.stream(context.meta.method, body, context)
-            if isinstance(items, AsyncIterator):
-                async for item in items:
+            found = handler.stream(context.meta.method, body, context)
+            items = found if isinstance(found, AsyncIterator) else _in_turn(found)
+            async for item in items:
+                try:
                     yield item
-            else:
-                for item in items:
-                    yield item
-            yield True, _reply_meta(context), b""
-        except (asyncio.CancelledError, GeneratorExit):
-            raise
+                except GeneratorExit:
+                    await _aclose(items)
+                    return
+            result: Result = True, _reply_meta(context), b""
         except BaseException as error:
-            yield False, self._failure(error, context), b""
+            if _is_cancelled(error):
+                raise
+            result = self._failed(error, context)
+        yield result
 
     def _find(self, function: str) -> Handler:
         try:
@@ -160,17 +173,25 @@ class Entry:
         except KeyError:
             raise Unknown(f"pool '{self._options.pool}' has no function '{function}'") from None
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-        return self._loop
+    def _own_loop(self) -> OwnLoop:
+        if self._own is None:
+            self._own = OwnLoop()
+        return self._own
+
+    def _failed(self, error: BaseException, context: CallContext) -> Result:
+        """Return a failure as a result. Raises `error` where it is the pool's cancel of this call."""
+        if getattr(error, "ends_call", False):
+            raise error
+        if self._own is not None and self._own.interrupted:
+            return False, _NO_META, b""  # nobody reads it
+        return False, self._failure(error, context), b""
 
     def _failure(self, error: BaseException, context: CallContext) -> bytes:
         record = error.to_record() if isinstance(error, HandlerError) else user_exception(error)
         if self._options.expose_tracebacks:
             record = msgspec.structs.replace(record, traceback=_traceback(error))
         if not isinstance(error, HandlerError):
-            print(_traceback(error), file=sys.stderr, flush=True)
+            _log(error)
         return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record))
 
 
@@ -199,17 +220,47 @@ def _traceback(error: BaseException) -> str:
         return f"{type(error).__qualname__} (its traceback could not be formatted)"
 
 
-async def _awaited(awaitable: object) -> bytes:
-    return await awaitable  # type: ignore[misc,no-any-return]
+def _is_cancelled(error: BaseException) -> bool:
+    """Tell the cancel of the running task from a CancelledError that user code brought upon itself."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-def _drive(loop: asyncio.AbstractEventLoop, items: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """Iterate an async iterator from outside a loop."""
-    while True:
-        try:
-            yield loop.run_until_complete(_awaited(anext(items)))
-        except StopAsyncIteration:
-            return
+def _close(items: Iterator[bytes]) -> None:
+    """Close a handler's iterator that nobody reads on; what its cleanup raises is only logged."""
+    try:
+        if (close := getattr(items, "close", None)) is not None:
+            close()
+    except BaseException as error:
+        if getattr(error, "ends_call", False):
+            raise
+        _log(error)
+
+
+async def _aclose(items: AsyncIterator[bytes]) -> None:
+    """Close a handler's async iterator that nobody reads on; what its cleanup raises is only logged."""
+    try:
+        if (aclose := getattr(items, "aclose", None)) is not None:
+            await aclose()
+    except BaseException as error:
+        if _is_cancelled(error):
+            raise
+        _log(error)
+
+
+async def _in_turn(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Iterate a synchronous iterator on the loop."""
+    try:
+        for item in items:
+            yield item
+    finally:
+        _close(items)
+
+
+def _log(error: BaseException) -> None:
+    """Write a traceback to stderr, which the pool captures; user code may have closed or replaced that."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(_traceback(error), file=sys.stderr, flush=True)
 
 
 def _load(module_name: str, options: EntryOptions) -> list[Handler]:

@@ -12,13 +12,14 @@ import ctypes
 import faulthandler
 import os
 import resource
+import select
 import signal
 import socket
 import struct
 import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
 from typing import Protocol
 
@@ -38,6 +39,7 @@ class Entry(Protocol):
     """What a worker serves. Failures of user code are results with ok=False, never exceptions.
 
     `stream` and `astream` yield the chunks and at last the result. `is_async` says which of the two sorts to use.
+    Only a cancel leaves as an exception: `CallCancelled`, or on an event loop `asyncio.CancelledError`.
     """
 
     def warm_up(self) -> None:
@@ -52,12 +54,21 @@ class Entry(Protocol):
         """Return whether a function runs on the event loop."""
         ...
 
+    def interrupt(self) -> bool:
+        """Cancel the call that runs on this entry's own event loop; False where `CallCancelled` is to be raised.
+
+        Called by a signal handler, so it may come between any two instructions of the main thread.
+        """
+        ...
+
     def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
         """Run a unary call."""
         ...
 
-    def stream(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Iterator[bytes | Result]:
-        """Run a streaming call."""
+    def stream(
+        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
+    ) -> Generator[bytes | Result, None, None]:
+        """Run a streaming call; closed early where nobody reads on."""
         ...
 
     async def acall(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
@@ -66,8 +77,8 @@ class Entry(Protocol):
 
     def astream(
         self, function: str, meta: bytes, body: bytes, timeout_s: float | None
-    ) -> AsyncIterator[bytes | Result]:
-        """Run a streaming call on the event loop."""
+    ) -> AsyncGenerator[bytes | Result, None]:
+        """Run a streaming call on the event loop; closed early where nobody reads on."""
         ...
 
 
@@ -76,6 +87,7 @@ def main(arguments: list[str]) -> int:
     sock_fd, control, parent, mode, nice = arguments
     harden(int(parent), int(nice))
     sock = socket.socket(fileno=int(sock_fd))
+    keep_private(sock, int(control))
     reader = FrameReader()
     first = next_frame(sock, reader)
     if first is None:
@@ -109,6 +121,13 @@ def harden(parent: int, nice: int) -> None:
         file.write("500")
 
 
+def keep_private(sock: socket.socket, control: int) -> None:
+    """Keep the front's descriptors from programs that user code starts, and from forks of this process."""
+    sock.set_inheritable(False)
+    os.set_inheritable(control, False)
+    os.register_at_fork(after_in_child=sock.close)  # a fork that returns from its call must not answer it again
+
+
 def next_frame(sock: socket.socket, reader: FrameReader) -> tuple[int, int, memoryview] | None:
     """Wait for the next frame; None when the front has gone."""
     while (frame := reader.next()) is None:
@@ -130,9 +149,14 @@ def open_entry(sock: socket.socket, body: memoryview) -> Entry:
 
 
 def report_failure(sock: socket.socket, error: BaseException) -> None:
-    """Tell the front why this worker could not start; `detail` of the error replaces its traceback."""
-    detail = getattr(error, "detail", "") or "".join(traceback.format_exception(error))
-    sock.sendall(frames.pack(frames.FAILED, 0, detail.encode("utf-8", "replace")))
+    """Tell the front why this worker could not start, in one line and an error's `detail` or traceback; then end."""
+    if (detail := getattr(error, "detail", None)) is not None:
+        cause = str(error)
+    else:
+        cause, detail = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
+    text = f"{' '.join(cause.split())}\n{detail}"
+    sock.sendall(frames.pack(frames.FAILED, 0, text.encode("utf-8", "replace")))
+    os._exit(1)  # a thread that the module started must not hold the process
 
 
 def rss_reader() -> int:
@@ -146,7 +170,11 @@ def rss_pages(descriptor: int) -> int:
 
 
 class Blocking:
-    """The loop of a worker with one call in flight. A signal that names the running call raises in it."""
+    """The loop of a worker with one call in flight. A signal interrupts the call that the control pipe names.
+
+    `_running` is the call that may be interrupted at this very moment: 0 between calls, and while a frame is read or
+    written, because a frame that is cut in two ends the worker. A cancel that comes meanwhile is remembered.
+    """
 
     def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry, control: int) -> None:
         self._sock = sock
@@ -154,7 +182,10 @@ class Blocking:
         self._entry = entry
         self._control = control
         self._running = 0
+        self._cancelled = 0
         self._credit = 0
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
         self._page = resource.getpagesize()
         self._pages = rss_pages(self._statm)
@@ -172,25 +203,34 @@ class Blocking:
         return 0
 
     def _on_cancel(self, _signal: int, _frame: object) -> None:
-        """Raise in the running call where it is the one that the control pipe names."""
+        """Interrupt the running call where it is the one that the control pipe names; the newest name counts."""
         try:
             data = os.read(self._control, 8 * 512)
-        except BlockingIOError:
+        except OSError:
             return
-        if self._running and any(_IDS.unpack_from(data, at)[0] == self._running for at in range(0, len(data) - 7, 8)):
+        if len(data) >= _IDS.size:
+            (self._cancelled,) = _IDS.unpack_from(data, len(data) - _IDS.size)
+        if self._running and self._running == self._cancelled:
+            self._running = 0
+            if not self._entry.interrupt():
+                raise CallCancelled
+
+    def _interruptible(self, call_id: int) -> None:
+        """Let a cancel interrupt the call from here on; one that has come already does so now."""
+        self._running = call_id
+        if self._cancelled == call_id:
             self._running = 0
             raise CallCancelled
 
     def _answer(self, request: Request) -> None:
         started = time.perf_counter_ns()
         try:
-            self._running = request.call_id
+            self._interruptible(request.call_id)
             ok, meta, body = self._stream(request) if request.stream else self._call(request)
             self._running = 0
         except CallCancelled:
-            ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
-        finally:
             self._running = 0
+            ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
         worker_ns = time.perf_counter_ns() - started
         pages = rss_pages(self._statm)
         change, self._pages = (pages - self._pages) * self._page, pages
@@ -202,29 +242,38 @@ class Blocking:
 
     def _stream(self, request: Request) -> Result:
         self._credit = frames.STREAM_WINDOW
-        for item in self._entry.stream(request.function, request.meta, request.body, request.timeout_s):
-            if isinstance(item, tuple):
-                return item
-            self._await_credit(request.call_id)
-            self._credit -= frames.chunk_cost(len(item))
-            self._send_chunk(request.call_id, item)
+        items = self._entry.stream(request.function, request.meta, request.body, request.timeout_s)
+        with contextlib.closing(items):
+            for item in items:
+                if isinstance(item, tuple):
+                    return item
+                self._running = 0
+                if self._credit <= 0:
+                    self._await_credit(request.call_id)
+                self._credit -= frames.chunk_cost(len(item))
+                self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
+                self._interruptible(request.call_id)
         raise AssertionError("an entry's stream must end with its result")
-
-    def _send_chunk(self, call_id: int, item: bytes) -> None:
-        """Send a whole chunk: a cancel must not tear a frame, so it waits until the frame is out."""
-        running, self._running = self._running, 0
-        self._send(frames.HEADER.pack(len(item), frames.CHUNK, call_id), item)
-        self._running = running
 
     def _await_credit(self, call_id: int) -> None:
         """Wait until the reader has room; a cancel interrupts the wait."""
         while self._credit <= 0:
-            frame = next_frame(self._sock, self._reader)
+            frame = self._reader.next()
             if frame is None:
-                os._exit(0)  # the front has gone
+                self._receive(call_id)
+                continue
             kind, for_call, body = frame
             if kind == frames.CREDIT and for_call == call_id:
                 self._credit += frames.read_credit(body)
+
+    def _receive(self, call_id: int) -> None:
+        self._interruptible(call_id)
+        self._readable.poll()
+        self._running = 0
+        count = self._sock.recv_into(self._reader.space())
+        if count == 0:
+            os._exit(0)  # the front has gone
+        self._reader.filled(count)
 
     def _send(self, head: bytes, body: bytes) -> None:
         if len(body) <= 65536:

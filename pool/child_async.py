@@ -7,6 +7,7 @@ cancels the task of an async function and raises an exception in the thread of a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import socket
@@ -14,7 +15,8 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 from pool import frames
 from pool.child import Entry, Result
@@ -35,15 +37,21 @@ def serve(sock: socket.socket, reader: FrameReader, entry: Entry) -> int:
 
 
 class _Running:
-    """A call in flight: its task, its thread while it runs in one, and the room of its stream."""
+    """A call in flight: its task, or its job and the thread that runs it, and the room of its stream."""
 
-    __slots__ = ("credit", "room", "task", "thread")
+    __slots__ = ("begun", "cancelled", "credit", "job", "lock", "room", "task", "thread")
 
     def __init__(self) -> None:
+        self.begun = False
+        self.cancelled = False
         self.task: asyncio.Task[None] | None = None
+        self.job: Future[Result] | None = None
         self.thread: int | None = None
         self.credit = frames.STREAM_WINDOW
-        self.room = threading.Condition()
+        self.lock = threading.Lock()
+        self.room: SimpleQueue[None] = SimpleQueue()
+        """Wakes the thread that waits for credit. Both are C code: an exception raised in a thread while it is inside
+        of `threading.Condition` could leave that locked."""
 
 
 def _end_on_bug(task: asyncio.Task[None]) -> None:
@@ -54,18 +62,23 @@ def _end_on_bug(task: asyncio.Task[None]) -> None:
 
 
 class _InThread:
-    """Marks that a call runs in this thread, so that a cancel reaches it and no other call."""
+    """Marks that a call runs in this thread, so that a cancel reaches it and no other call.
+
+    Raises CallCancelled where the cancel came before the thread did.
+    """
 
     def __init__(self, running: _Running) -> None:
         self._running = running
         self._ident = threading.get_ident()
 
     def __enter__(self) -> None:
-        with self._running.room:
+        with self._running.lock:
+            if self._running.cancelled:
+                raise CallCancelled
             self._running.thread = self._ident
 
     def __exit__(self, *_: object) -> None:
-        with self._running.room:
+        with self._running.lock:
             self._running.thread = None
             raise_in_thread(self._ident, None)
 
@@ -93,7 +106,10 @@ class Concurrent:
         self._loop.remove_reader(self._sock.fileno())
 
     def _readable(self) -> None:
-        count = self._sock.recv_into(self._reader.space())
+        try:
+            count = self._sock.recv_into(self._reader.space())
+        except OSError:
+            count = 0
         if count == 0:
             self._stop.set()
             return
@@ -122,26 +138,34 @@ class Concurrent:
         running = self._calls.get(call_id)
         if running is None or running.task is None:
             return
-        with running.room:
-            if running.thread is None:
-                running.task.cancel()
-            else:
+        with running.lock:
+            running.cancelled = True
+            if running.thread is not None:
                 raise_in_thread(running.thread, CallCancelled)
-                running.room.notify_all()
+                running.room.put(None)
+            elif running.job is not None:
+                running.job.cancel()  # where a thread takes it at this moment, `_InThread` sees the mark
+            elif running.begun:
+                running.task.cancel()  # before its first step a task that is cancelled would end without an answer
 
     def _add_credit(self, call_id: int, amount: int) -> None:
         running = self._calls.get(call_id)
         if running is None:
             return
-        with running.room:
+        with running.lock:
+            waits = running.credit <= 0
             running.credit += amount
-            running.room.notify_all()
+        if waits:
+            running.room.put(None)
         if (event := self._room_made.get(call_id)) is not None:
             event.set()
 
     async def _answer(self, request: Request, running: _Running) -> None:
         started = time.perf_counter_ns()
+        running.begun = True
         try:
+            if running.cancelled:
+                raise CallCancelled
             ok, meta, body = await self._run(request, running)
         except (asyncio.CancelledError, CallCancelled):
             ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
@@ -153,15 +177,19 @@ class Concurrent:
     async def _run(self, request: Request, running: _Running) -> Result:
         if not self._entry.is_async(request.function):
             work = self._stream_in_thread if request.stream else self._call_in_thread
-            return await self._loop.run_in_executor(self._threads, work, request, running)
+            running.job = self._threads.submit(work, request, running)
+            return await asyncio.wrap_future(running.job)
         if not request.stream:
             return await self._entry.acall(request.function, request.meta, request.body, request.timeout_s)
-        async for item in self._entry.astream(request.function, request.meta, request.body, request.timeout_s):
-            if isinstance(item, tuple):
-                return item
-            await self._await_credit(request.call_id, running)
-            running.credit -= frames.chunk_cost(len(item))
-            self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
+        items = self._entry.astream(request.function, request.meta, request.body, request.timeout_s)
+        async with contextlib.aclosing(items):
+            async for item in items:
+                if isinstance(item, tuple):
+                    return item
+                if running.credit <= 0:
+                    await self._await_credit(request.call_id, running)
+                running.credit -= frames.chunk_cost(len(item))
+                self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
         raise AssertionError("an entry's stream must end with its result")
 
     async def _await_credit(self, call_id: int, running: _Running) -> None:
@@ -179,15 +207,16 @@ class Concurrent:
     def _stream_in_thread(self, request: Request, running: _Running) -> Result:
         with _InThread(running):
             items = self._entry.stream(request.function, request.meta, request.body, request.timeout_s)
-            return self._send_items(items, request, running)
+            with contextlib.closing(items):
+                return self._send_items(items, request, running)
 
     def _send_items(self, items: Iterator[bytes | Result], request: Request, running: _Running) -> Result:
         for item in items:
             if isinstance(item, tuple):
                 return item
-            with running.room:
-                while running.credit <= 0:
-                    running.room.wait()
+            while running.credit <= 0:
+                running.room.get()
+            with running.lock:
                 running.credit -= frames.chunk_cost(len(item))
             self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
         raise AssertionError("an entry's stream must end with its result")

@@ -107,3 +107,6 @@ class FrameError(ValueError):
 
 class CallCancelled(BaseException):
     """Raised in a worker's running code when nobody waits for its answer any more."""
+
+    ends_call = True
+    """How an entry, which does not know this class, tells a cancel from a failure of user code."""
