@@ -58,6 +58,12 @@ def bad_metadata(key: str, description: str) -> BridgeError:
     )
 
 
+def bad_field(path: str, description: str) -> BridgeError:
+    """Return the error of a request's field that can not be used."""
+    message = f"{path}: {description}"
+    return BridgeError(Code.INVALID_ARGUMENT, "SCHEMA_MISMATCH", message, violations=((path, description),))
+
+
 def malformed(what: str) -> BridgeError:
     """Return the error of a request that is no message of its type."""
     return BridgeError(Code.INVALID_ARGUMENT, "MALFORMED_REQUEST", f"the request is not a valid {what} message")

@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Callable
 
-from bridge.errors import BridgeError, Code, bad_metadata
+from bridge.errors import BridgeError, Code, bad_field, bad_metadata
 
+ID_RULE = "expected 1 to 128 letters, digits, '.', '_', ':' or '-'"
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -54,7 +55,8 @@ class Sessions:
     def open(self, session_id: str, ttl_s: float | None) -> Session:
         """Open a session; an empty id gets a new one. Raises ALREADY_EXISTS, INVALID_ARGUMENT or SESSION_LIMIT."""
         session_id = session_id or uuid.uuid4().hex
-        self._check(session_id)
+        if not _ID.fullmatch(session_id):
+            raise bad_field("id", ID_RULE)
         if self._live(session_id) is not None:
             message = f"session '{session_id}' is open already; close it first or choose another id"
             raise BridgeError(Code.ALREADY_EXISTS, "SESSION_EXISTS", message)
@@ -64,7 +66,8 @@ class Sessions:
         """Return an open session. Raises NOT_FOUND."""
         session = self._live(session_id)
         if session is None:
-            message = f"session '{session_id}' is not open: it was closed, or went {self._ttl_s:g} s without a call"
+            shown = f"session '{session_id}'" if _ID.fullmatch(session_id) else "a session of this id"
+            message = f"{shown} is not open: it was never opened, was closed, or was without a call for its ttl"
             raise BridgeError(Code.NOT_FOUND, "UNKNOWN_SESSION", message)
         return session
 
@@ -72,7 +75,8 @@ class Sessions:
         """Return the session of a call, opened by the call where it is new."""
         session = self._live(session_id)
         if session is None:
-            self._check(session_id)
+            if not _ID.fullmatch(session_id):
+                raise bad_metadata("x-session-id", ID_RULE)
             session = self._add(session_id, self._ttl_s)
         session.used_at = self._now()
         session.calls += 1
@@ -104,8 +108,3 @@ class Sessions:
             raise BridgeError(Code.RESOURCE_EXHAUSTED, "SESSION_LIMIT", message, metadata={"limit": str(self._limit)})
         session = self._sessions[session_id] = Session(session_id, ttl_s, self._now())
         return session
-
-    @staticmethod
-    def _check(session_id: str) -> None:
-        if not _ID.fullmatch(session_id):
-            raise bad_metadata("x-session-id", "expected 1 to 128 letters, digits, '.', '_', ':' or '-'")

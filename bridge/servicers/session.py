@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge import convert
-from bridge.errors import BridgeError, Code
+from bridge.errors import bad_field
 from bridge.v1 import session_pb2
 
 if TYPE_CHECKING:
@@ -24,10 +24,9 @@ class SessionServicer:
         """Answer SessionService.Open."""
         ttl_s = None
         if request.HasField("ttl"):
-            ttl_s = request.ttl.ToNanoseconds() / 1e9
+            ttl_s = request.ttl.seconds + request.ttl.nanos / 1e9
             if not 0 < ttl_s <= LONGEST_TTL_S:
-                message = f"ttl: expected more than 0 and at most {LONGEST_TTL_S:g} seconds, got {ttl_s:g}"
-                raise BridgeError(Code.INVALID_ARGUMENT, "SCHEMA_MISMATCH", message, violations=(("ttl", message),))
+                raise bad_field("ttl", f"expected more than 0 and at most {LONGEST_TTL_S:.0f} seconds, got {ttl_s:g}")
         return session_pb2.OpenResponse(session=convert.session_message(self._sessions.open(request.id, ttl_s)))
 
     def get(self, request: session_pb2.SessionServiceGetRequest) -> session_pb2.SessionServiceGetResponse:
