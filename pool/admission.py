@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
-from pool.errors import DeadlineExceeded, PoolError, PoolUnavailable, QueueFull, Stopped
+from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
 from pool.frames import Reply
 from pool.worker import Call, Worker
 
@@ -68,7 +69,8 @@ class Admission:
         self._pinned: dict[str, deque[_Waiter]] = {}
         self._waiting = 0
         self._arrivals = 0
-        self._refusal: PoolError | None = None
+        self._refusal: Callable[[], PoolError] | None = None
+        self._stopped = False
         self._service_s = 0.05
 
     @property
@@ -88,7 +90,7 @@ class Admission:
     def try_acquire(self, prefer: str | None = None) -> Lease | None:
         """Grant a slot at once, or return None. `prefer` names the only worker to take while it is a member."""
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal()
         if prefer is not None and prefer in self._members:
             worker = self._room.get(prefer)
             return None if worker is None else self._grant(worker)
@@ -146,8 +148,9 @@ class Admission:
         self._service_s += 0.05 * (service_s - self._service_s)
 
     def add(self, worker: Worker) -> None:
-        """Let a worker take calls."""
-        self._refusal = None
+        """Let a worker take calls. Once the pool has stopped it takes none all the same."""
+        if not self._stopped:
+            self._refusal = None
         self._members.add(worker.id)
         self.slot_free(worker)
 
@@ -189,11 +192,17 @@ class Admission:
             del self._pinned[worker]
         return general.popleft() if general else None
 
-    def refuse(self, error: Stopped | PoolUnavailable) -> None:
-        """Refuse new calls with `error` until a worker is added, and fail those that wait."""
-        self._refusal = error
+    def refuse(self, error: Callable[[], PoolError]) -> None:
+        """Refuse new calls with `error()` until a worker is added, and fail those that wait."""
+        if not self._stopped:
+            self._refusal = error
         for waiter in [*self._general, *(waiter for queue in self._pinned.values() for waiter in queue)]:
             if not waiter.future.done():
-                waiter.future.set_exception(error)
+                waiter.future.set_exception(error())
         self._general.clear()
         self._pinned.clear()
+
+    def stop(self) -> None:
+        """Refuse new calls for good, and fail those that wait."""
+        self.refuse(lambda: Stopped(self._pool))
+        self._stopped = True

@@ -122,11 +122,11 @@ class Pool:
         workers = tuple(
             WorkerSnapshot(
                 id=worker.id,
-                pid=worker.child.pid,
+                pid=worker.pid,
                 state=worker.state,
                 running=worker.running,
                 answered=worker.answered,
-                rss_bytes=worker.rss_bytes or resident_bytes(worker.child.pid),
+                rss_bytes=worker.rss_bytes or resident_bytes(worker.pid),
                 age_s=now - worker.started_at,
             )
             for worker in self._supervisor.workers.values()

@@ -7,6 +7,7 @@ stand behind `Spawner`, so that another one changes nothing else.
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from pool.guard import Guard
+from pool.orphans import MARK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class Child:
     """Write end of the pipe that names calls to cancel, 8 bytes each."""
     stdout: int
     stderr: int
+    mark: str
+    """A value in the environment of the worker and of all that it starts."""
 
     @property
     def pid(self) -> int:
@@ -38,12 +44,23 @@ class Spawner(Protocol):
     """A way to start workers."""
 
     def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
-        """Start a worker process and return it at once, before it has imported anything."""
+        """Start a worker process and return it at once, before it has imported anything. Raises OSError."""
+        ...
+
+    def ended(self, child: Child) -> None:
+        """Take note that a worker's process has ended, and end what it has left behind."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what spawning holds; no worker lives any more."""
         ...
 
 
 class PlainSpawner:
     """Starts a fresh interpreter for each worker."""
+
+    def __init__(self) -> None:
+        self._guard = Guard()
 
     def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
         """Start `python -P -m pool.child`. Raises RuntimeError off the main thread, OSError where it can not start."""
@@ -56,6 +73,7 @@ class PlainSpawner:
         os.set_blocking(control_read, False)
         os.set_blocking(control_write, False)
         mode = "concurrent" if concurrent else "blocking"
+        mark = secrets.token_hex(8)
         arguments = [str(theirs.fileno()), str(control_read), str(os.getpid()), mode, str(nice)]
         try:
             process = subprocess.Popen(
@@ -65,7 +83,7 @@ class PlainSpawner:
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(), control_read),
                 process_group=0,
-                env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, MARK: mark, "PYTHONUNBUFFERED": "1"},
             )
         except BaseException:
             ours.close()
@@ -74,6 +92,7 @@ class PlainSpawner:
         finally:
             theirs.close()
             os.close(control_read)
+        self._guard.watch(process.pid, mark)
         stdout, stderr = _take(process.stdout), _take(process.stderr)
         return Child(
             process=process,
@@ -82,7 +101,16 @@ class PlainSpawner:
             control=control_write,
             stdout=stdout,
             stderr=stderr,
+            mark=mark,
         )
+
+    def ended(self, child: Child) -> None:
+        """Let the guard sweep."""
+        self._guard.ended(child.mark)
+
+    async def close(self) -> None:
+        """End the guard."""
+        await self._guard.close()
 
 
 def _take(pipe: object) -> int:

@@ -12,10 +12,11 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from pool.admission import Admission
 from pool.clock import Clock, MonotonicClock
-from pool.errors import PoolError, PoolUnavailable, StartFailed, Stopped
+from pool.errors import PoolError, PoolUnavailable, StartFailed
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
 from pool.lifecycle import Event, State
@@ -30,14 +31,16 @@ from pool.worker import Worker, WorkerHooks
 EXITS_KEPT = 20
 
 
-class _Place:
-    """One worker's run, from spawn to exit: the futures its task waits for."""
+class _Run:
+    """One worker's run, from spawn to exit: the futures its place waits for."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.ready: asyncio.Future[bytes] = loop.create_future()
         self.exited: asyncio.Future[None] = loop.create_future()
-        self.unfit = asyncio.Event()
-        self.detail = ""
+        self.unfit: asyncio.Future[None] = loop.create_future()
+        self.proved = False
+        self.told = ""
+        """What the worker said about a start that failed: a line, then details."""
 
 
 class Supervisor:
@@ -64,6 +67,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._spawned = 0
+        self._last_cause = ""
         self.workers: dict[str, Worker] = {}
         self.exits: deque[ExitReport] = deque(maxlen=EXITS_KEPT)
         self.restarts = 0
@@ -93,7 +97,7 @@ class Supervisor:
         """Fill one place for as long as the pool lives."""
         while not self._stopping.is_set():
             started = self._clock.now()
-            replace_at_once = await self._live(place)
+            replace_at_once = await self._live()
             if self._stopping.is_set():
                 return
             self.restarts += 1
@@ -114,15 +118,30 @@ class Supervisor:
     def _judge(self) -> None:
         """Refuse calls while no worker is there and the budget is spent."""
         if self._policy.exhausted(self._clock.now()) and not any(w.state is State.READY for w in self.workers.values()):
-            cause = self.exits[0].cause if self.exits else "no worker starts"
+            name, cause, slow_s = self._options.name, self._last_cause, self._options.restart.slow_s
             if not self.failure:
-                self._listener(PoolFailed(pool=self._options.name, cause=cause))
+                self._listener(PoolFailed(pool=name, cause=cause))
             self.failure = cause
-            self._admission.refuse(PoolUnavailable(self._options.name, cause, self._options.restart.slow_s))
+            self._admission.refuse(lambda: PoolUnavailable(name, cause, slow_s))
 
-    async def _live(self, place: int) -> bool:
+    async def _live(self) -> bool:
         """Run one worker until it is gone; True where it is to be replaced before it has ended."""
-        run = _Place(self._loop)
+        run = _Run(self._loop)
+        try:
+            worker = self._spawn(run)
+        except OSError as error:
+            self._last_cause = f"no process could be started: {error}"
+            self._start_failed(self._last_cause, "")
+            return False
+        await self._prove(worker, run)
+        await asyncio.wait({run.exited, run.unfit}, return_when=asyncio.FIRST_COMPLETED)
+        if run.exited.done():
+            return False
+        self._admission.remove(worker)
+        self._run(self._retire(worker, run), f"{worker.id}: retire")
+        return True
+
+    def _spawn(self, run: _Run) -> Worker:
         self._spawned += 1
         worker_id = f"{self._options.name}-{self._spawned}"
         child = self._spawner.spawn(
@@ -133,22 +152,36 @@ class Supervisor:
         output = self._listen(worker_id, child)
         self._loop.add_reader(child.pidfd, self._on_exit, worker, run, output)
         self._listener(WorkerSpawned(pool=self._options.name, worker=worker_id, pid=child.pid))
-        await self._prove(worker, run)
-        await _first(run.exited, run.unfit)
-        if not run.exited.done():
-            self._admission.remove(worker)
-            return True
-        return False
+        return worker
 
-    def _hooks(self, run: _Place) -> WorkerHooks:
+    def _hooks(self, run: _Run) -> WorkerHooks:
         def ready(catalogue: bytes) -> None:
             if not run.ready.done():
                 run.ready.set_result(catalogue)
 
-        def failed(detail: str) -> None:
-            run.detail = detail
+        def failed(told: str) -> None:
+            run.told = told
 
-        return WorkerHooks(ready=ready, failed=failed, unfit=run.unfit.set, slot_free=self._admission.slot_free)
+        def unfit() -> None:
+            if not run.unfit.done():
+                run.unfit.set_result(None)
+
+        return WorkerHooks(
+            ready=ready,
+            failed=failed,
+            unfit=unfit,
+            slot_free=self._admission.slot_free,
+            leaving=self._admission.remove,
+        )
+
+    async def _retire(self, worker: Worker, run: _Run) -> None:
+        """End a worker that takes no more calls once it is idle; what goes on past its grace it kills itself."""
+        await worker.idle()
+        if worker.state is State.DRAINING:
+            worker.ask_to_stop()
+        await asyncio.wait([run.exited], timeout=self._options.stop_timeout_s)
+        worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s"))
+        await run.exited
 
     def _listen(self, worker_id: str, child: Child) -> Output:
         pool = self._options.name
@@ -161,13 +194,15 @@ class Supervisor:
 
         return Output(self._loop, {"stdout": child.stdout, "stderr": child.stderr}, line, dropped)
 
-    async def _prove(self, worker: Worker, run: _Place) -> None:
+    async def _prove(self, worker: Worker, run: _Run) -> None:
         """Wait until the worker has imported and warmed up; give it calls once its canary comes back."""
-        await _first(run.ready, run.exited, timeout_s=self._options.start_timeout_s)
-        if run.exited.done():
+        timeout_s = self._options.start_timeout_s
+        waits: set[asyncio.Future[Any]] = {run.ready, run.exited}
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if run.exited.done() or worker.state is not State.STARTING:
             return
         if not run.ready.done():
-            worker.kill(Killed(why=f"not ready after {self._options.start_timeout_s:g} s"), stack=True)
+            worker.kill(Killed(why=f"not ready after {timeout_s:g} s"), stack=True)
             return
         canary = self._options.canary
         worker.take()
@@ -183,6 +218,7 @@ class Supervisor:
         if self._stopping.is_set() or worker.state is not State.STARTING:
             return
         worker.advance(Event.PROVED)
+        run.proved = True
         self.failure = ""
         if not self.catalogue.done():
             self.catalogue.set_result(run.ready.result())
@@ -190,41 +226,43 @@ class Supervisor:
         seconds = self._loop.time() - worker.started_at
         self._listener(WorkerReady(pool=self._options.name, worker=worker.id, seconds=seconds))
 
-    def _on_exit(self, worker: Worker, run: _Place, output: Output) -> None:
+    def _on_exit(self, worker: Worker, run: _Run, output: Output) -> None:
         """The process has ended: sweep its group, reap it, settle its calls, tell."""
         child = worker.child
         self._loop.remove_reader(child.pidfd)
-        was_starting = worker.state is State.STARTING or not run.ready.done()
         expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
         self._admission.remove(worker)
         kill_group(child)
         status = child.process.wait()
+        self._spawner.ended(child)
         os.close(child.pidfd)
         os.close(child.control)
         output.finish()
-        report = self._report(worker, status, output)
-        del self.workers[worker.id]
-        worker.settle(report)
-        self.exits.appendleft(report)
-        self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
-        if was_starting and not self.catalogue.done():
-            self.catalogue.set_exception(StartFailed(self._options.name, *_cause(run.detail, report)))
-            self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
-        if not run.exited.done():
-            run.exited.set_result(None)
-
-    def _report(self, worker: Worker, status: int | None, output: Output) -> ExitReport:
         cause, signal_name, code = describe(status, worker.killed)
-        return ExitReport(
+        first, _, rest = run.told.partition("\n")
+        report = ExitReport(
             worker=worker.id,
-            pid=worker.child.pid,
-            cause=cause,
+            pid=child.pid,
+            cause=first or cause,
             signal=signal_name,
             exit_code=code,
             stderr_tail=output.tail,
             exited_at=self._loop.time(),
             killed=worker.killed,
         )
+        del self.workers[worker.id]
+        worker.settle(report)
+        self.exits.appendleft(report)
+        self._last_cause = report.cause
+        self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
+        if not run.proved:
+            self._start_failed(report.cause, rest if first else report.stderr_tail)
+        run.exited.set_result(None)
+
+    def _start_failed(self, cause: str, detail: str) -> None:
+        if not self.catalogue.done():
+            self.catalogue.set_exception(StartFailed(self._options.name, cause, detail))
+            self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
 
     async def _watch_memory(self) -> None:
         """Hold every worker's group against the hard limit, ten times a second."""
@@ -250,11 +288,12 @@ class Supervisor:
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls and let those in flight end; return whether they all did in time."""
-        self._admission.refuse(Stopped(self._options.name))
+        self._admission.stop()
         try:
             async with asyncio.timeout(timeout_s):
-                while any(worker.running for worker in self.workers.values()):
-                    await asyncio.wait([c for worker in self.workers.values() for c in worker.futures()])
+                for worker in list(self.workers.values()):
+                    if worker.state is not State.STARTING:
+                        await worker.idle()
         except TimeoutError:
             return False
         return True
@@ -262,42 +301,17 @@ class Supervisor:
     async def stop(self) -> None:
         """End every worker: by request, and by force where that takes longer than `stop_timeout_s`."""
         self._stopping.set()
-        self._admission.refuse(Stopped(self._options.name))
+        self._admission.stop()
         for worker in list(self.workers.values()):
             if worker.state is State.STARTING or worker.running:
                 worker.kill(Killed(why="the server stopped", stopped=True))
             else:
                 worker.ask_to_stop()
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=self._options.stop_timeout_s)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._options.stop_timeout_s)
         for worker in list(self.workers.values()):
             worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s", stopped=True))
-        if late:
-            await asyncio.wait(late)
-
-
-def _cause(told: str, report: ExitReport) -> tuple[str, str]:
-    """Return why a worker did not start, in one line, and the detail: as it has told, else as its exit tells."""
-    first, _, rest = told.partition("\n")
-    return (first, rest) if first else (report.cause, report.stderr_tail)
-
-
-async def _first(
-    *things: asyncio.Future[bytes] | asyncio.Future[None] | asyncio.Event, timeout_s: float | None = None
-) -> None:
-    """Wait until one of these is done or set, or the time is up."""
-    loop = asyncio.get_running_loop()
-    waits = [loop.create_task(_wait(thing)) for thing in things]
-    try:
-        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-async def _wait(thing: asyncio.Future[bytes] | asyncio.Future[None] | asyncio.Event) -> None:
-    if isinstance(thing, asyncio.Event):
-        await thing.wait()
-    else:
-        await asyncio.wait([thing])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._spawner.close()
+        self._start_failed("the server stopped", "")

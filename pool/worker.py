@@ -30,13 +30,15 @@ _CALL_ID = struct.Struct("<Q")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerHooks:
-    """Whom a worker tells: its supervisor (`ready`, `failed`, `unfit`) and the admission (`slot_free`)."""
+    """Whom a worker tells: its supervisor (`ready`, `failed`, `unfit`) and the admission (`slot_free`, `leaving`)."""
 
     ready: Callable[[bytes], None]
     failed: Callable[[str], None]
     unfit: Callable[[], None]
     """It runs a call that does not stop, beside others that must not be lost: replace it, then let it end."""
     slot_free: Callable[[Worker], None]
+    leaving: Callable[[Worker], None]
+    """It takes no more calls: it is about to be killed, or can not be reached."""
 
 
 class Call:
@@ -78,18 +80,32 @@ class Worker:
         self._calls: dict[int, Call] = {}
         self._last_id = 0
         self._kill_task: asyncio.Task[None] | None = None
+        self._freed: asyncio.Future[None] | None = None
         self._channel = Channel(child.sock, loop, self._on_frame, self._on_closed, options.max_frame_bytes)
         entry = options.entry.encode()
         self._channel.send(frames.pack(frames.INIT, 0, struct.pack("<H", len(entry)) + entry + options.entry_options))
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self.child.pid
 
     @property
     def running(self) -> int:
         """Calls in flight, abandoned ones included."""
         return len(self._calls)
 
-    def futures(self) -> list[asyncio.Future[Reply]]:
-        """The replies that are still to come."""
-        return [call.future for call in self._calls.values()]
+    async def idle(self) -> None:
+        """Wait until no slot is taken or the process has ended: a caller that has left keeps its slot until then."""
+        while self.free < self._options.concurrency and self.state is not State.DEAD:
+            if self._freed is None:
+                self._freed = self._loop.create_future()
+            await asyncio.shield(self._freed)
+
+    def _wake_idle(self) -> None:
+        if self._freed is not None:
+            self._freed.set_result(None)
+            self._freed = None
 
     def advance(self, event: Event) -> None:
         """Move along the life cycle."""
@@ -103,6 +119,8 @@ class Worker:
         """Return a slot that was taken but not used."""
         self.free += 1
         self._hooks.slot_free(self)
+        if self._freed is not None:
+            self._wake_idle()
 
     def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
         """Send a call into a taken slot. `deadline` is on the loop's clock."""
@@ -167,6 +185,7 @@ class Worker:
             return
         self.killed = killed
         self.advance(Event.STOP)
+        self._hooks.leaving(self)
         if stack:
             self._kill_task = self._loop.create_task(kill_with_stack(self.child))
         else:
@@ -175,6 +194,7 @@ class Worker:
     def ask_to_stop(self) -> None:
         """Let an idle worker end by itself."""
         self.advance(Event.STOP)
+        self._hooks.leaving(self)
         self._channel.send(frames.pack(frames.STOP))
 
     def _credit(self, call_id: int, amount: int) -> None:
@@ -214,7 +234,8 @@ class Worker:
 
     def _on_closed(self, why: str) -> None:
         """The worker closed its end, or broke the protocol; only its exit settles the calls."""
-        if self.state is not State.STOPPING:
+        if self.state not in (State.STOPPING, State.DEAD):
+            self._hooks.leaving(self)
             what = why or "it closed its channel and lives on"
             timer_s = 0.0 if why else 1.0
             self._loop.call_later(timer_s, self.kill, Killed(why=f"broke the frame protocol: {what}", protocol=True))
@@ -231,6 +252,7 @@ class Worker:
             if call.timer is not None:
                 call.timer.cancel()
             self._fail(call, self._loss(call, report))
+        self._wake_idle()
 
     def _fail(self, call: Call, error: PoolError) -> None:
         if not call.future.done():

@@ -1,0 +1,84 @@
+"""The front's line to its guard: a small process that outlives the front by a moment and ends what its workers started.
+
+A worker dies with the front by its parent-death signal, but what it started does not, and no code of the front runs
+after a SIGKILL. Owns the guard process and the list of workers that it was told; a guard that was killed is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = str(Path(__file__).with_name("orphans.py"))
+CLOSE_S = 5.0
+
+
+class Guard:
+    """Tells the guard process about workers. Nothing is started before the first worker is; pools may share one."""
+
+    def __init__(self) -> None:
+        self._watched: dict[str, int] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def watch(self, group: int, mark: str) -> None:
+        """Say that a worker was started: its process group, and the mark in its environment."""
+        self._watched[mark] = group
+        if self._process is None:
+            self._start()
+        else:
+            self._tell(f"+ {group} {mark}\n")
+
+    def ended(self, mark: str) -> None:
+        """Say that a worker's process has ended: what carries its mark is ended soon after."""
+        group = self._watched.pop(mark, None)
+        if group is not None:
+            self._tell(f"- {group} {mark}\n")
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", SCRIPT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._write("".join(f"+ {group} {mark}\n" for mark, group in self._watched.items()))
+
+    def _tell(self, line: str) -> None:
+        try:
+            self._write(line)
+        except BrokenPipeError:
+            assert self._process is not None
+            self._process.wait()
+            self._start()
+
+    def _write(self, text: str) -> None:
+        """Write whole lines; a guard that is a full pipe behind misses some rather than hold up the front."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(text.encode())
+
+    async def close(self) -> None:
+        """End the guard once no worker is left to watch, and wait for it: it finishes its sweeps first."""
+        if self._process is None or self._watched:
+            return
+        process, self._process = self._process, None
+        assert process.stdin is not None
+        process.stdin.close()
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        pidfd = os.pidfd_open(process.pid)
+        loop.add_reader(pidfd, ended.set)
+        try:
+            await asyncio.wait_for(ended.wait(), CLOSE_S)
+        except TimeoutError:
+            process.kill()
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        process.wait()
