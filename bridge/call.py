@@ -25,46 +25,29 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     timeout_ms: int | None = None
 
 
-class Call:
-    """One call. Times are seconds of `time.perf_counter()`; the deadline is on the loop's clock."""
+class Call(msgspec.Struct, eq=False):
+    """One call, mutable. Times are seconds of `time.perf_counter()`; the deadline is on the loop's clock."""
 
-    __slots__ = (
-        "bytes_in",
-        "bytes_out",
-        "deadline",
-        "function",
-        "identity",
-        "leased_at",
-        "memory_change",
-        "meta",
-        "method",
-        "pool",
-        "reason",
-        "request",
-        "route",
-        "session",
-        "spec",
-        "started_at",
-        "worker",
-        "worker_ns",
-    )
+    method: str
+    identity: Identity
+    request: bytes
+    deadline: float
+    bytes_in: int
+    started_at: float
+    function: str = ""
+    spec: FunctionSpec | None = None
+    route: int = 0
+    reason: str = ""
+    pool: str = ""
+    worker: str = ""
+    session: Session | None = None
+    leased_at: float | None = None
+    worker_ns: int = 0
+    memory_change: int | None = None
+    meta: ReplyMeta = EMPTY_META
+    bytes_out: int = 0
 
-    def __init__(self, method: str, identity: Identity, request: bytes, deadline: float) -> None:
-        self.method = method
-        self.identity = identity
-        self.request = request
-        self.deadline = deadline
-        self.started_at = time.perf_counter()
-        self.function = ""
-        self.spec: FunctionSpec | None = None
-        self.route = 0
-        self.reason = ""
-        self.pool = ""
-        self.worker = ""
-        self.session: Session | None = None
-        self.leased_at: float | None = None
-        self.worker_ns = 0
-        self.memory_change: int | None = None
-        self.meta = EMPTY_META
-        self.bytes_in = len(request)
-        self.bytes_out = 0
+
+def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:
+    """Return the record of a call that has just arrived."""
+    return Call(method, identity, request, deadline, len(request), time.perf_counter())

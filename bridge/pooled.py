@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from pool.pool import Lease, Pool
+    from pool.worker import Call as WorkerCall
 
 
 class PooledRunner:
@@ -29,16 +30,25 @@ class PooledRunner:
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
         pool = self._pools[call.pool]
-        lease = await self._lease(call, pool)
-        reply = await lease.call(call.function, call_meta(call), call.request, call.deadline)
+        call.route = receipts.POOLED
+        prefer = None if call.session is None else call.session.workers.get(call.pool)
+        lease = pool.try_lease(prefer) or await pool.lease(call.deadline, prefer)
+        started = _start(call, lease, stream=False)
+        try:
+            reply = await started.future
+        except asyncio.CancelledError:
+            lease.worker.abandon(started)
+            raise
         self._settle(call, pool, reply)
         return reply.body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
         pool = self._pools[call.pool]
-        lease = await self._lease(call, pool)
-        started = lease.start(call.function, call_meta(call), call.request, call.deadline, stream=True)
+        call.route = receipts.POOLED
+        prefer = None if call.session is None else call.session.workers.get(call.pool)
+        lease = pool.try_lease(prefer) or await pool.lease(call.deadline, prefer)
+        started = _start(call, lease, stream=True)
         assert started.buffer is not None
         try:
             while messages := await started.buffer.take():
@@ -49,21 +59,17 @@ class PooledRunner:
             raise
         self._settle(call, pool, reply)
 
-    async def _lease(self, call: Call, pool: Pool) -> Lease:
-        call.route = receipts.POOLED
-        session = call.session
-        prefer = None if session is None else session.workers.get(call.pool)
-        lease = pool.try_lease(prefer)
-        if lease is None:
-            lease = await pool.lease(call.deadline, prefer)
-        call.leased_at = time.perf_counter()
-        call.worker = lease.worker.id
-        if session is not None:
-            session.ran_on(call.pool, lease.worker.id)
-        return lease
-
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
         pool.served(reply.worker_ns / 1e9)
         settle(call, reply.ok, reply.meta)
+
+
+def _start(call: Call, lease: Lease, *, stream: bool) -> WorkerCall:
+    """Send a call to the worker that it has got; the slot is the call's from here."""
+    call.leased_at = time.perf_counter()
+    call.worker = lease.worker.id
+    if call.session is not None:
+        call.session.ran_on(call.pool, lease.worker.id)
+    return lease.start(call.function, call_meta(call), call.request, call.deadline, stream=stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bridge.call import Call
+from bridge.call import EMPTY_META, Call
 from bridge.v1.common_pb2 import ModelUsage, Receipt
 from handlers.contract import UsageRecord
 
@@ -36,33 +36,35 @@ def trailers(call: Call) -> Trailers:
 def receipt(call: Call) -> Receipt:
     """Return the receipt of a finished call."""
     now = time.perf_counter()
-    queue_s, worker_us = 0.0, call.worker_ns // 1000
-    if call.leased_at is not None:
-        queue_s = call.leased_at - call.started_at
-        worker_us = worker_us or int((now - call.leased_at) * 1e6)  # a worker that was lost has told no time
-    elif call.route == POOLED:
-        queue_s = now - call.started_at
-    message = Receipt(
-        request_id=call.identity.request_id,
-        function=call.function,
-        route=call.route,  # type: ignore[arg-type]
-        reason=call.reason,
-        pool=call.pool,
-        worker=call.worker,
-        queue_us=int(queue_s * 1e6),
-        worker_us=worker_us,
-        total_us=int((now - call.started_at) * 1e6),
-        bytes_in=call.bytes_in,
-        bytes_out=call.bytes_out,
-    )
-    if call.memory_change is not None:
-        message.memory_change_bytes = call.memory_change
+    message = Receipt(request_id=call.identity.request_id, function=call.function, reason=call.reason)
+    message.total_us = int((now - call.started_at) * 1e6)
+    message.bytes_in = call.bytes_in
+    message.bytes_out = call.bytes_out
+    message.worker_us = call.worker_ns // 1000
+    if call.route:
+        message.route = call.route  # type: ignore[assignment]
+    if call.pool:
+        _add_pool(message, call, now)
     if call.session is not None:
         message.session_epoch = call.session.epoch
-    if call.meta.usage or call.meta.model_s:
+    if call.meta is not EMPTY_META:
         message.model_us = int(call.meta.model_s * 1e6)
         _add_usage(message, call.meta.usage)
     return message
+
+
+def _add_pool(message: Receipt, call: Call, now: float) -> None:
+    """Add what only a pooled call has."""
+    message.pool = call.pool
+    if call.leased_at is not None:
+        message.worker = call.worker
+        message.queue_us = int((call.leased_at - call.started_at) * 1e6)
+        if not call.worker_ns:
+            message.worker_us = int((now - call.leased_at) * 1e6)  # a worker that was lost has told no time
+    elif call.route == POOLED:
+        message.queue_us = int((now - call.started_at) * 1e6)
+    if call.memory_change is not None:
+        message.memory_change_bytes = call.memory_change
 
 
 def _add_usage(message: Receipt, usage: tuple[UsageRecord, ...]) -> None:

@@ -6,7 +6,7 @@ transport can replace this one, handlers know nothing of grpc.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -49,9 +49,23 @@ class AddressInUse(Exception):
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-def _unary(handler: Unary) -> grpc.RpcMethodHandler:
-    async def behave(request: bytes, context: Any) -> bytes | None:
-        body, trailers, code, message = await handler(
+class _UnaryBehaviour:
+    """Answers unary requests.
+
+    grpcio asks `inspect` at every request whether a behaviour is asynchronous. An awaitable answers with the first
+    question, a plain coroutine function with the sixth; that is what `__await__` is for, and all it is for.
+    """
+
+    __slots__ = ("_handler",)
+
+    def __init__(self, handler: Unary) -> None:
+        self._handler = handler
+
+    def __await__(self) -> Generator[None, None, None]:
+        raise TypeError("call it with a request and its context")
+
+    async def __call__(self, request: bytes, context: Any) -> bytes | None:
+        body, trailers, code, message = await self._handler(
             request, context.invocation_metadata() or (), context.time_remaining()
         )
         if code:
@@ -59,7 +73,9 @@ def _unary(handler: Unary) -> grpc.RpcMethodHandler:
         context.set_trailing_metadata(trailers)
         return body
 
-    return grpc.unary_unary_rpc_method_handler(behave)
+
+def _unary(handler: Unary) -> grpc.RpcMethodHandler:
+    return grpc.unary_unary_rpc_method_handler(_UnaryBehaviour(handler))
 
 
 def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:

@@ -128,10 +128,10 @@ def pack(error: BridgeError, request_id: str) -> bytes:
         _add(status, RetryInfo(retry_delay=delay))
     if request_id:
         _add(status, RequestInfo(request_id=request_id))
-    if error.violations:
-        _add(status, _bad_request(error.violations, _room(status)))
-    if error.traceback:
-        _add(status, DebugInfo(detail=_tail(error.traceback, _room(status))))
+    if error.violations and (room := _room(status)):
+        _add(status, _bad_request(error.violations, room))
+    if error.traceback and (room := _room(status)):
+        _add(status, DebugInfo(detail=_tail(error.traceback, room)))
     return bytes(status.SerializeToString())
 
 

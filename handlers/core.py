@@ -28,11 +28,39 @@ class Echo:
 
     def call(self, _method: str, request: bytes, _context: CallContext) -> bytes:
         """Return the arguments as the result."""
-        return CallResponse(result=CallRequest.FromString(request).arguments).SerializeToString()
+        return _RESULT + request[at + 1 :] if (at := _arguments_at(request)) else _echo(request)
 
     def stream(self, _method: str, request: bytes, _context: CallContext) -> Iterator[bytes]:
         """Send the arguments as the only item."""
         yield StreamCallResponse(item=StreamCallRequest.FromString(request).arguments).SerializeToString()
+
+
+_RESULT = b"\x0a"
+"""The tag of a response's field 1."""
+
+
+def _arguments_at(request: bytes) -> int:
+    """Return where the tag of the arguments stands, in a request that is a short name and then its arguments, else 0.
+
+    Most requests are; the payload, which may be large, is then copied once and not looked into.
+    """
+    at = 2 + request[1] if len(request) > 1 and request[0] == 0x0A and request[1] < 0x80 else 0
+    return at if at + 1 < len(request) and request[at] == 0x12 and _is_last(request, at + 1) else 0
+
+
+def _is_last(request: bytes, at: int) -> bool:
+    """Return whether the length that stands at `at` reaches to the end of the request."""
+    length = shift = 0
+    for index in range(at, min(at + 5, len(request))):
+        length |= (request[index] & 0x7F) << shift
+        if request[index] < 0x80:
+            return index + 1 + length == len(request)
+        shift += 7
+    return False
+
+
+def _echo(request: bytes) -> bytes:
+    return CallResponse(result=CallRequest.FromString(request).arguments).SerializeToString()
 
 
 def open_handlers(options: EntryOptions) -> list[Handler]:

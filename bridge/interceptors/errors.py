@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bridge import receipts, status
-from bridge.call import Call, Identity
+from bridge.call import Call, Identity, new_call
 from bridge.errors import Code
 from bridge.interceptors.identity import identify, request_id_of
 from bridge.server import Answer
@@ -66,7 +66,7 @@ def guard_local(method: str, run: Callable[[bytes], bytes], telemetry: Telemetry
     async def answer(request: bytes, metadata: Metadata, _remaining_s: float | None) -> Answer:
         call = None
         try:
-            call = Call(method, identify(metadata), request, 0.0)
+            call = new_call(method, identify(metadata), request, 0.0)
             body = run(request)
         except BaseException as error:
             return _refusal(error, call or _stillborn(method, request, metadata), telemetry)
@@ -101,4 +101,4 @@ def _is_cancellation(error: BaseException) -> bool:
 
 def _stillborn(method: str, request: bytes, metadata: Metadata) -> Call:
     """Return the record of a call whose metadata could not be used."""
-    return Call(method, Identity(request_id_of(metadata)), request, 0.0)
+    return new_call(method, Identity(request_id_of(metadata)), request, 0.0)

@@ -54,12 +54,12 @@ def request_id_of(metadata: Metadata) -> str:
 
 def _text(key: str, value: str | bytes) -> str:
     if not _is_text(value):
-        raise bad_metadata(key, f"expected at most {VALUE_CHARACTERS} printable characters")
+        raise bad_metadata(key, f"expected at most {VALUE_CHARACTERS} printable ASCII characters")
     return str(value)
 
 
 def _is_text(value: str | bytes) -> bool:
-    return isinstance(value, str) and value.isprintable() and len(value) <= VALUE_CHARACTERS
+    return isinstance(value, str) and value.isascii() and value.isprintable() and len(value) <= VALUE_CHARACTERS
 
 
 def _milliseconds(key: str, text: str) -> int:

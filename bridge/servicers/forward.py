@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from bridge.call import Call
+from bridge.call import Call, new_call
 from bridge.deadline import timeout_s
 from bridge.interceptors.errors import guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
@@ -45,7 +45,7 @@ class Forwarder:
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
         identity = identify(metadata)
         timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
-        return Call(method, identity, request, self._loop.time() + timeout)
+        return new_call(method, identity, request, self._loop.time() + timeout)
 
     async def _stream(self, call: Call, write: Write) -> None:
         async with aclosing(self._dispatcher.stream(call)) as batches:
