@@ -10,18 +10,49 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
 from pool.frames import Reply
-from pool.worker import Call, Worker
+from pool.worker import Call
+
+
+class Slots(Protocol):
+    """A worker as the queue and a lease see it. `free` is how many more calls it may be given now."""
+
+    @property
+    def id(self) -> str:
+        """Its name, unique within the pool."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Slots that are not taken."""
+        ...
+
+    def take(self) -> None:
+        """Reserve a slot."""
+        ...
+
+    def give_back(self) -> None:
+        """Return a slot that was taken but not used."""
+        ...
+
+    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
+        """Send a call into a taken slot."""
+        ...
+
+    def abandon(self, call: Call) -> None:
+        """Say that nobody waits for a call any more."""
+        ...
 
 
 class Lease:
-    """A slot on a worker. Use it for one call, or `release` it; leaving a `with` block releases what was not used."""
+    """A slot on a worker. Use it for one call, or `release` it."""
 
     __slots__ = ("_used", "worker")
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Slots) -> None:
         self.worker = worker
         self._used = False
 
@@ -50,7 +81,7 @@ class Lease:
 class _Waiter:
     __slots__ = ("future", "number", "pinned")
 
-    def __init__(self, number: int, future: asyncio.Future[Worker], pinned: str | None) -> None:
+    def __init__(self, number: int, future: asyncio.Future[Slots], pinned: str | None) -> None:
         self.number = number
         self.future = future
         self.pinned = pinned
@@ -63,7 +94,7 @@ class Admission:
         self._pool = pool
         self._limit = limit
         self._loop = loop
-        self._room: dict[str, Worker] = {}
+        self._room: dict[str, Slots] = {}
         self._members: set[str] = set()
         self._general: deque[_Waiter] = deque()
         self._pinned: dict[str, deque[_Waiter]] = {}
@@ -98,7 +129,7 @@ class Admission:
             return self._grant(worker)
         return None
 
-    def _grant(self, worker: Worker) -> Lease:
+    def _grant(self, worker: Slots) -> Lease:
         worker.take()
         del self._room[worker.id]
         if worker.free > 0:
@@ -147,14 +178,14 @@ class Admission:
         """Take a measured service time into the estimate that refused callers are told."""
         self._service_s += 0.05 * (service_s - self._service_s)
 
-    def add(self, worker: Worker) -> None:
+    def add(self, worker: Slots) -> None:
         """Let a worker take calls. Once the pool has stopped it takes none all the same."""
         if not self._stopped:
             self._refusal = None
         self._members.add(worker.id)
         self.slot_free(worker)
 
-    def remove(self, worker: Worker) -> None:
+    def remove(self, worker: Slots) -> None:
         """Give a worker no more calls; who waited for it alone waits for any now."""
         self._members.discard(worker.id)
         self._room.pop(worker.id, None)
@@ -166,7 +197,7 @@ class Admission:
             for other in list(self._room.values()):
                 self.slot_free(other)
 
-    def slot_free(self, worker: Worker) -> None:
+    def slot_free(self, worker: Slots) -> None:
         """Hand a worker's free slots to those who wait, oldest first."""
         if worker.id not in self._members:
             return

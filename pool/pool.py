@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from pool.admission import Admission, Lease
 from pool.errors import PoolError
@@ -47,6 +49,52 @@ class PoolSnapshot:
     """The last exits, newest first, each with the seconds since then."""
 
 
+class Member(Protocol):
+    """What a snapshot needs of a worker."""
+
+    id: str
+    state: State
+    answered: int
+    rss_bytes: int
+    started_at: float
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Calls in flight."""
+        ...
+
+
+class Workforce(Protocol):
+    """Who keeps a pool's workers: `Supervisor`, or its double in `pool.testing`."""
+
+    failure: str
+    restarts: int
+    exits: deque[ExitReport]
+    catalogue: asyncio.Future[bytes]
+
+    @property
+    def workers(self) -> Mapping[str, Member]:
+        """The workers there are, by id."""
+        ...
+
+    def start(self) -> None:
+        """Start the workers; returns at once."""
+        ...
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more calls; return whether all in flight ended within the time."""
+        ...
+
+    async def stop(self) -> None:
+        """End every worker."""
+        ...
+
+
 class Pool:
     """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
 
@@ -64,7 +112,7 @@ class Pool:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        self._supervisor = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
+        self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
         self._proof_at: float | None = None
         self._calls = 0
         self._draining = False
