@@ -30,6 +30,7 @@ READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED))
 
 STREAM_WINDOW = 1 << 20
 """Bytes of chunks that a worker may send ahead of the reader."""
@@ -144,10 +145,13 @@ class FrameReader:
     nothing is copied twice and nothing grows by appending.
     """
 
-    __slots__ = ("_big", "_big_filled", "_big_head", "_buffer", "_end", "_limit", "_start", "_view")
+    __slots__ = ("_big", "_big_filled", "_big_head", "_buffer", "_end", "_kinds", "_limit", "_start", "_view")
 
-    def __init__(self, limit: int = MAX_FRAME_BYTES, buffer_size: int = 65536) -> None:
+    def __init__(
+        self, limit: int = MAX_FRAME_BYTES, buffer_size: int = 65536, kinds: frozenset[int] | None = None
+    ) -> None:
         self._limit = limit
+        self._kinds = kinds
         self._buffer = bytearray(buffer_size)
         self._view = memoryview(self._buffer)
         self._start = 0
@@ -178,7 +182,8 @@ class FrameReader:
     def next(self) -> tuple[int, int, memoryview] | None:
         """Return the next whole frame as (kind, call id, body), or None. The body is valid until `space` is called.
 
-        Raises FrameError where a frame states more than the limit.
+        Raises FrameError where a frame states more than the limit, or is not of the `kinds` that are expected and has
+        not come as a whole: text that user code wrote to the socket must not be taken for the head of a huge frame.
         """
         if self._big is not None:
             if self._big_filled < len(self._big):
@@ -195,6 +200,8 @@ class FrameReader:
         if available >= HEADER_SIZE + length:
             self._start = body_at + length
             return kind, call_id, self._view[body_at : self._start]
+        if self._kinds is not None and kind not in self._kinds:
+            raise FrameError(f"a frame of unknown kind {kind}")
         if HEADER_SIZE + length > len(self._buffer):
             self._begin_big(length, kind, call_id, body_at)
         return None
