@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from bridge import receipts, status
 from bridge.call import Identity, new_call
-from bridge.errors import BridgeError, Code, bad_field, bad_metadata, malformed, too_large
+from bridge.errors import BridgeError, Code, bad_field, bad_metadata, malformed
 from handlers import errors as handlers
 from handlers.contract import ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord
+from handlers.entry import too_large
 from pool import errors as pool
 
 LOST = pool.WorkerLost("general", "general-1", "f", "killed by SIGKILL", signal="SIGKILL", exit_code=None, stderr="ow")
@@ -103,6 +104,7 @@ def test_idempotence_changes_nothing_else(row):
         (handlers.ExtraMissing.of("it", "dspy"), Code.FAILED_PRECONDITION, "EXTRA_MISSING"),
         (handlers.ProviderError("x"), Code.UNAVAILABLE, "PROVIDER_ERROR"),
         (handlers.ProviderError("x", code="RESOURCE_EXHAUSTED"), Code.RESOURCE_EXHAUSTED, "PROVIDER_ERROR"),
+        (too_large(20, 10), Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
         (handlers.HandlerError("x", code="NO_SUCH_CODE", reason="R"), Code.UNKNOWN, "R"),
     ],
 )
@@ -156,7 +158,6 @@ def test_what_nobody_expected_is_answered_with_fixed_text(error):
         (bad_metadata("x-tenant", "too long"), Code.INVALID_ARGUMENT, "BAD_METADATA", ["x-tenant"]),
         (bad_field("ttl", "too long"), Code.INVALID_ARGUMENT, "SCHEMA_MISMATCH", ["ttl"]),
         (malformed("CallRequest"), Code.INVALID_ARGUMENT, "MALFORMED_REQUEST", []),
-        (too_large(20, 10), Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", []),
     ],
 )
 def test_the_fronts_own_errors(error, code, reason, paths):
