@@ -24,6 +24,7 @@ from bridge.v1 import invoke_pb2, pool_pb2
 from bridge.v1.common_pb2 import Payload, Receipt
 
 APP = Path(__file__).parent / "served_app.py"
+POOLED_APP = APP.with_name("pooled_app.py")
 POOLS = f"""
 [server]
 max_message_bytes = "1MiB"
@@ -43,18 +44,18 @@ size = 0
 [pools.narrow]
 size = 1
 queue_limit = 1
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [pools.small]
 size = 1
 memory_limit = "220MiB"
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [pools.many]
 size = 1
 concurrency = 16
 grace_s = 0.3
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [sessions]
 max_sessions = 50

@@ -196,7 +196,7 @@ def test_the_deadline_of_a_native_function(rpc, gate):
     outcome = call.outcome()
     assert (outcome.code, outcome.reason) == (Code.DEADLINE_EXCEEDED, "IN_WORKER")
     held.wait_until_gone(5.0)
-    assert outcome.receipt.total_us >= 150_000
+    assert outcome.receipt.total_us >= 140_000
 
 
 @pytest.mark.parametrize(
