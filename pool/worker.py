@@ -213,10 +213,10 @@ class Worker:
             raise FrameError(f"a frame of unknown kind {kind}")
 
     def _on_result(self, call_id: int, body: memoryview) -> None:
+        reply = frames.read_result(body)
         call = self._calls.pop(call_id, None)
         if call is None:
             raise FrameError(f"a result for call {call_id}, which is not in flight")
-        reply = frames.read_result(body)
         if call.timer is not None:
             call.timer.cancel()
         if not call.future.done():
