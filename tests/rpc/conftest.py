@@ -270,9 +270,9 @@ def gate() -> Iterator[Gate]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(start_shared_server: Any) -> Any:
-    """One server with all the pools, for tests that it survives."""
+    """One server with all the pools, for a module's tests: a pool gives up after ten deaths of workers in a minute."""
     return start_shared_server(APP, POOLS)
 
 

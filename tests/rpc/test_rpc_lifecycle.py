@@ -9,6 +9,8 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from bridge.v1 import pool_pb2
+
 Code = grpc.StatusCode
 Status = health_pb2.HealthCheckResponse
 LEAN = """
@@ -102,6 +104,29 @@ class TestLostWorkers:
         eventually(lambda: serving(client, "pool/general"), "the pool to be healthy again", 10.0)
         assert client.call("pid").value != stopped
         assert not psutil.pid_exists(stopped)
+
+    def test_a_pool_whose_workers_do_not_start_any_more(self, start_server, connect, eventually, process, tmp_path):
+        flag = tmp_path / "broken"
+        app = f"import os\nif os.path.exists({str(flag)!r}): raise RuntimeError('no luck')\ndef f() -> int: return 1\n"
+        client = connect(start_server(app, lean(size=10)).address)
+        eventually(lambda: len(client.workers("general")) == 10, "all workers", 60.0)
+        flag.touch()
+        for pid in client.workers("general").values():
+            process(pid).send_signal(signal.SIGKILL)
+        outcome = eventually(lambda: refused(client, "RuntimeError: no luck"), "the pool to give up and say why", 20.0)
+        assert outcome.code is Code.UNAVAILABLE
+        assert outcome.metadata["pool"] == "general"
+        assert outcome.retry_s > 1
+        assert not serving(client)
+        assert client.pool("general").cause == outcome.metadata["cause"]
+        assert client.pool("general").state == pool_pb2.POOL_STATE_FAILED
+
+
+def refused(client, cause):
+    """The answer of a pool that has given up for this cause, once it has."""
+    outcome = client.call("f", metadata=[("x-timeout-ms", "500")])
+    is_refused = outcome.code is Code.UNAVAILABLE and outcome.reason == "POOL_UNAVAILABLE"
+    return outcome if is_refused and cause in outcome.metadata["cause"] else None
 
 
 def answered_by_another(client, lost):
