@@ -21,7 +21,7 @@ from handlers.context import CallContext
 from handlers.contract import CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
 from handlers.loading import LoadFailed, load_module
-from handlers.own_loop import OwnLoop
+from handlers.own_loop import Interrupted, OwnLoop
 
 Result = tuple[bool, bytes, bytes]
 
@@ -195,7 +195,7 @@ class Entry:
         """Return a failure as a result. Raises `error` where it is the pool's cancel of this call."""
         if getattr(error, "ends_call", False):
             raise error
-        if self._own is not None and self._own.interrupted:
+        if isinstance(error, Interrupted):
             return False, _NO_META, b""  # nobody reads it
         return False, self._failure(error, context), b""
 

@@ -15,6 +15,10 @@ T = TypeVar("T")
 _END = object()
 
 
+class Interrupted(BaseException):
+    """What ran on the loop was cancelled by `OwnLoop.interrupt`: nobody waits for its answer."""
+
+
 class OwnLoop:
     """Runs awaitables to their end on a loop that belongs to the calling thread."""
 
@@ -22,19 +26,22 @@ class OwnLoop:
         self._loop = asyncio.new_event_loop()
         self._busy = False
         self._task: asyncio.Task[object] | None = None
-        self.interrupted = False
-        """Whether the last run was cancelled by `interrupt`."""
+        self._interrupted = False
 
     def run(self, awaitable: Awaitable[T], context: Context | None = None) -> T:
-        """Return what `awaitable` returns. Raises asyncio.CancelledError where `interrupt` came."""
-        self.interrupted = False
+        """Return what `awaitable` returns. Raises Interrupted where `interrupt` cancelled it."""
+        self._interrupted = False
         self._busy = True
         try:
             task = self._loop.create_task(_awaited(awaitable), context=context)
             self._task = task
-            if self.interrupted:
+            if self._interrupted:
                 task.cancel()
             return self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if self._interrupted:
+                raise Interrupted from None
+            raise
         finally:
             self._busy = False
             self._task = None
@@ -48,9 +55,7 @@ class OwnLoop:
                 yield item
         finally:
             if (aclose := getattr(items, "aclose", None)) is not None:
-                interrupted = self.interrupted
                 self.run(aclose(), context)
-                self.interrupted = interrupted
 
     def interrupt(self) -> bool:
         """Cancel what runs; for a signal handler. False where nothing runs, or where the task is in Python code now."""
@@ -59,7 +64,7 @@ class OwnLoop:
         task = self._task
         if task is not None and asyncio.current_task(self._loop) is task:
             return False
-        self.interrupted = True
+        self._interrupted = True
         if task is not None:  # else `run` is about to make it, and looks
             task.cancel()
             self._loop.call_soon_threadsafe(_wake)
