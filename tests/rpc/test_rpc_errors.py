@@ -71,7 +71,7 @@ def test_arguments_that_do_not_fit_are_told_one_by_one(rpc):
             pool_pb2.PoolServiceGetRequest(name="genral"),
             pool_pb2.PoolServiceGetResponse,
             "UNKNOWN_POOL",
-            "",
+            "general",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and "/" in value else "",
@@ -83,6 +83,13 @@ def test_names_that_do_not_exist(rpc, path, request_, response, reason, similar)
     assert similar in outcome.message
     assert outcome.receipt.request_id == "r-unknown"
     assert not outcome.receipt.worker
+
+
+def test_a_program_that_does_not_exist(server, connect):
+    request = program_pb2.RunRequest(program="triag")
+    outcome = connect(server.address).unary("ProgramService/Run", request, program_pb2.RunResponse)
+    assert (outcome.code, outcome.reason) == (Code.NOT_FOUND, "UNKNOWN_PROGRAM")
+    assert outcome.metadata == {"did_you_mean": "triage"}
 
 
 def test_a_name_of_a_megabyte_makes_a_short_answer(rpc):
@@ -160,6 +167,7 @@ def test_a_segmentation_fault(rpc):
     outcome = rpc.call("die", signal_number=int(signal.SIGSEGV))
     assert (outcome.code, outcome.reason) == (Code.ABORTED, "WORKER_CRASHED")
     assert outcome.metadata["signal"] == "SIGSEGV"
+    assert "in die" in outcome.metadata["stderr"], "where it was"
 
 
 def test_the_deadline_passes_in_the_queue(rpc, gate):
