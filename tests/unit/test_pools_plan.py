@@ -155,6 +155,20 @@ def test_secrets_are_resolved_for_the_workers_and_shown_nowhere_else(make, tmp_p
     assert "env-secret" not in repr(entry(llm).models)
 
 
+def test_keys_of_models_go_only_to_pools_that_may_use_them(make):
+    text = """
+    [models.default]
+    model = "openai/gpt-4o-mini"
+    api_key = "env:MY_KEY"
+    [pools.own]
+    modules = ["own.py"]
+    [pools.bare]
+    """
+    made = by_name(make(text, {"MY_KEY": "env-secret"}))
+    with_key = {name for name, options in made.items() if b"env-secret" in options.entry_options}
+    assert with_key == {"llm", "own"}
+
+
 def test_the_fronts_own_entry_has_no_models_and_no_secrets(make, tmp_path):
     path = tmp_path / "bridge.toml"
     path.write_text('[models.default]\nmodel = "x/y"\napi_key = "env:MY_KEY"\n')
