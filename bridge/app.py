@@ -205,8 +205,9 @@ class App:
     async def _listen(self, snapshot: Snapshot, native: Entry, sessions: Sessions) -> str:
         config = self._config
         limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
+        resolver = Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions)
         dispatcher = Dispatcher(
-            Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions),
+            resolver,
             Router(limits),
             NativeRunner(native),
             PooledRunner(self._pools),
@@ -214,7 +215,9 @@ class App:
         )
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
-        unary |= local_handlers(self._pools, self._plan.missing, lambda: snapshot, sessions, self._telemetry)
+        unary |= local_handlers(
+            self._pools, self._plan.missing, lambda: snapshot, resolver.find, sessions, self._telemetry
+        )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
