@@ -105,11 +105,11 @@ def test_names_of_any_kind_are_just_unknown(rpc, name):
     assert (outcome.code, outcome.reason) == (Code.NOT_FOUND, "UNKNOWN_FUNCTION")
 
 
-def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate):
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate, eventually):
     running = rpc.start("hold_narrow", port=gate.port)
     held = gate.entered()
     waiting = rpc.start("hold_narrow", port=gate.port)
-    rpc_queue(rpc, "narrow", 1)
+    eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     outcome = rpc.call("hold_narrow", port=gate.port)
     assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert outcome.metadata == {"pool": "narrow", "limit": "1"}
@@ -120,14 +120,6 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate):
     held.release()
     gate.entered().release()
     assert [running.outcome().value, waiting.outcome().value] == ["released", "released"]
-
-
-def rpc_queue(rpc, pool, length):
-    """Wait until so many calls wait in a pool: they are on their way in."""
-    for _ in range(1000):
-        if rpc.pool(pool).queued == length:
-            return
-    pytest.fail(f"{length} calls never waited in {pool}")
 
 
 def test_a_worker_over_its_memory_limit(rpc):
@@ -407,13 +399,13 @@ def test_a_cancelled_call_is_cancelled_in_the_worker(rpc, gate):
     assert worker in rpc.workers("general").values(), "a cancel that is obeyed costs no worker"
 
 
-def test_a_cancelled_call_that_waits_reaches_no_worker(rpc, gate):
+def test_a_cancelled_call_that_waits_reaches_no_worker(rpc, gate, eventually):
     running = rpc.start("hold_narrow", port=gate.port)
     held = gate.entered()
     waiting = rpc.start("hold_narrow", port=gate.port)
-    rpc_queue(rpc, "narrow", 1)
+    eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     waiting.future.cancel()
-    rpc_queue(rpc, "narrow", 0)
+    eventually(lambda: rpc.pool("narrow").queued == 0, "the call to leave the queue")
     held.release()
     assert running.outcome().value == "released"
     calls = rpc.pool("narrow").calls
