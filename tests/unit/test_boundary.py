@@ -65,9 +65,7 @@ async def local(run, telemetry, begin=None):
 
 
 @pytest.mark.parametrize("kind", [unary, streaming, local])
-@pytest.mark.parametrize(
-    "error", [ValueError("inside"), KeyError("inside"), asyncio.CancelledError()]
-)
+@pytest.mark.parametrize("error", [ValueError("inside"), KeyError("inside"), asyncio.CancelledError()])
 async def test_what_nobody_expected_is_logged_in_full_and_told_in_fixed_text(kind, error, telemetry, caplog):
     with caplog.at_level(logging.ERROR, logger="bridge"):
         answer = await kind(raising(error), telemetry)
