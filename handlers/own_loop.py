@@ -7,7 +7,7 @@ the task instead; only where the task itself computes, and would not notice, may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import TypeVar
 
@@ -39,9 +39,11 @@ class OwnLoop:
                 task.cancel()
             return self._loop.run_until_complete(task)
         except asyncio.CancelledError:
-            if self._interrupted:
-                raise Interrupted from None
-            raise
+            if not self._interrupted:
+                raise
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()  # it may not have begun
+            raise Interrupted from None
         finally:
             self._busy = False
             self._task = None
