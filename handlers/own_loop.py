@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -59,12 +60,16 @@ class OwnLoop:
             if (aclose := getattr(items, "aclose", None)) is not None:
                 self.run(aclose(), context)
 
-    def interrupt(self) -> bool:
-        """Cancel what runs; for a signal handler. False where nothing runs, or where the task is in Python code now."""
+    def interrupt(self, frame: FrameType | None) -> bool:
+        """Cancel what runs; for a signal handler, which passes on the frame it came into.
+
+        False where the caller is to raise an exception instead: nothing runs, or the task itself computes. Where it has
+        come into code of asyncio, an exception would break the loop: a task that was not put back would never wake.
+        """
         if not self._busy:
             return False
         task = self._task
-        if task is not None and asyncio.current_task(self._loop) is task:
+        if task is not None and asyncio.current_task(self._loop) is task and not _of_asyncio(frame):
             return False
         self._interrupted = True
         if task is not None:  # else `run` is about to make it, and looks
@@ -75,6 +80,10 @@ class OwnLoop:
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+def _of_asyncio(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"
 
 
 def _wake() -> None:

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
+from types import FrameType
 from typing import Protocol
 
 from pool import frames
@@ -54,10 +55,10 @@ class Entry(Protocol):
         """Return whether a function runs on the event loop."""
         ...
 
-    def interrupt(self) -> bool:
+    def interrupt(self, frame: FrameType | None) -> bool:
         """Cancel the call that runs on this entry's own event loop; False where `CallCancelled` is to be raised.
 
-        Called by a signal handler, so it may come between any two instructions of the main thread.
+        Called by a signal handler, so it may come between any two instructions of the main thread, in `frame`.
         """
         ...
 
@@ -202,7 +203,7 @@ class Blocking:
             # a CREDIT for a call that has ended is stale
         return 0
 
-    def _on_cancel(self, _signal: int, _frame: object) -> None:
+    def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names; the newest name counts."""
         try:
             data = os.read(self._control, 8 * 512)
@@ -212,7 +213,7 @@ class Blocking:
             (self._cancelled,) = _IDS.unpack_from(data, len(data) - _IDS.size)
         if self._running and self._running == self._cancelled:
             self._running = 0
-            if not self._entry.interrupt():
+            if not self._entry.interrupt(frame):
                 raise CallCancelled
 
     def _interruptible(self, call_id: int) -> None:
