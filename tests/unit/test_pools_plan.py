@@ -1,7 +1,6 @@
 """Which pools are made, what each is told, and what is said of those that are not."""
 
 import json
-from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -24,13 +23,14 @@ def make(tmp_path):
     return plan
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def hide(monkeypatch):
-    """`hide(*libraries)`: they are not installed."""
+    """`hide(*libraries)`: they are not installed. Any other is, whatever this environment has."""
 
     def hide_them(*libraries):
-        monkeypatch.setattr(pools, "find_spec", lambda name: None if name in libraries else find_spec(name))
+        monkeypatch.setattr(pools, "find_spec", lambda name: None if name in libraries else name)
 
+    hide_them()
     return hide_them
 
 
