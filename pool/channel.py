@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pool.errors import FrameError
-from pool.frames import FrameReader
+from pool.frames import FROM_WORKER, FrameReader
 
 SMALL = 16384
 """Up to this many bytes, head and body are joined: one copy is cheaper than a gathered write."""
@@ -39,7 +39,7 @@ class Channel:
         self._loop = loop
         self._on_frame = on_frame
         self._on_closed = on_closed
-        self._reader = FrameReader(limit)
+        self._reader = FrameReader(limit, kinds=FROM_WORKER)
         self._unsent: deque[memoryview] = deque()
         self._closed = False
         loop.add_reader(sock.fileno(), self._readable)

@@ -5,6 +5,7 @@ lengths of two fields; a result's with its status, its times and the length of o
 so a frame has one definition. All integers are little-endian.
 """
 
+from functools import lru_cache
 from struct import Struct
 
 from pool.errors import FrameError
@@ -12,6 +13,7 @@ from pool.errors import FrameError
 HEADER = Struct("<IBQ")
 HEADER_SIZE = HEADER.size
 _CALL = Struct("<dHI")
+_CALL_FRAME = Struct(HEADER.format + _CALL.format[1:])
 _RESULT = Struct("<?Qq?I")
 _CREDIT = Struct("<I")
 
@@ -30,6 +32,7 @@ READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED))
 
 STREAM_WINDOW = 1 << 20
 """Bytes of chunks that a worker may send ahead of the reader."""
@@ -74,17 +77,16 @@ def pack(kind: int, call_id: int = 0, body: bytes = b"") -> bytes:
     return HEADER.pack(len(body), kind, call_id) + body
 
 
-def call_head(kind: int, call_id: int, timeout_s: float | None, function: bytes, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself."""
-    length = _CALL.size + len(function) + len(meta) + size
-    return b"".join(
-        (
-            HEADER.pack(length, kind, call_id),
-            _CALL.pack(-1.0 if timeout_s is None else timeout_s, len(function), len(meta)),
-            function,
-            meta,
-        )
-    )
+@lru_cache(maxsize=4096)
+def _encoded(function: str) -> bytes:
+    return function.encode("utf-8")
+
+
+def call_head(kind: int, call_id: int, timeout_s: float, function: str, meta: bytes, size: int) -> bytes:
+    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself. A timeout of -1 is none."""
+    name = _encoded(function)
+    extra = len(name) + len(meta)
+    return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, timeout_s, len(name), len(meta)) + name + meta
 
 
 def read_call(kind: int, call_id: int, body: memoryview) -> Request:
@@ -144,10 +146,13 @@ class FrameReader:
     nothing is copied twice and nothing grows by appending.
     """
 
-    __slots__ = ("_big", "_big_filled", "_big_head", "_buffer", "_end", "_limit", "_start", "_view")
+    __slots__ = ("_big", "_big_filled", "_big_head", "_buffer", "_end", "_kinds", "_limit", "_start", "_view")
 
-    def __init__(self, limit: int = MAX_FRAME_BYTES, buffer_size: int = 65536) -> None:
+    def __init__(
+        self, limit: int = MAX_FRAME_BYTES, buffer_size: int = 65536, kinds: frozenset[int] | None = None
+    ) -> None:
         self._limit = limit
+        self._kinds = kinds
         self._buffer = bytearray(buffer_size)
         self._view = memoryview(self._buffer)
         self._start = 0
@@ -178,7 +183,8 @@ class FrameReader:
     def next(self) -> tuple[int, int, memoryview] | None:
         """Return the next whole frame as (kind, call id, body), or None. The body is valid until `space` is called.
 
-        Raises FrameError where a frame states more than the limit.
+        Raises FrameError where a frame states more than the limit, or is not of the `kinds` that are expected and has
+        not come as a whole: text that user code wrote to the socket must not be taken for the head of a huge frame.
         """
         if self._big is not None:
             if self._big_filled < len(self._big):
@@ -195,6 +201,8 @@ class FrameReader:
         if available >= HEADER_SIZE + length:
             self._start = body_at + length
             return kind, call_id, self._view[body_at : self._start]
+        if self._kinds is not None and kind not in self._kinds:
+            raise FrameError(f"a frame of unknown kind {kind}")
         if HEADER_SIZE + length > len(self._buffer):
             self._begin_big(length, kind, call_id, body_at)
         return None

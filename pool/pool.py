@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
-from pool.admission import Admission, Lease
+from pool.admission import Admission
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
@@ -15,6 +17,7 @@ from pool.limits import resident_bytes
 from pool.options import PoolOptions
 from pool.spawn import PlainSpawner, Spawner
 from pool.supervisor import Supervisor
+from pool.worker import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,52 @@ class PoolSnapshot:
     """The last exits, newest first, each with the seconds since then."""
 
 
+class Member(Protocol):
+    """What a snapshot needs of a worker."""
+
+    id: str
+    state: State
+    answered: int
+    rss_bytes: int
+    started_at: float
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        ...
+
+    @property
+    def running(self) -> int:
+        """Calls in flight."""
+        ...
+
+
+class Workforce(Protocol):
+    """Who keeps a pool's workers: `Supervisor`, or its double in `pool.testing`."""
+
+    failure: str
+    restarts: int
+    exits: deque[ExitReport]
+    catalogue: asyncio.Future[bytes]
+
+    @property
+    def workers(self) -> Mapping[str, Member]:
+        """The workers there are, by id."""
+        ...
+
+    def start(self) -> None:
+        """Start the workers; returns at once."""
+        ...
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more calls; return whether all in flight ended within the time."""
+        ...
+
+    async def stop(self) -> None:
+        """End every worker."""
+        ...
+
+
 class Pool:
     """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
 
@@ -64,12 +113,12 @@ class Pool:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        self._supervisor = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
+        self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
         self._proof_at: float | None = None
         self._calls = 0
         self._draining = False
-        self.try_lease = self._admission.try_acquire
-        self.lease = self._admission.acquire
+        self.release = self._admission.release
+        self.choose = self._admission.choose
 
     async def start(self) -> bytes:
         """Start the workers; return the catalogue of the first that is ready. Raises StartFailed where it fails."""
@@ -101,16 +150,41 @@ class Pool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
 
+    def submit(
+        self,
+        function: str,
+        meta: bytes,
+        body: bytes,
+        deadline: float | None,
+        *,
+        prefer: str | None = None,
+        stream: bool = False,
+        on_launch: Callable[[str], None] | None = None,
+    ) -> Call:
+        """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
+
+        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
+        `release` in the end: for a call that has not ended it is the cancel.
+        """
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream=stream)
+        call.on_launch = on_launch
+        self._admission.submit(call, prefer)
+        return call
+
     async def canary(self, timeout_s: float) -> PoolError | None:
         """Send the canary the way of every call; return what went wrong, or None."""
         canary = self.options.canary
         started = self._loop.time()
-        deadline = started + timeout_s
         try:
-            lease = await self._admission.acquire(deadline)
-            reply = await lease.call(canary.function, canary.meta, canary.body, deadline)
+            call = self.submit(canary.function, canary.meta, canary.body, started + timeout_s)
         except PoolError as error:
             return error
+        try:
+            reply = await call.future
+        except PoolError as error:
+            return error
+        finally:
+            self.release(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
         self.served(self._loop.time() - started)
@@ -159,6 +233,7 @@ class Pool:
         """End every worker and return when their processes are gone."""
         self._draining = True
         await self._supervisor.stop()
+        self._admission.close()
 
 
-__all__ = ["Lease", "Pool", "PoolSnapshot", "WorkerSnapshot"]
+__all__ = ["Pool", "PoolSnapshot", "WorkerSnapshot"]

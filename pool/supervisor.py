@@ -26,7 +26,7 @@ from pool.output import Output
 from pool.restart import RestartPolicy
 from pool.spawn import Child, Spawner
 from pool.stop import kill_group
-from pool.worker import Worker, WorkerHooks
+from pool.worker import Call, Worker, WorkerHooks
 
 EXITS_KEPT = 20
 
@@ -205,10 +205,15 @@ class Supervisor:
             worker.kill(Killed(why=f"not ready after {timeout_s:g} s"), stack=True)
             return
         canary = self._options.canary
+        call = Call(canary.function, canary.meta, canary.body, None, self._loop.create_future())
         worker.take()
-        deadline = self._loop.time() + canary.timeout_s
+        worker.launch(call)
         try:
-            reply = await worker.start(canary.function, canary.meta, canary.body, deadline, stream=False).future
+            async with asyncio.timeout(canary.timeout_s):
+                reply = await call.future
+        except TimeoutError:
+            worker.kill(Killed(why=f"its canary did not come back within {canary.timeout_s:g} s"), stack=True)
+            return
         except PoolError as error:
             worker.kill(Killed(why=f"its canary failed: {error}"))
             return

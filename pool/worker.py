@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,17 +43,54 @@ class WorkerHooks:
 
 
 class Call:
-    """A call in flight. `future` has its reply; `buffer` is set where it streams."""
+    """A call from its submission to its end. `future` has its reply; `buffer` is set where it streams.
 
-    __slots__ = ("abandoned", "buffer", "function", "future", "id", "timer")
+    `worker` is None while it waits. `launched_at` is in seconds of `time.perf_counter()`.
+    """
 
-    def __init__(self, call_id: int, function: str, future: asyncio.Future[Reply]) -> None:
-        self.id = call_id
+    __slots__ = (
+        "abandoned",
+        "body",
+        "bucket",
+        "buffer",
+        "deadline",
+        "function",
+        "future",
+        "grace",
+        "id",
+        "launched_at",
+        "meta",
+        "number",
+        "on_launch",
+        "pinned",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        function: str,
+        meta: bytes,
+        body: bytes,
+        deadline: float | None,
+        future: asyncio.Future[Reply],
+        *,
+        stream: bool = False,
+    ) -> None:
         self.function = function
+        self.meta = meta
+        self.body = body
+        self.deadline = deadline
         self.future = future
-        self.timer: asyncio.TimerHandle | None = None
-        self.buffer: StreamBuffer | None = None
+        self.worker: Worker | None = None
+        self.on_launch: Callable[[str], None] | None = None
+        self.buffer = StreamBuffer(future) if stream else None
+        self.grace: asyncio.TimerHandle | None = None
         self.abandoned = False
+        self.id = 0
+        self.bucket = 0
+        self.number = 0
+        self.pinned: str | None = None
+        self.launched_at = 0.0
 
 
 class Worker:
@@ -122,35 +160,36 @@ class Worker:
         if self._freed is not None:
             self._wake_idle()
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
-        """Send a call into a taken slot. `deadline` is on the loop's clock."""
+    def launch(self, call: Call) -> None:
+        """Send a call into a taken slot; its end gives the slot back."""
         self._last_id = call_id = self._last_id + 1
-        call = Call(call_id, function, self._loop.create_future())
-        timeout_s = None
-        if deadline is not None:
-            timeout_s = max(0.0, deadline - self._loop.time())
-            call.timer = self._loop.call_at(deadline, self._expire, call)
-        if stream:
-            call.buffer = StreamBuffer(self._loop, lambda amount: self._credit(call_id, amount))
+        call.id = call_id
+        call.worker = self
+        call.launched_at = time.perf_counter()
+        timeout_s = -1.0
+        if call.deadline is not None:
+            timeout_s = max(0.0, call.deadline - self._loop.time())
+        if call.buffer is not None:
+            call.buffer.credit = lambda amount: self._credit(call_id, amount)
         self._calls[call_id] = call
-        kind = frames.STREAM if stream else frames.CALL
-        self._channel.send(frames.call_head(kind, call_id, timeout_s, function.encode(), meta, len(body)), body)
-        return call
+        kind = frames.CALL if call.buffer is None else frames.STREAM
+        head = frames.call_head(kind, call_id, timeout_s, call.function, call.meta, len(call.body))
+        self._channel.send(head, call.body)
+        if call.on_launch is not None:
+            call.on_launch(self.id)
 
     def abandon(self, call: Call) -> None:
         """Say that nobody waits for a call any more: the worker is told, and killed if it goes on past the grace."""
         if call.abandoned or call.id not in self._calls:
             return
         call.abandoned = True
-        if call.timer is not None:
-            call.timer.cancel()
         if call.buffer is not None:
             call.buffer.discard()
         if self._options.concurrency > 1:
             self._channel.send(frames.pack(frames.CANCEL, call.id))
         else:
             self._interrupt(call.id)
-        call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+        call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
 
     def _interrupt(self, call_id: int) -> None:
         """Name the call on the control pipe, then signal: a signal that comes late hits no other call."""
@@ -160,7 +199,8 @@ class Worker:
             return  # full or gone: the grace period decides
         send(self.child, signal.SIGUSR1)
 
-    def _expire(self, call: Call) -> None:
+    def expire(self, call: Call) -> None:
+        """End a call whose deadline has passed."""
         self._fail(call, DeadlineExceeded(self._options.name, "IN_WORKER"))
         self.abandon(call)
 
@@ -172,7 +212,7 @@ class Worker:
             if self.state is State.READY:
                 self.advance(Event.DRAIN)
                 self._hooks.unfit()
-            call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+            call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
             return
         self.kill(
             Killed(why=f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"),
@@ -217,8 +257,8 @@ class Worker:
         if call is None:
             raise FrameError(f"a result for call {call_id}, which is not in flight")
         reply = frames.read_result(body)
-        if call.timer is not None:
-            call.timer.cancel()
+        if call.grace is not None:
+            call.grace.cancel()
         if not call.future.done():
             call.future.set_result(reply)
         if call.buffer is not None:
@@ -249,8 +289,8 @@ class Worker:
             self._kill_task.cancel()
         calls, self._calls = list(self._calls.values()), {}
         for call in calls:
-            if call.timer is not None:
-                call.timer.cancel()
+            if call.grace is not None:
+                call.grace.cancel()
             self._fail(call, self._loss(call, report))
         self._wake_idle()
 
