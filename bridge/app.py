@@ -196,7 +196,6 @@ class App:
             NativeRunner(native),
             PooledRunner(self._pools),
             sessions,
-            config.server.max_message_bytes,
         )
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from bridge.errors import BridgeError, Code, too_large
+from bridge.errors import BridgeError, Code
 from bridge.router import Native
 
 if TYPE_CHECKING:
@@ -24,20 +24,13 @@ class Dispatcher:
     """Takes a call from its envelope to its reply. Owns the count of calls in flight and the order to take no more."""
 
     def __init__(
-        self,
-        resolver: Resolver,
-        router: Router,
-        native: NativeRunner,
-        pooled: PooledRunner,
-        sessions: Sessions,
-        max_message_bytes: int,
+        self, resolver: Resolver, router: Router, native: NativeRunner, pooled: PooledRunner, sessions: Sessions
     ) -> None:
         self._resolver = resolver
         self._router = router
         self._native = native
         self._pooled = pooled
         self._sessions = sessions
-        self._max_message_bytes = max_message_bytes
         self._running = 0
         self._draining: asyncio.Event | None = None
         """Set once nothing runs any more; None before draining."""
@@ -50,8 +43,6 @@ class Dispatcher:
         finally:
             self._ended()
         call.bytes_out = len(body)
-        if call.bytes_out > self._max_message_bytes:
-            raise too_large(call.bytes_out, self._max_message_bytes)
         return body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
@@ -60,9 +51,6 @@ class Dispatcher:
         try:
             async with aclosing(self._place(call).stream(call)) as batches:
                 async for messages in batches:
-                    largest = max(map(len, messages))
-                    if largest > self._max_message_bytes:
-                        raise too_large(largest, self._max_message_bytes)
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:

@@ -67,13 +67,3 @@ def bad_field(path: str, description: str) -> BridgeError:
 def malformed(what: str) -> BridgeError:
     """Return the error of a request that is no message of its type."""
     return BridgeError(Code.INVALID_ARGUMENT, "MALFORMED_REQUEST", f"the request is not a valid {what} message")
-
-
-def too_large(size: int, limit: int) -> BridgeError:
-    """Return the error of a response that is larger than a message may be; sizes in bytes."""
-    message = (
-        f"a response message has {size} bytes, more than the {limit} that may be sent; raise server.max_message_bytes, "
-        "or return less at a time, such as a stream of parts"
-    )
-    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-    return BridgeError(Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", message, metadata=metadata)

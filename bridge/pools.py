@@ -94,6 +94,7 @@ def entry_options(
         models={} if native_only else _models(config, environ),
         embeddings=_embeddings(config),
         expose_tracebacks=config.server.expose_tracebacks,
+        max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
     )
 

@@ -104,6 +104,8 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, ModelOptions] = {}
     embeddings: dict[str, EmbeddingOptions] = {}
     expose_tracebacks: bool = False
+    max_message_bytes: int = 2**31 - 1
+    """The largest response message that may be sent."""
     native_only: bool = False
     """Open only functions whose placement is native: the front's own entry."""
 

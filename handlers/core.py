@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
 
 from bridge.v1.invoke_pb2 import CallRequest, CallResponse, StreamCallRequest, StreamCallResponse
 from handlers.context import CallContext
 from handlers.contract import EntryOptions, FunctionSpec, Handler, PlacementName
+from handlers.errors import BadInput
 
+Envelope = TypeVar("Envelope", CallRequest, StreamCallRequest)
 ANYTHING = "{}"
 
 
@@ -32,7 +37,7 @@ class Echo:
 
     def stream(self, _method: str, request: bytes, _context: CallContext) -> Iterator[bytes]:
         """Send the arguments as the only item."""
-        yield StreamCallResponse(item=StreamCallRequest.FromString(request).arguments).SerializeToString()
+        yield StreamCallResponse(item=_parse(StreamCallRequest, request).arguments).SerializeToString()
 
 
 _RESULT = b"\x0a"
@@ -60,7 +65,15 @@ def _is_last(request: bytes, at: int) -> bool:
 
 
 def _echo(request: bytes) -> bytes:
-    return CallResponse(result=CallRequest.FromString(request).arguments).SerializeToString()
+    return CallResponse(result=_parse(CallRequest, request).arguments).SerializeToString()
+
+
+def _parse(kind: type[Envelope], request: bytes) -> Envelope:
+    try:
+        return kind.FromString(request)
+    except DecodeError as error:
+        message = f"expected a {kind.DESCRIPTOR.full_name} message, got other bytes: {error}"
+        raise BadInput(message, reason="MALFORMED_REQUEST") from None
 
 
 def open_handlers(options: EntryOptions) -> list[Handler]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from importlib import import_module
+from pathlib import Path
 
 import msgspec
 
@@ -31,12 +33,14 @@ FAMILIES = {
 }
 """Built-in families by the name that `EntryOptions.builtins` uses; each module has `open_handlers(options)`."""
 
+NAME_CHARACTERS = 200
 MESSAGE_CHARACTERS = 2000
 """The longest text of an exception that is passed on: trailers have little room."""
 
 _decode_meta = msgspec.msgpack.Decoder(CallMeta).decode
 _encode = msgspec.msgpack.Encoder().encode
 _NO_META = b""
+_HERE = str(Path(__file__).resolve().parent) + os.sep
 
 
 def open_entry(options: bytes) -> Entry:
@@ -49,6 +53,7 @@ class Entry:
 
     def __init__(self, options: EntryOptions) -> None:
         self._options = options
+        self._max_bytes = options.max_message_bytes
         self._own: OwnLoop | None = None
         self._handlers: dict[str, Handler] = {}
         for family in options.builtins:
@@ -97,6 +102,8 @@ class Entry:
             response = handler.call(context.meta.method, body, context)
             if not isinstance(response, bytes):
                 response = self._own_loop().run(response)
+            if len(response) > self._max_bytes:
+                raise too_large(len(response), self._max_bytes)
             return True, _reply_meta(context), response
         except BaseException as error:
             return self._failed(error, context)
@@ -115,6 +122,8 @@ class Entry:
             found = handler.stream(context.meta.method, body, context)
             items = self._own_loop().iterate(found) if isinstance(found, AsyncIterator) else found
             for item in items:
+                if len(item) > self._max_bytes:
+                    raise too_large(len(item), self._max_bytes)
                 try:
                     yield item
                 except GeneratorExit:
@@ -138,6 +147,8 @@ class Entry:
             response = handler.call(context.meta.method, body, context)
             if not isinstance(response, bytes):
                 response = await response
+            if len(response) > self._max_bytes:
+                raise too_large(len(response), self._max_bytes)
             return True, _reply_meta(context), response
         except BaseException as error:
             if _is_cancelled(error):
@@ -155,6 +166,8 @@ class Entry:
             found = handler.stream(context.meta.method, body, context)
             items = found if isinstance(found, AsyncIterator) else _in_turn(found)
             async for item in items:
+                if len(item) > self._max_bytes:
+                    raise too_large(len(item), self._max_bytes)
                 try:
                     yield item
                 except GeneratorExit:
@@ -191,19 +204,36 @@ class Entry:
         if self._options.expose_tracebacks:
             record = msgspec.structs.replace(record, traceback=_traceback(error))
         if not isinstance(error, HandlerError):
-            _log(error)
+            _log(error, context.meta.request_id)
         return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record))
 
 
 def user_exception(error: BaseException) -> ErrorRecord:
     """Return an exception of user code as a value. An exception whose text can not be had is named by its type."""
     try:
-        text = str(error)
-    except Exception:
+        text = f"{error}"
+    except BaseException as other:
+        if getattr(other, "ends_call", False):
+            raise
         text = "(its text could not be had: __str__ raised)"
-    name = type(error).__qualname__
-    message = f"{name}: {text[:MESSAGE_CHARACTERS]}" if text else name
+    name = plain_text(type(error).__qualname__[:NAME_CHARACTERS])
+    message = f"{name}: {plain_text(text[:MESSAGE_CHARACTERS])}" if text else name
     return ErrorRecord(code="UNKNOWN", reason="USER_EXCEPTION", message=message, type=name)
+
+
+def plain_text(text: str) -> str:
+    """Return a text that UTF-8 can carry: lone surrogates, which Python strings may hold, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def too_large(size: int, limit: int) -> HandlerError:
+    """Return the error of a response message that is larger than it may be; sizes in bytes."""
+    message = (
+        f"a response message has {size} bytes, more than the {limit} that may be sent; raise server.max_message_bytes, "
+        "or return less at a time, such as a stream of parts"
+    )
+    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
+    return HandlerError(message, code="RESOURCE_EXHAUSTED", reason="MESSAGE_TOO_LARGE", metadata=metadata)
 
 
 def _reply_meta(context: CallContext) -> bytes:
@@ -214,9 +244,15 @@ def _reply_meta(context: CallContext) -> bytes:
 
 def _traceback(error: BaseException) -> str:
     """Return the traceback as text, without the bridge's own frames above the user's code."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+        frames = frames.tb_next
     try:
-        return "".join(traceback.format_exception(error)).rstrip()
-    except Exception:
+        text = "".join(traceback.format_exception(type(error), error, frames or error.__traceback__))
+        return plain_text(text.rstrip())
+    except BaseException as other:
+        if getattr(other, "ends_call", False):
+            raise
         return f"{type(error).__qualname__} (its traceback could not be formatted)"
 
 
@@ -257,10 +293,11 @@ async def _in_turn(items: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
         _close(items)
 
 
-def _log(error: BaseException) -> None:
-    """Write a traceback to stderr, which the pool captures; user code may have closed or replaced that."""
+def _log(error: BaseException, request_id: str = "") -> None:
+    """Write a traceback to stderr, as the log of this worker, where there is one."""
+    start = f"Request {request_id}: " if request_id else ""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(_traceback(error), file=sys.stderr, flush=True)
+        print(f"{start}{_traceback(error)}", file=sys.stderr, flush=True)
 
 
 def _load(module_name: str, options: EntryOptions) -> list[Handler]:

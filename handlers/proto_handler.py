@@ -176,5 +176,6 @@ def _parse(kind: type[Any], data: bytes) -> Any:
     try:
         message.ParseFromString(data)
     except DecodeError as error:
-        raise BadInput(f"The request is not a {kind.DESCRIPTOR.full_name} message: {error}") from error
+        message = f"The request is not a {kind.DESCRIPTOR.full_name} message: {error}"
+        raise BadInput(message, reason="MALFORMED_REQUEST") from error
     return message

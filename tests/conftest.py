@@ -142,7 +142,8 @@ class RunningServer:
         return marked_processes(self.mark)
 
     def workers(self) -> list[psutil.Process]:
-        return [process for process in self.processes() if process.pid != self.pid]
+        """The worker processes and what they have started; the guard of the front is none of them."""
+        return [process for process in self.processes() if "BRIDGE_WORKER_ID" in process.environ()]
 
     def wait_for_log(self, text: str, timeout_s: float = 10.0) -> str:
         """The first line of stderr with `text` in it; fails after `timeout_s`."""
@@ -265,6 +266,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 StartServer = Callable[..., RunningServer]
 
 
+@contextmanager
+def starter(folder: Path) -> Iterator[StartServer]:
+    """A function that starts servers, which run until the block ends."""
+    with ExitStack() as stack:
+        count = itertools.count()
+
+        def start_one(
+            app: Path | str, config: str = LIGHT_CONFIG, env: Mapping[str, str] | None = None
+        ) -> RunningServer:
+            own = folder / f"server{next(count)}"
+            own.mkdir()
+            if isinstance(app, str):
+                path = own / "app.py"
+                path.write_text(app)
+            else:
+                path = app
+            return stack.enter_context(running(path, config, own, env or {}))
+
+        yield start_one
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Iterator[StartServer]:
     """`start_server(app, config, env)` starts a server of the test's own.
@@ -272,21 +294,14 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     `app` is a path or the source of a module, `config` the text of a bridge.toml (where none is given, one with the
     test model and without embeddings), `env` more environment variables.
     """
-    with ExitStack() as stack:
-        count = itertools.count()
+    with starter(tmp_path) as start_one:
+        yield start_one
 
-        def start_one(
-            app: Path | str, config: str = LIGHT_CONFIG, env: Mapping[str, str] | None = None
-        ) -> RunningServer:
-            folder = tmp_path / f"server{next(count)}"
-            folder.mkdir()
-            if isinstance(app, str):
-                path = folder / "app.py"
-                path.write_text(app)
-            else:
-                path = app
-            return stack.enter_context(running(path, config, folder, env or {}))
 
+@pytest.fixture(scope="session")
+def start_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """`start_server` for fixtures whose server many tests use."""
+    with starter(tmp_path_factory.mktemp("shared")) as start_one:
         yield start_one
 
 
@@ -302,6 +317,31 @@ async def aio_channel(server: RunningServer) -> AsyncIterator[grpc.aio.Channel]:
     """An asyncio channel to the shared server."""
     async with grpc.aio.insecure_channel(server.address) as opened:
         yield opened
+
+
+class Leaks:
+    """What this process holds, counted when made; `left` says what has come since."""
+
+    def __init__(self) -> None:
+        self._before = self._count()
+
+    @staticmethod
+    def _count() -> dict[str, int]:
+        """Descriptors, and processes below this one."""
+        below = [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+        return {"descriptors": len(list(Path("/proc/self/fd").iterdir())), "processes": len(below)}
+
+    def left(self) -> dict[str, int]:
+        """How much more there is now; descriptors have two to spare."""
+        spare = {"descriptors": 2, "processes": 0}
+        now = self._count()
+        return {what: now[what] - count for what, count in self._before.items() if now[what] > count + spare[what]}
+
+
+@pytest.fixture
+def leaks() -> Leaks:
+    """Counts what is held before the test; call `left` at its end."""
+    return Leaks()
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,8 @@ class FunctionHandler:
         try:
             message = envelope.FromString(request)
         except DecodeError as error:
-            raise BadInput(f"expected a {envelope.DESCRIPTOR.full_name} message, got other bytes: {error}") from None
+            message = f"expected a {envelope.DESCRIPTOR.full_name} message, got other bytes: {error}"
+            raise BadInput(message, reason="MALFORMED_REQUEST") from None
         arguments, form = codec.decode_arguments(message.arguments)
         if form != "raw":
             return self._validate(arguments, form), form  # type: ignore[arg-type]

@@ -173,7 +173,7 @@ def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str]:
         if method == "InvokeService/StreamCall":
             return invoke_pb2.StreamCallRequest.FromString(request).arguments, ""
     except DecodeError as error:
-        raise BadInput(f"The request is no {method} message: {error}") from None
+        raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(
         f"A program answers Run, StreamRun, Call and StreamCall; got {method}.",
         code="UNIMPLEMENTED",

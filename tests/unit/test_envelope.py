@@ -52,14 +52,12 @@ def test_fields_in_any_order(message, random):
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_give_a_name_or_malformed_request(data):
+    name = reason = None
     try:
         name = first_name(data, invoke_pb2.CallRequest, "function")
     except BridgeError as error:
-        assert error.reason == "MALFORMED_REQUEST"
-        assert "CallRequest" in error.message
-    else:
-        assert isinstance(name, str)
-        name.encode()
+        reason = error.reason
+    assert reason == "MALFORMED_REQUEST" if name is None else name.encode().decode() == name
 
 
 @pytest.mark.parametrize("rule", NAMED, ids=lambda rule: rule.message.DESCRIPTOR.name)

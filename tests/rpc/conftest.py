@@ -1,0 +1,306 @@
+"""A client that sees everything of a reply, a server that serves functions behaving badly, and gates that hold them.
+
+Owns the shared server of these tests, which they may harm in ways that it must recover from.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, DebugInfo, ErrorInfo, RequestInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from bridge.v1 import invoke_pb2, pool_pb2
+from bridge.v1.common_pb2 import Payload, Receipt
+
+APP = Path(__file__).parent / "served_app.py"
+POOLS = f"""
+[server]
+max_message_bytes = "1MiB"
+drain_timeout_s = 10.0
+
+[pools.general]
+size = 2
+grace_s = 0.3
+
+[pools.llm]
+size = 1
+modules = []
+
+[pools.embeddings]
+size = 0
+
+[pools.narrow]
+size = 1
+queue_limit = 1
+modules = ["{APP}"]
+
+[pools.small]
+size = 1
+memory_limit = "220MiB"
+modules = ["{APP}"]
+
+[pools.many]
+size = 1
+concurrency = 16
+grace_s = 0.3
+modules = ["{APP}"]
+
+[sessions]
+max_sessions = 50
+"""
+DETAILS = (ErrorInfo, BadRequest, RetryInfo, RequestInfo, DebugInfo)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """All that a caller sees of one call."""
+
+    code: grpc.StatusCode
+    message: str = ""
+    values: list[Any] = field(default_factory=list)
+    trailers: dict[str, str | bytes] = field(default_factory=dict)
+
+    @property
+    def value(self) -> Any:
+        assert self.code is grpc.StatusCode.OK, f"{self.code}: {self.message}"
+        (value,) = self.values
+        return value
+
+    @property
+    def receipt(self) -> Receipt:
+        return Receipt.FromString(self.trailers["bridge-receipt-bin"])
+
+    def detail(self, kind: Any) -> Any:
+        status = Status.FromString(self.trailers["grpc-status-details-bin"])
+        assert status.code == self.code.value[0]
+        assert status.message == self.message
+        for packed in status.details:
+            if packed.Is(kind.DESCRIPTOR):
+                return kind.FromString(packed.value)
+        return None
+
+    @property
+    def reason(self) -> str:
+        info = self.detail(ErrorInfo)
+        assert info.domain == "bridge"
+        return info.reason
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return dict(self.detail(ErrorInfo).metadata)
+
+    @property
+    def violations(self) -> dict[str, str]:
+        return {one.field: one.description for one in self.detail(BadRequest).field_violations}
+
+    @property
+    def retry_s(self) -> float | None:
+        retry = self.detail(RetryInfo)
+        return None if retry is None else retry.retry_delay.ToTimedelta().total_seconds()
+
+
+def ended(call: Any, values: list[Any], error: grpc.RpcError | None = None) -> Outcome:
+    source = error if error is not None else call
+    trailers = {one.key: one.value for one in source.trailing_metadata() or ()}
+    return Outcome(code=source.code(), message=source.details() or "", values=values, trailers=trailers)
+
+
+class Rpc:
+    """Calls a server and returns outcomes, never exceptions."""
+
+    def __init__(self, address: str) -> None:
+        options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
+        self.channel = grpc.insecure_channel(address, options=options)
+
+    def unary(
+        self, path: str, request: Any, response: Any, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0
+    ) -> Outcome:
+        """Calls `service/Method` of the bridge with a message or with bytes."""
+        data = request if isinstance(request, bytes) else request.SerializeToString()
+        multicallable = self.channel.unary_unary(f"/bridge.v1.{path}", response_deserializer=response.FromString)
+        try:
+            reply, call = multicallable.with_call(data, metadata=metadata, timeout=timeout, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return ended(None, [], error)
+        return ended(call, [reply])
+
+    def call(
+        self, name: str, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0, **arguments: Any
+    ) -> Outcome:
+        """Calls a function; the value is decoded."""
+        request = invoke_pb2.CallRequest(function=name, arguments=Payload(json=json.dumps(arguments)))
+        outcome = self.unary("InvokeService/Call", request, invoke_pb2.CallResponse, metadata, timeout)
+        outcome.values = [json.loads(reply.result.json) for reply in outcome.values]
+        return outcome
+
+    def start(
+        self, name: str, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0, **arguments: Any
+    ) -> Started:
+        """Begins a call and returns at once."""
+        request = invoke_pb2.CallRequest(function=name, arguments=Payload(json=json.dumps(arguments)))
+        multicallable = self.channel.unary_unary(
+            "/bridge.v1.InvokeService/Call",
+            request_serializer=invoke_pb2.CallRequest.SerializeToString,
+            response_deserializer=invoke_pb2.CallResponse.FromString,
+        )
+        return Started(multicallable.future(request, metadata=metadata, timeout=timeout, wait_for_ready=True))
+
+    def open_stream(
+        self, name: str, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0, **arguments: Any
+    ) -> Any:
+        """The grpc call of a stream, whose messages the test reads."""
+        request = invoke_pb2.StreamCallRequest(function=name, arguments=Payload(json=json.dumps(arguments)))
+        multicallable = self.channel.unary_stream(
+            "/bridge.v1.InvokeService/StreamCall",
+            request_serializer=invoke_pb2.StreamCallRequest.SerializeToString,
+            response_deserializer=lambda data: json.loads(invoke_pb2.StreamCallResponse.FromString(data).item.json),
+        )
+        return multicallable(request, metadata=metadata, timeout=timeout, wait_for_ready=True)
+
+    def stream(self, name: str, **options: Any) -> Outcome:
+        """Calls a function that streams and reads all."""
+        call, values = self.open_stream(name, **options), []
+        try:
+            values += call
+        except grpc.RpcError as error:
+            return ended(None, values, error)
+        return ended(call, values)
+
+    def pool(self, name: str) -> pool_pb2.Pool:
+        request = pool_pb2.PoolServiceGetRequest(name=name)
+        return self.unary("PoolService/Get", request, pool_pb2.PoolServiceGetResponse).value.pool
+
+    def workers(self, pool: str) -> dict[str, int]:
+        """The pool's ready workers and their process ids."""
+        return {one.id: one.pid for one in self.pool(pool).workers if one.state == pool_pb2.WORKER_STATE_READY}
+
+
+class Started:
+    """A call in flight."""
+
+    def __init__(self, future: Any) -> None:
+        self.future = future
+
+    def outcome(self, timeout: float = 20.0) -> Outcome:
+        error = self.future.exception(timeout)
+        if error is not None:
+            return ended(None, [], error)
+        return ended(self.future, [json.loads(self.future.result().result.json)])
+
+
+class Held:
+    """A function that runs and waits for the test."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.pid = int(connection.makefile().readline())
+
+    def release(self) -> None:
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+
+    def wait_until_gone(self, timeout: float = 10.0) -> None:
+        """Waits until the function has left, by return, cancel or the end of its process."""
+        readable, _, _ = select.select([self.connection], [], [], timeout)
+        assert readable, f"the function in process {self.pid} still runs after {timeout} s"
+        with suppress(ConnectionResetError):
+            assert self.connection.recv(1) == b""
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Gate:
+    """Where functions that hold connect to."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(10.0)
+        self._held: list[Held] = []
+
+    @property
+    def port(self) -> int:
+        return self._listener.getsockname()[1]
+
+    def entered(self) -> Held:
+        """Waits until a function has arrived."""
+        connection, _ = self._listener.accept()
+        connection.settimeout(10.0)
+        self._held.append(Held(connection))
+        return self._held[-1]
+
+    def first_gone(self, among: list[Held], timeout: float = 10.0) -> Held:
+        """Waits until one of these has left, and returns it."""
+        readable, _, _ = select.select([held.connection for held in among], [], [], timeout)
+        assert readable, f"all functions still run after {timeout} s"
+        return next(held for held in among if held.connection is readable[0])
+
+    def close(self) -> None:
+        for held in self._held:
+            held.close()
+        self._listener.close()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    opened = Gate()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def shared(start_shared_server: Any) -> Any:
+    """One server with all the pools, for tests that it survives."""
+    return start_shared_server(APP, POOLS)
+
+
+@pytest.fixture
+def rpc(shared: Any, eventually: Any) -> Iterator[Rpc]:
+    """A client of the shared server, which is whole again when the next test comes."""
+    client = Rpc(shared.address)
+    yield client
+    whole = {"general": 2, "llm": 1, "narrow": 1, "small": 1, "many": 1}
+
+    def is_whole() -> bool:
+        pools = {name: client.pool(name) for name in whole}
+        return all(len(client.workers(name)) == size and not pools[name].running for name, size in whole.items())
+
+    eventually(is_whole, "all workers to be back and idle", 20.0)
+    client.channel.close()
+
+
+@pytest.fixture
+def connect() -> Iterator[Any]:
+    """`connect(address)`: a client of a server of the test's own."""
+    clients: list[Rpc] = []
+
+    def one(address: str) -> Rpc:
+        clients.append(Rpc(address))
+        return clients[-1]
+
+    yield one
+    for client in clients:
+        client.channel.close()
+
+
+@pytest.fixture
+def served_app() -> Path:
+    """The app that the shared server serves."""
+    return APP
+
+
+@pytest.fixture
+def process() -> Any:
+    """`process(pid)` of psutil, to send signals."""
+    return psutil.Process

@@ -1,0 +1,52 @@
+"""When a dead worker's place is filled again, with times of our own."""
+
+import pytest
+
+from pool.restart import RestartOptions, RestartPolicy
+from pool.testing import FakeClock
+
+OPTIONS = RestartOptions(backoff_s=0.1, backoff_max_s=1.0, budget=8, period_s=60.0, slow_s=10.0, settled_s=10.0)
+
+
+def policy(random=lambda: 0.5):
+    return RestartPolicy(OPTIONS, random)
+
+
+def test_the_first_restart_is_immediate_and_the_next_wait_longer_up_to_a_limit():
+    clock, record = FakeClock(), policy()
+    assert [record.died(clock.now(), 0.1) for _ in range(7)] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(("random", "expected"), [(0.0, 0.05), (1.0, 0.15)])
+def test_jitter_is_half_the_backoff_either_way(random, expected):
+    record = policy(lambda: random)
+    record.died(0.0, 0.0)
+    assert record.died(0.0, 0.0) == pytest.approx(expected)
+
+
+def test_a_worker_that_lived_long_ends_the_row():
+    clock, record = FakeClock(), policy()
+    for _ in range(3):
+        record.died(clock.now(), 0.0)
+    clock.turn(11.0)
+    assert record.died(clock.now(), 11.0) == 0.0
+
+
+def test_too_many_deaths_in_the_period_exhaust_the_budget_until_they_are_old():
+    clock, record = FakeClock(100.0), policy()
+    for _ in range(7):
+        record.died(clock.now(), 0.0)
+        clock.turn(1.0)
+    assert not record.exhausted(clock.now())
+    assert record.died(clock.now(), 0.0) == 10.0
+    assert record.exhausted(clock.now())
+    clock.turn(52.9)
+    assert record.exhausted(clock.now())
+    clock.turn(0.1)
+    assert not record.exhausted(clock.now()), "the first death is a period ago"
+
+
+def test_a_failed_pool_is_tried_at_the_slow_pace():
+    clock, record = FakeClock(), policy()
+    pauses = [record.died(clock.now(), 0.0) for _ in range(12)]
+    assert pauses[7:] == [10.0] * 5
