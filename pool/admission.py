@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pool.deadlines import Deadlines
@@ -30,12 +30,30 @@ class Slots(Protocol):
         """Slots that are not taken."""
         ...
 
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind those that run."""
+        ...
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now; 0 where a slot is free."""
+        ...
+
     def take(self) -> None:
         """Reserve a slot."""
         ...
 
     def launch(self, call: Call) -> None:
         """Send a call into a taken slot; its end gives the slot back."""
+        ...
+
+    def line_up(self, call: Call) -> None:
+        """Send a call ahead of its turn."""
+        ...
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last, or None where it can not be had any more, or is `pinned`."""
         ...
 
     def expire(self, call: Call) -> None:
@@ -45,6 +63,16 @@ class Slots(Protocol):
     def abandon(self, call: Call) -> None:
         """Say that nobody waits for a running call any more."""
         ...
+
+
+LINED_BYTES = 16384
+"""Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""
+
+PACKED_S = 100e-6
+"""Calls that take no longer than this are lined up behind a running one although another worker is idle: to wake that
+costs more than the wait."""
+BALANCE_S = 0.002
+"""How long a call may be lined up behind one that takes longer than expected while a worker is idle."""
 
 
 class Admission:
@@ -60,15 +88,17 @@ class Admission:
         self._pinned: dict[str, deque[Call]] = {}
         self._waiting = 0
         self._arrivals = 0
+        self._first = 0
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._service_s = 0.05
+        self._balancing: asyncio.TimerHandle | None = None
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
 
     @property
     def waiting(self) -> int:
-        """Calls that wait."""
-        return self._waiting
+        """Calls that wait, in the queue or lined up."""
+        return self._waiting + sum(worker.lined for worker in self._members.values())
 
     @property
     def has_room(self) -> bool:
@@ -80,7 +110,7 @@ class Admission:
         return worker in self._members
 
     def choose(self) -> str | None:
-        """Return the worker that a new session is best bound to: one with room, else the one with the fewest waiters."""
+        """Return the worker that a new session is best bound to: one with room, else that with the fewest waiters."""
         for worker in self._room:
             return worker
         return min(self._members, key=lambda worker: len(self._pinned.get(worker, ())), default=None)
@@ -92,16 +122,34 @@ class Admission:
         """
         if self._refusal is not None:
             raise self._refusal()
-        pinned = prefer is not None and prefer in self._members
-        worker = self._room.get(prefer) if pinned else next(iter(self._room.values()), None)  # type: ignore[arg-type]
-        if worker is None and self._waiting >= self._limit:
+        worker = next(iter(self._room.values()), None)
+        if prefer is not None and prefer in self._members:
+            call.pinned = prefer
+            worker = self._room.get(prefer)
+        if worker is None and self.waiting >= self._limit:
             raise QueueFull(self._pool, self._limit, self._predict())
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
-        if worker is None:
-            self._enqueue(call, prefer if pinned else None)
+        if worker is not None:
+            if self._service_s > PACKED_S or not self._line_up(call):
+                self._launch(call, worker)
+            elif self._balancing is None:
+                self._balancing = self._loop.call_later(BALANCE_S, self._balance)
+        elif not self._line_up(call):
+            self._enqueue(call)
+
+    def _line_up(self, call: Call) -> bool:
+        """Send a small call ahead to the busy worker with the shortest line, unless others wait already."""
+        if self._waiting or len(call.body) > LINED_BYTES or not self._limit:
+            return False
+        if call.pinned is not None:
+            worker: Slots | None = self._members[call.pinned]
         else:
-            self._launch(call, worker)
+            worker = max(self._members.values(), key=_line_room, default=None)
+        if worker is None or worker.line_room <= 0:
+            return False
+        worker.line_up(call)
+        return True
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -116,28 +164,55 @@ class Admission:
             self._deadlines.discard(call, call.bucket)
         if call.future.done() and not call.future.cancelled():
             return
-        if call.worker is not None:
-            call.worker.abandon(call)
-        else:
+        if self._withdraw(call):
             call.future.cancel()
-            self._waiting -= 1
+        elif call.worker is not None:
+            call.worker.abandon(call)
 
-    def _enqueue(self, call: Call, pinned: str | None) -> None:
+    def _expire(self, call: Call) -> None:
+        if call.future.done():
+            return
+        if self._withdraw(call):
+            call.future.set_exception(DeadlineExceeded(self._pool, "IN_QUEUE"))
+        elif call.worker is not None:
+            call.worker.expire(call)
+
+    def _withdraw(self, call: Call) -> bool:
+        """Take a call that waits out of the queue or out of a line; False where it has been begun."""
+        worker = call.worker
+        if worker is not None:
+            others = []
+            while call.lined and (back := worker.take_back()) is not None and back is not call:
+                others.append(back)
+            self._requeue(others[::-1])
+            if call.worker is not None:
+                return False
+        else:
+            self._waiting -= 1
+        return True
+
+    def _enqueue(self, call: Call) -> None:
         self._waiting += 1
         self._arrivals += 1
         call.number = self._arrivals
-        call.pinned = pinned
-        if pinned is None:
+        if call.pinned is None:
             self._general.append(call)
         else:
-            self._pinned.setdefault(pinned, deque()).append(call)
+            self._pinned.setdefault(call.pinned, deque()).append(call)
 
-    def _expire(self, call: Call) -> None:
-        if call.worker is not None:
-            call.worker.expire(call)
-        elif not call.future.done():
-            self._waiting -= 1
-            call.future.set_exception(DeadlineExceeded(self._pool, "IN_QUEUE"))
+    def _requeue(self, calls: Sequence[Call]) -> None:
+        """Put calls that were lined up at the head of the queue, in their order."""
+        for call in reversed(calls):
+            if call.future.done():
+                continue
+            self._waiting += 1
+            self._first -= 1
+            call.number = self._first
+            if call.pinned is not None and call.pinned in self._members:
+                self._pinned.setdefault(call.pinned, deque()).appendleft(call)
+            else:
+                call.pinned = None
+                self._general.appendleft(call)
 
     def _predict(self) -> float:
         """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
@@ -159,41 +234,82 @@ class Admission:
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         moved = [call for call in self._pinned.pop(worker.id, ()) if not call.future.done()]
+        for call in moved:
+            call.pinned = None
         if moved:
-            for call in moved:
-                call.pinned = None
-            self._general = deque(sorted([*self._general, *moved], key=lambda call: call.number))
-            for other in list(self._room.values()):
-                self.slot_free(other)
+            self._general = deque(sorted([*self._general, *moved], key=_number))
+            self._serve_all()
+
+    def adopt(self, calls: Sequence[Call]) -> None:
+        """Serve first what a worker had been sent but has not begun before it died."""
+        if calls and self._stopped:
+            for call in calls:
+                if not call.future.done():
+                    call.future.set_exception(Stopped(self._pool))
+        elif calls:
+            self._requeue(calls)
+            self._serve_all()
+
+    def _serve_all(self) -> None:
+        for worker in list(self._members.values()):
+            self.slot_free(worker)
 
     def slot_free(self, worker: Slots) -> None:
         """Launch those who wait into a worker's free slots, oldest first: no turn of the loop lies in between."""
         if worker.id not in self._members:
             return
-        while worker.free > 0:
-            call = self._next(worker.id)
-            if call is None:
-                self._room[worker.id] = worker
+        if self._waiting:
+            self._serve(worker)
+        if worker.free > 0:
+            self._room[worker.id] = worker
+            self._steal(worker)
+        else:
+            self._room.pop(worker.id, None)
+
+    def _steal(self, worker: Slots) -> None:
+        """Give a worker that has nothing to do what is lined up behind a call that may take long."""
+        for other in self._members.values():
+            if other.lined and (call := other.take_back(pinned=False)) is not None:
+                self._launch(call, worker)
                 return
+
+    def _balance(self) -> None:
+        """Look again whether calls are lined up behind one that takes long, while other workers have nothing to do."""
+        self._balancing = None
+        for worker in list(self._room.values()):
+            self._steal(worker)
+        if self._room and any(worker.lined for worker in self._members.values()):
+            self._balancing = self._loop.call_later(BALANCE_S, self._balance)
+
+    def _serve(self, worker: Slots) -> None:
+        while worker.free > 0 and (call := self._next(worker.id)) is not None:
             self._waiting -= 1
             worker.take()
             worker.launch(call)
-        self._room.pop(worker.id, None)
+        while worker.line_room > 0 and (call := self._next(worker.id, LINED_BYTES)) is not None:
+            self._waiting -= 1
+            worker.line_up(call)
 
-    def _next(self, worker: str) -> Call | None:
-        """Return the oldest live waiting call that this worker may serve."""
+    def _next(self, worker: str, largest: int | None = None) -> Call | None:
+        """Take out the oldest live waiting call that this worker may serve, unless it is larger than `largest`."""
+        queue = self._oldest(worker)
+        if queue is None or (largest is not None and len(queue[0].body) > largest):
+            return None
+        return queue.popleft()
+
+    def _oldest(self, worker: str) -> deque[Call] | None:
+        """Return the queue whose head is the oldest live call that this worker may serve."""
         general, pinned = self._general, self._pinned.get(worker) if self._pinned else None
         while general and general[0].future.done():
             general.popleft()
-        if pinned is None:
-            return general.popleft() if general else None
-        while pinned and pinned[0].future.done():
-            pinned.popleft()
-        if pinned and (not general or pinned[0].number < general[0].number):
-            return pinned.popleft()
-        if not pinned:
-            del self._pinned[worker]
-        return general.popleft() if general else None
+        if pinned is not None:
+            while pinned and pinned[0].future.done():
+                pinned.popleft()
+            if not pinned:
+                del self._pinned[worker]
+            elif not general or pinned[0].number < general[0].number:
+                return pinned
+        return general or None
 
     def refuse(self, error: Callable[[], PoolError]) -> None:
         """Refuse new calls with `error()` until a worker is added, and fail those that wait."""
@@ -214,3 +330,13 @@ class Admission:
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""
         self._deadlines.close()
+        if self._balancing is not None:
+            self._balancing.cancel()
+
+
+def _line_room(worker: Slots) -> int:
+    return worker.line_room
+
+
+def _number(call: Call) -> int:
+    return call.number

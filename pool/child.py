@@ -1,7 +1,7 @@
 """A worker process for one call at a time: read a frame, call the entry, write a frame.
 
-Started as `python -P -m pool.child SOCKET CONTROL PARENT MODE NICE`. It imports only frames, errors and the standard
-library; what it serves is loaded by the name in its first frame. In MODE `concurrent` it hands over to
+Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE`. It imports only frames, errors, tokens and
+the standard library; what it serves is loaded by the name in its first frame. In MODE `concurrent` it hands over to
 `pool.child_async`. Nothing that user code prints can reach the socket.
 """
 
@@ -26,6 +26,7 @@ from typing import Protocol
 from pool import frames
 from pool.errors import CallCancelled
 from pool.frames import FrameReader, Request
+from pool.tokens import Tokens
 
 Result = tuple[bool, bytes, bytes]
 """(ok, meta, body) of a finished call."""
@@ -33,6 +34,7 @@ Result = tuple[bool, bytes, bytes]
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _IDS = struct.Struct("<Q")
+_CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
 
 
 class Entry(Protocol):
@@ -84,7 +86,7 @@ class Entry(Protocol):
 
 def main(arguments: list[str]) -> int:
     """Run a worker; return its exit status."""
-    sock_fd, control, parent, mode, nice = arguments
+    sock_fd, control, tokens, parent, mode, nice = arguments
     harden(int(parent), int(nice))
     sock = socket.socket(fileno=int(sock_fd))
     keep_private(sock, int(control))
@@ -99,7 +101,7 @@ def main(arguments: list[str]) -> int:
         from pool.child_async import serve
 
         return serve(sock, reader, entry)
-    return Blocking(sock, reader, entry, int(control)).serve()
+    return Blocking(sock, reader, entry, int(control), Tokens(int(tokens))).serve()
 
 
 def harden(parent: int, nice: int) -> None:
@@ -176,8 +178,9 @@ class Blocking:
     written, because a frame that is cut in two ends the worker. A cancel that comes meanwhile is remembered.
     """
 
-    def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry, control: int) -> None:
+    def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry, control: int, tokens: Tokens) -> None:
         self._sock = sock
+        self._tokens = tokens
         self._reader = reader
         self._entry = entry
         self._control = control
@@ -195,7 +198,10 @@ class Blocking:
         """Answer calls until the front says stop or goes away."""
         while (frame := next_frame(self._sock, self._reader)) is not None:
             kind, call_id, body = frame
-            if kind in (frames.CALL, frames.STREAM):
+            if kind in _CALLS:
+                if kind & frames.LINED and not self._tokens.take():
+                    self._send(frames.result_head(call_id, False, b"", 0, 0, None), b"")  # it was taken back
+                    continue
                 self._answer(frames.read_call(kind, call_id, body))
             elif kind == frames.STOP:
                 return 0

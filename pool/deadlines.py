@@ -1,7 +1,7 @@
 """When calls run out of time: one timer for all of them, because a timer of its own costs more than a whole call.
 
-Owns the calls that have a deadline, in buckets of `RESOLUTION_S`; a call is reported in the first turn of the loop after
-its bucket's end, so never early and at most that much late.
+Owns the calls that have a deadline, in buckets of `RESOLUTION_S`; a call is reported in the first turn of the loop
+after its bucket's end, so never early and at most that much late.
 """
 
 from __future__ import annotations

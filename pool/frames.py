@@ -1,10 +1,11 @@
-"""The frames between the front and a worker: pure, no IO.
+"""The frames between the front and a worker: no IO.
 
-A frame is `<length u32, kind u8, call id u64>` and `length` bytes. A call's body starts with its timeout and the
+A frame is `<length u32, kind u8, call id u64>` and `length` bytes. A call's body starts with its deadline and the
 lengths of two fields; a result's with its status, its times and the length of one field. Both ends import this module,
 so a frame has one definition. All integers are little-endian.
 """
 
+import time
 from functools import lru_cache
 from struct import Struct
 
@@ -27,6 +28,8 @@ STREAM = 3
 CANCEL = 4
 CREDIT = 5
 STOP = 6
+LINED = 0x40
+"""Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
 READY = 16
 RESULT = 17
@@ -82,22 +85,25 @@ def _encoded(function: str) -> bytes:
     return function.encode("utf-8")
 
 
-def call_head(kind: int, call_id: int, timeout_s: float, function: str, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself. A timeout of -1 is none."""
+def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
+    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself.
+
+    `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
+    """
     name = _encoded(function)
     extra = len(name) + len(meta)
-    return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, timeout_s, len(name), len(meta)) + name + meta
+    return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, deadline, len(name), len(meta)) + name + meta
 
 
 def read_call(kind: int, call_id: int, body: memoryview) -> Request:
     """Read the body of a CALL or STREAM frame."""
-    timeout_s, function_size, meta_size = _CALL.unpack_from(body)
+    deadline, function_size, meta_size = _CALL.unpack_from(body)
     meta_at = _CALL.size + function_size
     body_at = meta_at + meta_size
     return Request(
         call_id,
-        kind == STREAM,
-        None if timeout_s < 0 else timeout_s,
+        kind & ~LINED == STREAM,
+        None if deadline < 0 else max(0.0, deadline - time.monotonic()),
         str(body[_CALL.size : meta_at], "utf-8"),
         bytes(body[meta_at:body_at]),
         bytes(body[body_at:]),

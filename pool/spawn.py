@@ -18,6 +18,7 @@ from typing import Protocol
 
 from pool.guard import Guard
 from pool.orphans import MARK
+from pool.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class Child:
     sock: socket.socket
     control: int
     """Write end of the pipe that names calls to cancel, 8 bytes each."""
+    tokens: Tokens
+    """One for each call that is lined up in the worker's socket."""
     stdout: int
     stderr: int
     mark: str
@@ -72,16 +75,17 @@ class PlainSpawner:
         control_read, control_write = os.pipe()
         os.set_blocking(control_read, False)
         os.set_blocking(control_write, False)
+        tokens = Tokens.create()
         mode = "concurrent" if concurrent else "blocking"
         mark = secrets.token_hex(8)
-        arguments = [str(theirs.fileno()), str(control_read), str(os.getpid()), mode, str(nice)]
+        arguments = [str(theirs.fileno()), str(control_read), str(tokens.descriptor), str(os.getpid()), mode, str(nice)]
         try:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "pool.child", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), control_read),
+                pass_fds=(theirs.fileno(), control_read, tokens.descriptor),
                 process_group=0,
                 env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, MARK: mark, "PYTHONUNBUFFERED": "1"},
             )
@@ -92,6 +96,7 @@ class PlainSpawner:
         finally:
             theirs.close()
             os.close(control_read)
+            os.close(tokens.descriptor)
         self._guard.watch(process.pid, mark)
         stdout, stderr = _take(process.stdout), _take(process.stderr)
         return Child(
@@ -99,6 +104,7 @@ class PlainSpawner:
             pidfd=os.pidfd_open(process.pid),
             sock=ours,
             control=control_write,
+            tokens=tokens,
             stdout=stdout,
             stderr=stderr,
             mark=mark,

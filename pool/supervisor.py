@@ -256,7 +256,7 @@ class Supervisor:
             killed=worker.killed,
         )
         del self.workers[worker.id]
-        worker.settle(report)
+        self._admission.adopt(worker.settle(report))
         self.exits.appendleft(report)
         self._last_cause = report.cause
         self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))

@@ -12,6 +12,7 @@ import os
 import signal
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,7 +46,8 @@ class WorkerHooks:
 class Call:
     """A call from its submission to its end. `future` has its reply; `buffer` is set where it streams.
 
-    `worker` is None while it waits. `launched_at` is in seconds of `time.perf_counter()`.
+    `worker` is None while it waits in the queue; `lined` is set while it waits in a worker's socket, from where it may
+    still be taken back. `launched_at` is in seconds of `time.perf_counter()`.
     """
 
     __slots__ = (
@@ -59,6 +61,7 @@ class Call:
         "grace",
         "id",
         "launched_at",
+        "lined",
         "meta",
         "number",
         "on_launch",
@@ -87,6 +90,7 @@ class Call:
         self.grace: asyncio.TimerHandle | None = None
         self.abandoned = False
         self.id = 0
+        self.lined = False
         self.bucket = 0
         self.number = 0
         self.pinned: str | None = None
@@ -116,6 +120,9 @@ class Worker:
         self._loop = loop
         self._hooks = hooks
         self._calls: dict[int, Call] = {}
+        self._line = options.lookahead if options.concurrency == 1 else 0
+        self._lined: deque[Call] = deque()
+        self._passed_over: set[int] = set()
         self._last_id = 0
         self._kill_task: asyncio.Task[None] | None = None
         self._freed: asyncio.Future[None] | None = None
@@ -130,8 +137,8 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Calls in flight, abandoned ones included."""
-        return len(self._calls)
+        """Calls that it has begun, abandoned ones included."""
+        return len(self._calls) - len(self._lined)
 
     async def idle(self) -> None:
         """Wait until no slot is taken or the process has ended: a caller that has left keeps its slot until then."""
@@ -160,23 +167,68 @@ class Worker:
         if self._freed is not None:
             self._wake_idle()
 
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind the running one, as far as is known here."""
+        return len(self._lined)
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now: none while one that was taken back has not been passed over."""
+        return 0 if self.free or self._passed_over or self.state is not State.READY else self._line - len(self._lined)
+
     def launch(self, call: Call) -> None:
         """Send a call into a taken slot; its end gives the slot back."""
+        call.launched_at = time.perf_counter()
+        self._send(call, frames.CALL if call.buffer is None else frames.STREAM)
+        if call.on_launch is not None:
+            call.on_launch(self.id)
+
+    def line_up(self, call: Call) -> None:
+        """Send a call ahead of its turn; it is begun when those before it have ended, unless it is taken back."""
+        call.lined = True
+        self._lined.append(call)
+        self.child.tokens.put()  # before the frame: the worker passes over a call that has no token
+        self._send(call, frames.LINED | (frames.CALL if call.buffer is None else frames.STREAM))
+
+    def _send(self, call: Call, kind: int) -> None:
         self._last_id = call_id = self._last_id + 1
         call.id = call_id
         call.worker = self
-        call.launched_at = time.perf_counter()
-        timeout_s = -1.0
-        if call.deadline is not None:
-            timeout_s = max(0.0, call.deadline - self._loop.time())
         if call.buffer is not None:
             call.buffer.credit = lambda amount: self._credit(call_id, amount)
         self._calls[call_id] = call
-        kind = frames.CALL if call.buffer is None else frames.STREAM
-        head = frames.call_head(kind, call_id, timeout_s, call.function, call.meta, len(call.body))
-        self._channel.send(head, call.body)
+        deadline = -1.0 if call.deadline is None else call.deadline
+        self._channel.send(
+            frames.call_head(kind, call_id, deadline, call.function, call.meta, len(call.body)), call.body
+        )
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last, for another worker: it has not begun and never will here.
+
+        None where there is none, the worker was quicker, or it is pinned to this worker and `pinned` is False.
+        """
+        if not self._lined or (self._lined[-1].pinned is not None and not pinned) or not self.child.tokens.take():
+            return None
+        call = self._lined.pop()
+        del self._calls[call.id]
+        self._passed_over.add(call.id)
+        call.worker = None
+        call.lined = False
+        if call.buffer is not None:
+            call.buffer.credit = None
+        return call
+
+    def _begin_next(self) -> bool:
+        """The running call has ended: the next in line, if there is one, is begun by the worker by itself."""
+        if not self._lined:
+            return False
+        call = self._lined.popleft()
+        call.lined = False
+        call.launched_at = time.perf_counter()
         if call.on_launch is not None:
             call.on_launch(self.id)
+        return True
 
     def abandon(self, call: Call) -> None:
         """Say that nobody waits for a call any more: the worker is told, and killed if it goes on past the grace."""
@@ -255,7 +307,8 @@ class Worker:
     def _on_result(self, call_id: int, body: memoryview) -> None:
         call = self._calls.pop(call_id, None)
         if call is None:
-            raise FrameError(f"a result for call {call_id}, which is not in flight")
+            self._on_passed_over(call_id)
+            return
         reply = frames.read_result(body)
         if call.grace is not None:
             call.grace.cancel()
@@ -264,7 +317,16 @@ class Worker:
         if call.buffer is not None:
             call.buffer.end()
         self.answered += 1
-        self.give_back()
+        if self._lined and self._begin_next():
+            self._hooks.slot_free(self)
+        else:
+            self.give_back()
+
+    def _on_passed_over(self, call_id: int) -> None:
+        if call_id not in self._passed_over:
+            raise FrameError(f"a result for call {call_id}, which is not in flight")
+        self._passed_over.discard(call_id)
+        self._hooks.slot_free(self)
 
     def _on_chunk(self, call_id: int, body: memoryview) -> None:
         call = self._calls.get(call_id)
@@ -280,19 +342,26 @@ class Worker:
             timer_s = 0.0 if why else 1.0
             self._loop.call_later(timer_s, self.kill, Killed(why=f"broke the frame protocol: {what}", protocol=True))
 
-    def settle(self, report: ExitReport) -> None:
-        """Fail what is in flight; called once the process has ended."""
+    def settle(self, report: ExitReport) -> list[Call]:
+        """Fail what is in flight; called once the process has ended. Return the calls that it had not begun."""
         self._channel.drain_input()
         self._channel.close()
         self.advance(Event.EXITED)
         if self._kill_task is not None:
             self._kill_task.cancel()
+        left = []
+        while self._calls and self.child.tokens.take():
+            _, call = self._calls.popitem()
+            call.worker, call.lined = None, False
+            left.append(call)
         calls, self._calls = list(self._calls.values()), {}
+        self._lined.clear()
         for call in calls:
             if call.grace is not None:
                 call.grace.cancel()
             self._fail(call, self._loss(call, report))
         self._wake_idle()
+        return left[::-1]
 
     def _fail(self, call: Call, error: PoolError) -> None:
         if not call.future.done():

@@ -11,7 +11,6 @@ from handlers.errors import Unknown
 
 if TYPE_CHECKING:
     from handlers.registry import Snapshot
-
     from pool.pool import Pool
 
 
