@@ -117,6 +117,8 @@ def harden(parent: int, nice: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # a worker that wakes does not push the front, which has woken it, off its core
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if nice:
         os.nice(nice)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
