@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
+    from pool.calls import Call as Job
     from pool.pool import Pool
-    from pool.worker import Call as Job
 
 
 class PooledRunner:

@@ -114,6 +114,7 @@ class GrpcServer:
         for version in ("v1alpha", "v1"):
             service = f"grpc.reflection.{version}.ServerReflection"
             names = [*names, service]
+        _describe_v1()
         servicer = ReflectionServicer(names)
         for version in ("v1alpha", "v1"):
             self._server.add_generic_rpc_handlers((_reflection_handler(servicer, version),))
@@ -157,6 +158,29 @@ def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
+
+
+def _describe_v1() -> None:
+    """Make reflection's own v1 file known to tools that describe all they find: v1alpha's under its other name."""
+    from google.protobuf import descriptor_pool
+    from google.protobuf.descriptor_pb2 import FileDescriptorProto
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    pool, name = descriptor_pool.Default(), "grpc/reflection/v1/reflection.proto"
+    try:
+        pool.FindFileByName(name)
+    except KeyError:
+        old, new = "grpc.reflection.v1alpha", "grpc.reflection.v1"
+        file = FileDescriptorProto(name=name)
+        reflection_pb2.DESCRIPTOR.CopyToProto(file)
+        file.name, file.package = name, new
+        for field in (field for message in file.message_type for field in message.field):
+            if field.type_name:
+                field.type_name = field.type_name.replace(old, new)
+        for method in (method for service in file.service for method in service.method):
+            method.input_type = method.input_type.replace(old, new)
+            method.output_type = method.output_type.replace(old, new)
+        pool.AddSerializedFile(file.SerializeToString())
 
 
 def _reflection_handler(servicer: ReflectionServicer, version: str) -> grpc.GenericRpcHandler:

@@ -48,19 +48,22 @@ class OwnLoop:
                 yield item
         finally:
             if (aclose := getattr(items, "aclose", None)) is not None:
+                interrupted = self.interrupted
                 self.run(aclose(), context)
+                self.interrupted = interrupted
 
     def interrupt(self) -> bool:
         """Cancel what runs; for a signal handler. False where nothing runs, or where the task is in Python code now."""
         if not self._busy:
             return False
-        self.interrupted = True
         task = self._task
-        if task is None:
-            return True  # `run` is about to make it, and looks
-        task.cancel()
-        self._loop.call_soon_threadsafe(_wake)
-        return asyncio.current_task(self._loop) is not task
+        if task is not None and asyncio.current_task(self._loop) is task:
+            return False
+        self.interrupted = True
+        if task is not None:  # else `run` is about to make it, and looks
+            task.cancel()
+            self._loop.call_soon_threadsafe(_wake)
+        return True
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:

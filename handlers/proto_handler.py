@@ -137,7 +137,8 @@ class ProtoHandler:
             return _Asked(rpc=rpc, message=message, form=None, streamed=False)
         if method not in {_CALL, _STREAM_CALL}:
             methods = ", ".join([*self._rpcs, _CALL, _STREAM_CALL])
-            raise HandlerError(f"{self.spec.name} does not answer {method}; it answers {methods}.")
+            message = f"{self.spec.name} does not answer {method}; it answers {methods}."
+            raise HandlerError(message, code="UNIMPLEMENTED", reason="UNKNOWN_METHOD")
         if method == _CALL and self.spec.streaming:
             raise BadInput(
                 f"{self.spec.name} sends a stream of results: call it with InvokeService/StreamCall.",

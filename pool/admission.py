@@ -10,60 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
+from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
 from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
-from pool.worker import Call
-
-
-class Slots(Protocol):
-    """A worker as the queue sees it. `free` is how many more calls it may be given now."""
-
-    @property
-    def id(self) -> str:
-        """Its name, unique within the pool."""
-        ...
-
-    @property
-    def free(self) -> int:
-        """Slots that are not taken."""
-        ...
-
-    @property
-    def lined(self) -> int:
-        """Calls that are lined up behind those that run."""
-        ...
-
-    @property
-    def line_room(self) -> int:
-        """How many more calls may be lined up now; 0 where a slot is free."""
-        ...
-
-    def take(self) -> None:
-        """Reserve a slot."""
-        ...
-
-    def launch(self, call: Call) -> None:
-        """Send a call into a taken slot; its end gives the slot back."""
-        ...
-
-    def line_up(self, call: Call) -> None:
-        """Send a call ahead of its turn."""
-        ...
-
-    def take_back(self, *, pinned: bool = True) -> Call | None:
-        """Return the call that was lined up last, or None where it can not be had any more, or is `pinned`."""
-        ...
-
-    def expire(self, call: Call) -> None:
-        """End a running call whose deadline has passed."""
-        ...
-
-    def abandon(self, call: Call) -> None:
-        """Say that nobody waits for a running call any more."""
-        ...
-
 
 LINED_BYTES = 16384
 """Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""

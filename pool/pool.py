@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pool.admission import Admission
+from pool.calls import Call
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
@@ -17,7 +18,6 @@ from pool.limits import resident_bytes
 from pool.options import PoolOptions
 from pool.spawn import PlainSpawner, Spawner
 from pool.supervisor import Supervisor
-from pool.worker import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +166,7 @@ class Pool:
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
-        call = Call(function, meta, body, deadline, self._loop.create_future(), stream=stream)
-        call.on_launch = on_launch
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
         self._admission.submit(call, prefer)
         return call
 

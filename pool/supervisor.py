@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pool.admission import Admission
+from pool.calls import Call
 from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolError, PoolUnavailable, StartFailed
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
@@ -26,7 +27,7 @@ from pool.output import Output
 from pool.restart import RestartPolicy
 from pool.spawn import Child, Spawner
 from pool.stop import kill_group
-from pool.worker import Call, Worker, WorkerHooks
+from pool.worker import Worker, WorkerHooks
 
 EXITS_KEPT = 20
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pool.admission import Admission
+from pool.calls import Call
 from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
@@ -19,7 +20,6 @@ from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
 from pool.streams import StreamBuffer
-from pool.worker import Call
 
 if TYPE_CHECKING:
     from pool.child import Entry

@@ -17,15 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pool import frames
+from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
 from pool.exits import ExitReport, Killed
-from pool.frames import Reply
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.spawn import Child
 from pool.stop import kill_group, kill_with_stack, send
-from pool.streams import StreamBuffer
 
 _CALL_ID = struct.Struct("<Q")
 
@@ -41,60 +40,6 @@ class WorkerHooks:
     slot_free: Callable[[Worker], None]
     leaving: Callable[[Worker], None]
     """It takes no more calls: it is about to be killed, or can not be reached."""
-
-
-class Call:
-    """A call from its submission to its end. `future` has its reply; `buffer` is set where it streams.
-
-    `worker` is None while it waits in the queue; `lined` is set while it waits in a worker's socket, from where it may
-    still be taken back. `launched_at` is in seconds of `time.perf_counter()`.
-    """
-
-    __slots__ = (
-        "abandoned",
-        "body",
-        "bucket",
-        "buffer",
-        "deadline",
-        "function",
-        "future",
-        "grace",
-        "id",
-        "launched_at",
-        "lined",
-        "meta",
-        "number",
-        "on_launch",
-        "pinned",
-        "worker",
-    )
-
-    def __init__(
-        self,
-        function: str,
-        meta: bytes,
-        body: bytes,
-        deadline: float | None,
-        future: asyncio.Future[Reply],
-        *,
-        stream: bool = False,
-    ) -> None:
-        self.function = function
-        self.meta = meta
-        self.body = body
-        self.deadline = deadline
-        self.future = future
-        self.worker: Worker | None = None
-        self.on_launch: Callable[[str], None] | None = None
-        self.buffer = StreamBuffer(future) if stream else None
-        self.grace: asyncio.TimerHandle | None = None
-        self.abandoned = False
-        self.id = 0
-        self.lined = False
-        self.bucket = 0
-        self.number = 0
-        self.pinned: str | None = None
-        self.launched_at = 0.0
 
 
 class Worker:
@@ -305,11 +250,11 @@ class Worker:
             raise FrameError(f"a frame of unknown kind {kind}")
 
     def _on_result(self, call_id: int, body: memoryview) -> None:
+        reply = frames.read_result(body)
         call = self._calls.pop(call_id, None)
         if call is None:
             self._on_passed_over(call_id)
             return
-        reply = frames.read_result(body)
         if call.grace is not None:
             call.grace.cancel()
         if not call.future.done():

@@ -298,9 +298,9 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
         yield start_one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """`start_server` for fixtures whose server many tests use."""
+    """`start_server` for fixtures whose server the tests of one module use."""
     with starter(tmp_path_factory.mktemp("shared")) as start_one:
         yield start_one
 

@@ -159,10 +159,14 @@ def to_failure(error: Any, address: str) -> Failure:
             lines=(message,),
             fields={"address": address, "code": code.name},
         )
+    if not encoded and code is grpc.StatusCode.DEADLINE_EXCEEDED and "deadline exceeded" in message.lower():
+        message = "the time was up before the call had ended; the server stops it"  # gRPC's own text says less
     details = read_details(encoded)
     lines = [f"{path}: {problem}" if path else problem for path, problem in details.violations]
     if details.retry_after_s is not None:
         lines.append(f"try again in {details.retry_after_s:g} s")
+    if last_words := details.metadata.get("stderr", ""):
+        lines += ["the worker's last lines on stderr:", *(f"  {line}" for line in last_words.splitlines()[-10:])]
     lines += details.traceback.splitlines()
     fields: dict[str, Any] = {"code": code.name, "reason": details.reason, "metadata": details.metadata}
     if details.violations:

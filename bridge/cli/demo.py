@@ -40,9 +40,7 @@ def run(output: Output, *, once: bool, address: str | None) -> int:
         )
     config = demo_config(address or free_address())
     demo = _Demo(output, once=once)
-    with output.waiting(
-        "starting the demo: the workers import dspy, which may take half a minute the first time"
-    ) as end:
+    with output.waiting("starting: the workers import dspy (half a minute the first time)") as end:
 
         def ready(ready: Ready) -> None:
             end()
@@ -102,7 +100,7 @@ class _Demo:
         # Replaced below; it stays where the call ends in a way that nobody has thought of.
         self._failure = Failure(ExitCode.FAILED, "the demo's call did not end; see above")
         try:
-            show_call(ready, self._output)
+            show_call(ready, self._output, once=self._once)
             self._failure = None
         except Failure as failure:
             self._failure = failure
@@ -113,8 +111,11 @@ class _Demo:
                 self._output.note("the demo serves until Ctrl-C")
 
 
-def show_call(ready: Ready, output: Output) -> None:
-    """Call the demo's program and print the request, the typed outputs, the receipt and the next command."""
+def show_call(ready: Ready, output: Output, *, once: bool) -> None:
+    """Call the demo's program and print the request, the typed outputs, the receipt and the next command.
+
+    With `once` the server is about to stop, so the next command is the one that keeps it.
+    """
     from bridge.cli.connection import Connection
     from bridge.v1 import common_pb2, invoke_pb2
 
@@ -123,7 +124,8 @@ def show_call(ready: Ready, output: Output) -> None:
         request = invoke_pb2.CallRequest(function=spec.name, arguments=common_pb2.Payload(json=inputs))
         reply, trailers = connection.call("InvokeService/Call", request, invoke_pb2.CallResponse, 60.0)
     outputs = json.loads(reply.result.json)
-    line = clean(command(spec.name, inputs, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
+    address = DEFAULT_ADDRESS if once else ready.address
+    line = clean(command(spec.name, inputs, spec.arguments_schema, address, DEFAULT_ADDRESS))
     if output.machine:
         from bridge.cli.receipts import receipt_fields
 
@@ -133,7 +135,9 @@ def show_call(ready: Ready, output: Output) -> None:
         )
         return
     _print(ready, spec, inputs, outputs, trailers, output)
-    output.line(f"\nthe next command to type, in another terminal:\n\n  {line}\n")
+    if once:
+        output.line("\nthe next command to type keeps the server running:\n\n  bridge demo")
+    output.line(f"\n{'then' if once else 'the next command to type'}, in another terminal:\n\n  {line}\n")
 
 
 def _print(ready: Ready, spec: FunctionSpec, inputs: str, outputs: Any, trailers: Any, output: Output) -> None:

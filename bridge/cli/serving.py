@@ -5,6 +5,7 @@ Owns nothing: the server is `bridge.app`.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,30 @@ def run(options: ServeOptions, output: Output) -> int:
     pools = ", ".join(f"{name} ({_workers(pool.size)})" for name, pool in config.pools.items())
     what = ", ".join(options.apps) or "built-in functions"
     output.note(f"starting {what}; the pools import what they serve: {pools}")
-    return start(config, options.apps, lambda ready: announce(ready, output))
+    if not is_loopback(config.server.address):
+        output.note(
+            f"warning: {config.server.address} is not a loopback address, and there is no TLS and no key yet: "
+            "whoever reaches it can run your functions"
+        )
+
+    def ready(ready: Ready) -> None:
+        announce(ready, output)
+        if not config.models and any(spec.kind == "program" for spec in ready.functions):
+            output.note(
+                "no language model is configured: a program that has none of its own will fail; "
+                'add [models.default] to bridge.toml (model = "bridge/test" needs no key)'
+            )
+
+    return start(config, options.apps, ready)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine can reach HOST:PORT, as far as the text tells."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def start(config: Config, apps: tuple[str, ...], ready: Callable[[Ready], None]) -> int:

@@ -121,7 +121,8 @@ class FunctionHandler:
         return self._validate({self._raw: arguments}, form), form
 
     def _not_answered(self, method: str, expected: str) -> HandlerError:
-        return HandlerError(f"{self._spec.name} answers {expected} here, got {method}", code="UNIMPLEMENTED")
+        message = f"{self._spec.name} answers {expected} here, got {method}"
+        return HandlerError(message, code="UNIMPLEMENTED", reason="UNKNOWN_METHOD")
 
 
 def _serialized(response: Any) -> bytes:

@@ -1,7 +1,7 @@
 """The shape of the code: lengths, docstrings, empty packages, and constructs that stay out or in named files.
 
 All by reading source, so that it holds for code that no test runs. The limits and their reasons are in
-docs/architecture.md; a limit is met by splitting what is too long, not by raising the limit.
+docs/explanation/architecture.md; a limit is met by splitting what is too long, not by raising the limit.
 """
 
 from __future__ import annotations

@@ -6,8 +6,12 @@ Owns the shared server of these tests, which they may harm in ways that it must 
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
+import subprocess
+import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +27,11 @@ from google.rpc.status_pb2 import Status
 from bridge.v1 import invoke_pb2, pool_pb2
 from bridge.v1.common_pb2 import Payload, Receipt
 
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "TEST_RUN_OF_RPC"
+"""An environment variable that every process of a launched server inherits."""
 APP = Path(__file__).parent / "served_app.py"
+POOLED_APP = APP.with_name("pooled_app.py")
 POOLS = f"""
 [server]
 max_message_bytes = "1MiB"
@@ -43,18 +51,18 @@ size = 0
 [pools.narrow]
 size = 1
 queue_limit = 1
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [pools.small]
 size = 1
 memory_limit = "220MiB"
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [pools.many]
 size = 1
 concurrency = 16
 grace_s = 0.3
-modules = ["{APP}"]
+modules = ["{POOLED_APP}"]
 
 [sessions]
 max_sessions = 50
@@ -122,6 +130,7 @@ class Rpc:
     def __init__(self, address: str) -> None:
         options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
         self.channel = grpc.insecure_channel(address, options=options)
+        self._futures: list[Any] = []
 
     def unary(
         self, path: str, request: Any, response: Any, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0
@@ -154,7 +163,9 @@ class Rpc:
             request_serializer=invoke_pb2.CallRequest.SerializeToString,
             response_deserializer=invoke_pb2.CallResponse.FromString,
         )
-        return Started(multicallable.future(request, metadata=metadata, timeout=timeout, wait_for_ready=True))
+        future = multicallable.future(request, metadata=metadata, timeout=timeout, wait_for_ready=True)
+        self._futures.append(future)  # grpc cancels a call that nobody holds
+        return Started(future)
 
     def open_stream(
         self, name: str, metadata: Sequence[tuple[str, str]] = (), timeout: float = 20.0, **arguments: Any
@@ -259,9 +270,9 @@ def gate() -> Iterator[Gate]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(start_shared_server: Any) -> Any:
-    """One server with all the pools, for tests that it survives."""
+    """One server with all the pools, for a module's tests: a pool gives up after ten deaths of workers in a minute."""
     return start_shared_server(APP, POOLS)
 
 
@@ -292,6 +303,66 @@ def connect() -> Iterator[Any]:
     yield one
     for client in clients:
         client.channel.close()
+
+
+class Launched:
+    """A `bridge serve` that may fail to start."""
+
+    def __init__(self, command: list[str], mark: str) -> None:
+        self._mark = mark
+        self.process = subprocess.Popen(
+            command,
+            env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT), MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.stdout = self.stderr = ""
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Waits for its end and returns the exit code; what it wrote is in `stdout` and `stderr` then."""
+        self.stdout, self.stderr = self.process.communicate(timeout=timeout)
+        return self.process.returncode
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Processes of it that still run."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get(MARK) == self._mark and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return found
+
+    def end(self) -> None:
+        for process in self.leftovers():
+            with suppress(psutil.Error):
+                process.kill()
+        self.wait()
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Any]:
+    """`launch(app, config, *arguments)` runs `bridge serve` and does not wait; `before` is code to run before it."""
+    launched: list[Launched] = []
+
+    def one(app: Path | str, config: str, *arguments: str, before: str = "") -> Launched:
+        folder = tmp_path / f"launched{len(launched)}"
+        folder.mkdir()
+        if isinstance(app, str):
+            (folder / "app.py").write_text(app)
+            app = folder / "app.py"
+        (folder / "bridge.toml").write_text(config)
+        start = f"{before}\nfrom bridge.cli.main import main; main()"
+        command = [sys.executable, "-c", start, "serve", str(app), "--config", str(folder / "bridge.toml")]
+        if "--address" not in arguments:
+            command += ["--address", "127.0.0.1:0"]
+        launched.append(Launched([*command, *arguments], uuid.uuid4().hex))
+        return launched[-1]
+
+    yield one
+    for each in launched:
+        each.end()
 
 
 @pytest.fixture

@@ -44,31 +44,18 @@ def _hold(port: int) -> None:
         connection.recv(1)
 
 
-def hold(port: int) -> str:
-    _hold(port)
-    return "released"
-
-
-@function(pool="narrow")
-def hold_narrow(port: int) -> str:
-    _hold(port)
-    return "released"
-
-
-@function(pool="many")
-async def hold_async(port: int) -> str:
+async def _hold_async(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"{os.getpid()}\n".encode())
         await reader.read(1)
     finally:
         writer.close()
+
+
+def hold(port: int) -> str:
+    _hold(port)
     return "released"
-
-
-@function(pool="many")
-async def cancels_itself() -> int:
-    raise asyncio.CancelledError
 
 
 def die(signal_number: int = signal.SIGKILL) -> int:
@@ -90,13 +77,6 @@ def garble() -> int:
     """Write what is no frame into the worker's socket."""
     os.write(int(sys.argv[1]), b"\xff" * 64)
     return threading.Event().wait(10)
-
-
-@function(pool="small")
-def eat(mebibytes: int) -> int:
-    held = [bytes(bytearray(b"x") * (1 << 20)) for _ in range(mebibytes)]
-    threading.Event().wait(10)
-    return len(held)
 
 
 class Hostile(Exception):
@@ -133,6 +113,20 @@ def fail(how: str) -> int:
     raise errors[how]
 
 
+_KEPT: list[bytes] = []
+
+
+def keep(mebibytes: int) -> int:
+    """Hold on to memory until `drop`."""
+    _KEPT.append(b"x" * (mebibytes << 20))
+    return len(_KEPT)
+
+
+def drop() -> int:
+    _KEPT.clear()
+    return 0
+
+
 def wrong_result() -> int:
     return "no number"  # type: ignore[return-value]
 
@@ -141,9 +135,10 @@ def big(size: int) -> str:
     return "x" * size
 
 
-@function(pool="narrow")
-def big_narrow(size: int) -> str:
-    return "x" * size
+def say(text: str) -> int:
+    """Print."""
+    print(text)
+    return len(text)
 
 
 def size_of(data: str) -> int:
@@ -197,14 +192,15 @@ def native_fail() -> int:
 
 @function(placement="native")
 async def native_hold(port: int) -> str:
-    return await hold_async(port)
+    await _hold_async(port)
+    return "released"
 
 
 @function(placement="native")
 async def native_count_then_hold(to: int, port: int) -> AsyncIterator[int]:
     for number in range(to):
         yield number
-    await hold_async(port)
+    await _hold_async(port)
 
 
 @function(placement="native")

@@ -202,6 +202,15 @@ class TestServe:
         assert "bridge is ready" in text
         assert "functions: hello" in text
 
+    def test_a_program_without_a_model_is_told_at_the_start(self, tmp_path):
+        (tmp_path / "app.py").write_text("import dspy\n\nsort = dspy.Predict('text -> label')\n")
+        process = start("serve", str(tmp_path / "app.py"), "--address", "127.0.0.1:0", "--pool", "general.size=1")
+        try:
+            assert any("no language model is configured" in line for line in process.stderr)
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
     def test_an_app_that_does_not_import(self, tmp_path):
         (tmp_path / "app.py").write_text("import no_such_thing\n")
         _, stderr = fails(tmp_path / "app.py")
@@ -239,6 +248,7 @@ class TestDemo:
         assert "queue" in stdout
         assert "The built-in test model answered, not a real one" in stdout
         assert "bridge call triage ticket=" in stdout
+        assert "the next command to type keeps the server running:\n\n  bridge demo\n" in stdout
         assert marked(mark) == []
 
     def test_it_serves_until_ctrl_c(self):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from bridge.cli import doctor, reference
 from bridge.cli.demo import app_path
 from bridge.cli.main import app
+from bridge.cli.serving import is_loopback
 from bridge.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -201,6 +202,21 @@ class TestServe:
 
 
 class TestDoctor:
+    @pytest.mark.parametrize(
+        ("address", "expected"),
+        [
+            ("127.0.0.1:50051", True),
+            ("127.3.2.1:0", True),
+            ("[::1]:50051", True),
+            ("localhost:50051", True),
+            ("192.0.2.1:50051", False),
+            ("[::]:50051", False),
+            ("bridge.example:50051", False),
+        ],
+    )
+    def test_only_loopback_is_served_without_a_warning(self, address, expected):
+        assert is_loopback(address) is expected
+
     def test_a_good_machine(self):
         Path("bridge.toml").write_text("[server]\naddress = '127.0.0.1:0'\n[models.default]\nmodel = 'bridge/test'")
         done = run("doctor", "--json")

@@ -126,6 +126,12 @@ class TestFailures:
         assert done.exit_code == 1
         assert done.stderr.splitlines()[1:] == ["  try again in 1.5 s", "  line 1", "  line 2"]
 
+    def test_the_last_words_of_a_dead_worker_are_shown(self, scripted):
+        crash = error_details_pb2.ErrorInfo(reason="WORKER_CRASHED", metadata={"stderr": "first\nlast"})
+        scripted.answers = {"DescribeFunction": described(), "Call": fail(StatusCode.ABORTED, "died", crash)}
+        done = run("call", "f", "--address", scripted.address)
+        assert done.stderr.splitlines()[1:] == ["  the worker's last lines on stderr:", "    first", "    last"]
+
     @pytest.mark.parametrize("code", [code for code in StatusCode if code is not StatusCode.OK])
     @pytest.mark.parametrize("with_details", [True, False], ids=["details", "bare"])
     def test_exit_codes(self, scripted, code, with_details):
@@ -187,7 +193,9 @@ class TestFailures:
         scripted.answers = {"DescribeFunction": described(), "Call": wait}
         done = run("call", "f", "--address", scripted.address, "--timeout", "0.5")
         assert done.exit_code == 4
-        assert "DEADLINE_EXCEEDED" in done.stderr
+        assert done.stderr == (
+            "error: DEADLINE_EXCEEDED: the time was up before the call had ended; the server stops it\n"
+        )
 
     @pytest.mark.parametrize("encoded", [b"", b"\xff\xff", packed()])
     def test_details_that_say_nothing(self, encoded):
