@@ -7,19 +7,19 @@ processes. `ScriptedWorker` is a worker that answers when the test says so. `Fak
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pool.admission import Admission
-from pool.calls import Call
+from pool.calls import Call, Slots
 from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
-from pool.streams import StreamBuffer
 
 if TYPE_CHECKING:
     from pool.child import Entry
@@ -53,7 +53,8 @@ class ScriptedWorker:
         worker_id: str,
         pool: str = "scripted",
         slots: int = 1,
-        slot_free: Callable[[ScriptedWorker], None] | None = None,
+        slot_free: Callable[[Slots], None] | None = None,
+        lookahead: int = 0,
     ) -> None:
         self.id = worker_id
         self.state = State.READY
@@ -64,6 +65,8 @@ class ScriptedWorker:
         self.rss_bytes = 1
         self.calls: dict[int, Call] = {}
         self._pool = pool
+        self.line: deque[Call] = deque()
+        self._lookahead = lookahead
         self._slot_free = slot_free
         self._loop = asyncio.get_running_loop()
         self.started_at = self._loop.time()
@@ -88,17 +91,45 @@ class ScriptedWorker:
         if self._slot_free is not None:
             self._slot_free(self)
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
-        """Take note of a call."""
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind those that run."""
+        return len(self.line)
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now; 0 where a slot is free."""
+        return 0 if self.free else self._lookahead - len(self.line)
+
+    def launch(self, call: Call) -> None:
+        """Take note of a call that has a slot."""
         self._last_id += 1
-        call = Call(self._last_id, function, self._loop.create_future())
-        if deadline is not None:
-            call.timer = self._loop.call_at(deadline, self._expire, call)
-        if stream:
+        call.id = self._last_id
+        call.worker = self
+        call.lined = False
+        call.launched_at = time.perf_counter()
+        if call.buffer is not None:
             self._credit[call.id] = STREAM_WINDOW
             self._room[call.id] = asyncio.Event()
-            call.buffer = StreamBuffer(self._loop, lambda amount: self._add_credit(call.id, amount))
+            call.buffer.credit = lambda amount: self._add_credit(call.id, amount)
         self.calls[call.id] = call
+        if call.on_launch is not None:
+            call.on_launch(self.id)
+
+    def line_up(self, call: Call) -> None:
+        """Take note of a call that is lined up; `finish` of one before it launches it."""
+        assert self.line_room > 0, "a call was lined up where there is no room"
+        call.worker = self
+        call.lined = True
+        self.line.append(call)
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last; None where it is pinned here and `pinned` is False."""
+        if not self.line or (self.line[-1].pinned is not None and not pinned):
+            return None
+        call = self.line.pop()
+        call.worker = None
+        call.lined = False
         return call
 
     def _add_credit(self, call_id: int, amount: int) -> None:
@@ -123,15 +154,18 @@ class ScriptedWorker:
                 call.buffer.discard()
 
     def finish(self, call: Call, reply: Reply | PoolError) -> None:
-        """End a call with its reply, or with what the pool would raise."""
+        """End a call with its reply, or with what the pool would raise; the next in line has its slot then."""
         del self.calls[call.id]
         self._credit.pop(call.id, None)
         self._room.pop(call.id, None)
-        if call.timer is not None:
-            call.timer.cancel()
         self._settle(call, reply)
         self.answered += 1
-        self.give_back()
+        if self.line:
+            self.launch(self.line.popleft())
+            if self._slot_free is not None:
+                self._slot_free(self)
+        else:
+            self.give_back()
 
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
         if not call.future.done():
@@ -143,7 +177,8 @@ class ScriptedWorker:
         if call.buffer is not None:
             call.buffer.end()
 
-    def _expire(self, call: Call) -> None:
+    def expire(self, call: Call) -> None:
+        """End a running call whose deadline has passed."""
         self._settle(call, DeadlineExceeded(self._pool, "IN_WORKER"))
         self.abandon(call)
 
@@ -152,19 +187,19 @@ class FakeWorker(ScriptedWorker):
     """Runs each call on an entry object, as a task of this process; a synchronous function holds up the loop."""
 
     def __init__(self, worker_id: str, entry: Entry, options: PoolOptions, admission: Admission) -> None:
-        super().__init__(worker_id, options.name, options.concurrency, admission.slot_free)
+        lookahead = options.lookahead if options.concurrency == 1 else 0
+        super().__init__(worker_id, options.name, options.concurrency, admission.slot_free, lookahead)
         self._entry = entry
         self._tasks: dict[int, asyncio.Task[Reply]] = {}
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
+    def launch(self, call: Call) -> None:
         """Start a call."""
-        call = super().start(function, meta, body, deadline, stream=stream)
-        timeout_s = None if deadline is None else max(0.0, deadline - self._loop.time())
-        run = self._stream if stream else self._call
-        task = self._loop.create_task(run(call, function, meta, body, timeout_s))
+        super().launch(call)
+        timeout_s = None if call.deadline is None else max(0.0, call.deadline - self._loop.time())
+        run = self._call if call.buffer is None else self._stream
+        task = self._loop.create_task(run(call, call.function, call.meta, call.body, timeout_s))
         self._tasks[call.id] = task
         task.add_done_callback(lambda done: self._ended(call, done))
-        return call
 
     async def _call(self, _call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
         started = self._loop.time()
@@ -194,13 +229,17 @@ class FakeWorker(ScriptedWorker):
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    def end(self, error: Callable[[Call], PoolError]) -> None:
-        """Die: every call fails with `error(call)`."""
+    def end(self, error: Callable[[Call], PoolError]) -> list[Call]:
+        """Die: every running call fails with `error(call)`. Return those that had not begun."""
         self.state = advance(self.state, Event.EXITED)
+        left, self.line = list(self.line), deque()
+        for call in left:
+            call.worker, call.lined = None, False
         for call in list(self.calls.values()):
             self.finish(call, error(call))
         for task in self._tasks.values():
             task.cancel()
+        return left
 
 
 class _FakeWorkforce:
@@ -244,11 +283,12 @@ class _FakeWorkforce:
         self.exits.appendleft(report)
         self._admission.remove(worker)
         pool = self._options.name
-        worker.end(
+        left = worker.end(
             lambda call: WorkerLost(
                 pool, worker_id, call.function, report.cause, signal=report.signal, exit_code=None, stderr=""
             )
         )
+        self._admission.adopt(left)
         self.restarts += 1
         self._add()
 
