@@ -1,15 +1,15 @@
 """Who gets a worker next: free slots on one side, waiting calls on the other, in order of arrival.
 
 Owns the waiting calls, everyone's deadlines, and knows which workers have room. A call gets its slot here, before any
-work, and carries it until the worker has really done with it. Everything is O(1) in the number of waiting calls; a call
-that leaves is skipped when its turn comes.
+work, and carries it until the worker has really done with it. Small calls are lined up behind the running ones, in the
+workers' sockets, and taken back where that helps. A call that leaves the queue is skipped when its turn comes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
@@ -22,7 +22,9 @@ PACKED_S = 100e-6
 """Calls that take no longer than this are lined up behind a running one although another worker is idle: to wake that
 costs more than the wait."""
 BALANCE_S = 0.002
-"""How long a call may be lined up behind one that takes longer than expected while a worker is idle."""
+BALANCE_MAX_S = 0.05
+"""How often lines are looked at: within two looks, one that does not move is taken back. Between the two it is four
+times the usual service time, since to take back and line up again what moves would be work for nothing."""
 
 
 class Admission:
@@ -38,11 +40,12 @@ class Admission:
         self._pinned: dict[str, deque[Call]] = {}
         self._waiting = 0
         self._arrivals = 0
-        self._first = 0
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._service_s = 0.05
         self._balancing: asyncio.TimerHandle | None = None
+        self._seen: dict[str, int] = {}
+        """Per worker that had a line at the last look, the calls that had ended on it."""
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
 
     @property
@@ -63,7 +66,10 @@ class Admission:
         """Return the worker that a new session is best bound to: one with room, else that with the fewest waiters."""
         for worker in self._room:
             return worker
-        return min(self._members, key=lambda worker: len(self._pinned.get(worker, ())), default=None)
+        return min(self._members, key=self._waiters, default=None)
+
+    def _waiters(self, worker: str) -> int:
+        return len(self._pinned.get(worker, ())) + self._members[worker].lined
 
     def submit(self, call: Call, prefer: str | None = None) -> None:
         """Launch a call where a slot is free, else let it wait. Raises QueueFull, Stopped or PoolUnavailable.
@@ -78,27 +84,30 @@ class Admission:
             worker = self._room.get(prefer)
         if worker is None and self.waiting >= self._limit:
             raise QueueFull(self._pool, self._limit, self._predict())
+        self._arrivals += 1
+        call.number = self._arrivals
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
-        if worker is not None:
-            if self._service_s > PACKED_S or not self._line_up(call):
-                self._launch(call, worker)
-            elif self._balancing is None:
-                self._balancing = self._loop.call_later(BALANCE_S, self._balance)
-        elif not self._line_up(call):
-            self._enqueue(call)
+        if worker is None:
+            if not self._line_up(call):
+                self._enqueue(call)
+        elif self._service_s > PACKED_S or not self._line_up(call):
+            self._launch(call, worker)
 
     def _line_up(self, call: Call) -> bool:
         """Send a small call ahead to the busy worker with the shortest line, unless others wait already."""
-        if self._waiting or len(call.body) > LINED_BYTES or not self._limit:
+        if self._waiting or len(call.body) > LINED_BYTES:
             return False
-        if call.pinned is not None:
-            worker: Slots | None = self._members[call.pinned]
-        else:
-            worker = max(self._members.values(), key=_line_room, default=None)
-        if worker is None or worker.line_room <= 0:
+        best, room, lined = None, 0, 0
+        for worker in self._members.values():
+            lined += worker.lined
+            if worker.line_room > room and (call.pinned is None or call.pinned == worker.id):
+                best, room = worker, worker.line_room
+        if best is None or lined >= self._limit:
             return False
-        worker.line_up(call)
+        best.line_up(call)
+        if self._balancing is None:
+            self._watch_lines()
         return True
 
     def _launch(self, call: Call, worker: Slots) -> None:
@@ -109,7 +118,7 @@ class Admission:
         worker.launch(call)
 
     def release(self, call: Call) -> None:
-        """Say that the caller has done with a call; where it has not ended, that is its cancel."""
+        """Say that the caller has done with a call; where it has not ended, that is its cancel. May be called again."""
         if call.bucket:
             self._deadlines.discard(call, call.bucket)
         if call.future.done() and not call.future.cancelled():
@@ -123,50 +132,54 @@ class Admission:
         if call.future.done():
             return
         if self._withdraw(call):
-            call.future.set_exception(DeadlineExceeded(self._pool, "IN_QUEUE"))
+            call.fail(DeadlineExceeded(self._pool, "IN_QUEUE"))
         elif call.worker is not None:
             call.worker.expire(call)
 
     def _withdraw(self, call: Call) -> bool:
         """Take a call that waits out of the queue or out of a line; False where it has been begun."""
         worker = call.worker
-        if worker is not None:
-            others = []
-            while call.lined and (back := worker.take_back()) is not None and back is not call:
-                others.append(back)
-            self._requeue(others[::-1])
-            if call.worker is not None:
-                return False
-        else:
-            self._waiting -= 1
-        return True
+        if worker is None:
+            if call.queued:
+                call.queued = False
+                self._waiting -= 1
+            return True
+        if call.lined:
+            behind = []
+            while (back := worker.take_back()) is not None and back is not call:
+                behind.append(back)
+            if behind:
+                self._requeue(behind)
+                self._serve_all()
+        return call.worker is None
 
     def _enqueue(self, call: Call) -> None:
         self._waiting += 1
-        self._arrivals += 1
-        call.number = self._arrivals
+        call.queued = True
         if call.pinned is None:
             self._general.append(call)
         else:
             self._pinned.setdefault(call.pinned, deque()).append(call)
 
-    def _requeue(self, calls: Sequence[Call]) -> None:
-        """Put calls that were lined up at the head of the queue, in their order."""
-        for call in reversed(calls):
+    def _requeue(self, calls: Iterable[Call]) -> None:
+        """Put calls that were lined up into the queue, each where it belongs by its arrival: near the head."""
+        for call in calls:
             if call.future.done():
                 continue
             self._waiting += 1
-            self._first -= 1
-            call.number = self._first
-            if call.pinned is not None and call.pinned in self._members:
-                self._pinned.setdefault(call.pinned, deque()).appendleft(call)
-            else:
+            call.queued = True
+            if call.pinned not in self._members:
                 call.pinned = None
-                self._general.appendleft(call)
+            queue = self._general if call.pinned is None else self._pinned.setdefault(call.pinned, deque())
+            older = []
+            while queue and queue[0].number < call.number:
+                older.append(queue.popleft())
+            queue.appendleft(call)
+            queue.extendleft(reversed(older))
 
     def _predict(self) -> float:
         """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
-        return min(30.0, max(0.05, self._service_s * self._waiting / max(1, len(self._members))))
+        return min(30.0, max(0.05, self._service_s * self.waiting / max(1, len(self._members))))
 
     def observe(self, service_s: float) -> None:
         """Take a measured service time into the estimate that refused callers are told."""
@@ -180,7 +193,7 @@ class Admission:
         self.slot_free(worker)
 
     def remove(self, worker: Slots) -> None:
-        """Give a worker no more calls; who waited for it alone waits for any now."""
+        """Give a worker no more calls; who waited for it alone, or in its line, waits for any now."""
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         moved = [call for call in self._pinned.pop(worker.id, ()) if not call.future.done()]
@@ -188,14 +201,16 @@ class Admission:
             call.pinned = None
         if moved:
             self._general = deque(sorted([*self._general, *moved], key=_number))
+        back = _all_lined(worker)
+        self.adopt(back)
+        if moved and not back:
             self._serve_all()
 
     def adopt(self, calls: Sequence[Call]) -> None:
-        """Serve first what a worker had been sent but has not begun before it died."""
+        """Serve, in the order of arrival, what a worker had been sent and will not begin."""
         if calls and self._stopped:
             for call in calls:
-                if not call.future.done():
-                    call.future.set_exception(Stopped(self._pool))
+                call.fail(Stopped(self._pool))
         elif calls:
             self._requeue(calls)
             self._serve_all()
@@ -219,33 +234,50 @@ class Admission:
     def _steal(self, worker: Slots) -> None:
         """Give a worker that has nothing to do what is lined up behind a call that may take long."""
         for other in self._members.values():
-            if other.lined and (call := other.take_back(pinned=False)) is not None:
-                self._launch(call, worker)
-                return
+            while other.lined and (call := other.take_back(pinned=False)) is not None:
+                if not call.future.done():
+                    self._launch(call, worker)
+                    return
+
+    def _watch_lines(self) -> None:
+        pause_s = min(BALANCE_MAX_S, max(BALANCE_S, 4 * self._service_s))
+        self._balancing = self._loop.call_later(pause_s, self._balance)
 
     def _balance(self) -> None:
-        """Look again whether calls are lined up behind one that takes long, while other workers have nothing to do."""
+        """Take back the lines that have not moved since the last look, and give idle workers something to do.
+
+        Else calls that came later would overtake, on other workers, those that stand behind a slow one.
+        """
         self._balancing = None
+        stuck = [worker for worker in self._members.values() if self._seen.get(worker.id) == worker.answered]
+        for back in [_all_lined(worker) for worker in stuck]:
+            self._requeue(back)
+        if stuck:
+            self._serve_all()
         for worker in list(self._room.values()):
             self._steal(worker)
-        if self._room and any(worker.lined for worker in self._members.values()):
-            self._balancing = self._loop.call_later(BALANCE_S, self._balance)
+        self._seen = {worker.id: worker.answered for worker in self._members.values() if worker.lined}
+        if self._seen:
+            self._watch_lines()
 
     def _serve(self, worker: Slots) -> None:
         while worker.free > 0 and (call := self._next(worker.id)) is not None:
-            self._waiting -= 1
             worker.take()
             worker.launch(call)
         while worker.line_room > 0 and (call := self._next(worker.id, LINED_BYTES)) is not None:
-            self._waiting -= 1
             worker.line_up(call)
+            if self._balancing is None:
+                self._watch_lines()
 
     def _next(self, worker: str, largest: int | None = None) -> Call | None:
         """Take out the oldest live waiting call that this worker may serve, unless it is larger than `largest`."""
         queue = self._oldest(worker)
         if queue is None or (largest is not None and len(queue[0].body) > largest):
             return None
-        return queue.popleft()
+        call = queue.popleft()
+        call.queued = False
+        self._waiting -= 1
+        return call
 
     def _oldest(self, worker: str) -> deque[Call] | None:
         """Return the queue whose head is the oldest live call that this worker may serve."""
@@ -268,7 +300,8 @@ class Admission:
         for call in [*self._general, *(call for queue in self._pinned.values() for call in queue)]:
             if not call.future.done():
                 self._waiting -= 1
-                call.future.set_exception(error())
+                call.queued = False
+                call.fail(error())
         self._general.clear()
         self._pinned.clear()
 
@@ -284,8 +317,12 @@ class Admission:
             self._balancing.cancel()
 
 
-def _line_room(worker: Slots) -> int:
-    return worker.line_room
+def _all_lined(worker: Slots) -> list[Call]:
+    """Take back all that is lined up; the newest first."""
+    calls = []
+    while (call := worker.take_back()) is not None:
+        calls.append(call)
+    return calls
 
 
 def _number(call: Call) -> int:

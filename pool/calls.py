@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from pool.errors import PoolError
 from pool.frames import Reply
 from pool.streams import StreamBuffer
 
@@ -13,8 +14,9 @@ from pool.streams import StreamBuffer
 class Call:
     """A call from its submission to its end. `future` has its reply; `buffer` is set where it streams.
 
-    `worker` is None while it waits in the queue; `lined` is set while it waits in a worker's socket, from where it may
-    still be taken back. `launched_at` is in seconds of `time.perf_counter()`.
+    `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
+    still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
+    `time.perf_counter()`.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Call:
         "number",
         "on_launch",
         "pinned",
+        "queued",
         "worker",
     )
 
@@ -56,9 +59,15 @@ class Call:
         self.worker: Slots | None = None
         self.pinned: str | None = None
         self.grace: asyncio.TimerHandle | None = None
-        self.lined = self.abandoned = False
+        self.lined = self.queued = self.abandoned = False
         self.id = self.bucket = self.number = 0
         self.launched_at = 0.0
+
+    def fail(self, error: PoolError) -> None:
+        """End a call that has no reply, unless it has ended."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # a caller that has left must not make asyncio complain
 
 
 class Slots(Protocol):
@@ -67,6 +76,11 @@ class Slots(Protocol):
     @property
     def id(self) -> str:
         """Its name, unique within the pool."""
+        ...
+
+    @property
+    def answered(self) -> int:
+        """Calls that have ended on it: what does not grow does not move."""
         ...
 
     @property

@@ -19,6 +19,7 @@ import struct
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
 from typing import Protocol
@@ -90,6 +91,8 @@ def main(arguments: list[str]) -> int:
     harden(int(parent), int(nice))
     sock = socket.socket(fileno=int(sock_fd))
     keep_private(sock, int(control))
+    shared = Tokens(int(tokens))
+    os.close(int(tokens))
     reader = FrameReader()
     first = next_frame(sock, reader)
     if first is None:
@@ -101,7 +104,7 @@ def main(arguments: list[str]) -> int:
         from pool.child_async import serve
 
         return serve(sock, reader, entry)
-    return Blocking(sock, reader, entry, int(control), Tokens(int(tokens))).serve()
+    return Blocking(sock, reader, entry, int(control), shared).serve()
 
 
 def harden(parent: int, nice: int) -> None:
@@ -189,6 +192,7 @@ class Blocking:
         self._running = 0
         self._cancelled = 0
         self._credit = 0
+        self._ahead: deque[tuple[int, int, memoryview]] = deque()
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
@@ -198,7 +202,10 @@ class Blocking:
 
     def serve(self) -> int:
         """Answer calls until the front says stop or goes away."""
-        while (frame := next_frame(self._sock, self._reader)) is not None:
+        while True:
+            frame = self._ahead.popleft() if self._ahead else next_frame(self._sock, self._reader)
+            if frame is None:
+                return 0
             kind, call_id, body = frame
             if kind in _CALLS:
                 if kind & frames.LINED and not self._tokens.take():
@@ -208,16 +215,17 @@ class Blocking:
             elif kind == frames.STOP:
                 return 0
             # a CREDIT for a call that has ended is stale
-        return 0
 
     def _on_cancel(self, _signal: int, _frame: object) -> None:
-        """Interrupt the running call where it is the one that the control pipe names; the newest name counts."""
+        """Interrupt the running call where it is the one that the control pipe names.
+
+        Of several names the highest counts: calls are begun in the order of their ids, so it is the newest call's.
+        """
         try:
             data = os.read(self._control, 8 * 512)
         except OSError:
             return
-        if len(data) >= _IDS.size:
-            (self._cancelled,) = _IDS.unpack_from(data, len(data) - _IDS.size)
+        self._cancelled = max(self._cancelled, *(call_id for (call_id,) in _IDS.iter_unpack(data)), 0)
         if self._running and self._running == self._cancelled:
             self._running = 0
             if not self._entry.interrupt():
@@ -264,7 +272,7 @@ class Blocking:
         raise AssertionError("an entry's stream must end with its result")
 
     def _await_credit(self, call_id: int) -> None:
-        """Wait until the reader has room; a cancel interrupts the wait."""
+        """Wait until the reader has room; a cancel interrupts the wait. Calls that come meanwhile are put by."""
         while self._credit <= 0:
             frame = self._reader.next()
             if frame is None:
@@ -273,6 +281,8 @@ class Blocking:
             kind, for_call, body = frame
             if kind == frames.CREDIT and for_call == call_id:
                 self._credit += frames.read_credit(body)
+            elif kind != frames.CREDIT:
+                self._ahead.append((kind, for_call, memoryview(bytes(body))))
 
     def _receive(self, call_id: int) -> None:
         self._interruptible(call_id)

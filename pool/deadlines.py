@@ -1,7 +1,8 @@
 """When calls run out of time: one timer for all of them, because a timer of its own costs more than a whole call.
 
-Owns the calls that have a deadline, in buckets of `RESOLUTION_S`; a call is reported in the first turn of the loop
-after its bucket's end, so never early and at most that much late.
+Owns the calls that have a deadline, in buckets of `RESOLUTION_S`, or 1 s where it is more than `FAR_S` away: an empty
+bucket stays until its time, and there must not be too many. A call is reported in the first turn of the loop after its
+bucket's end, so never early and at most that much late.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 RESOLUTION_S = 0.01
+FAR_S = 100.0
+_FAR_BUCKETS = 100
 
 Item = TypeVar("Item")
 
@@ -32,6 +35,8 @@ class Deadlines(Generic[Item]):
     def add(self, item: Item, deadline: float) -> int:
         """Watch an item; return the bucket that `discard` wants. `deadline` is on the loop's clock."""
         bucket = int(deadline / RESOLUTION_S) + 1
+        if deadline - self._loop.time() > FAR_S:
+            bucket += -bucket % _FAR_BUCKETS
         items = self._buckets.get(bucket)
         if items is None:
             self._buckets[bucket] = {item}

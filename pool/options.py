@@ -46,7 +46,7 @@ class PoolOptions:
     restart: RestartOptions = field(default_factory=RestartOptions)
 
     def __post_init__(self) -> None:
-        for name, least in (("size", 1), ("concurrency", 1), ("queue_limit", 0)):
+        for name, least in (("size", 1), ("concurrency", 1), ("queue_limit", 0), ("lookahead", 0)):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"pool '{self.name}': {name} must be at least {least}, got {value}")

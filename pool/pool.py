@@ -186,7 +186,7 @@ class Pool:
             self.release(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
-        self.served(self._loop.time() - started)
+        self.served(reply.worker_ns / 1e9)
         return None
 
     def snapshot(self) -> PoolSnapshot:

@@ -297,9 +297,8 @@ class Supervisor:
         self._admission.stop()
         try:
             async with asyncio.timeout(timeout_s):
-                for worker in list(self.workers.values()):
-                    if worker.state is not State.STARTING:
-                        await worker.idle()
+                while busy := [w for w in self.workers.values() if w.running and w.state is not State.STARTING]:
+                    await busy[0].idle()
         except TimeoutError:
             return False
         return True

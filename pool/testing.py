@@ -1,7 +1,7 @@
 """Doubles of the pool for tests, shipped and held to the same suite as the real ones (tests/contract).
 
-`FakePool` is a `Pool` whose workers are tasks of this process that run an entry object: same queue, same leases, no
-processes. `ScriptedWorker` is a worker that answers when the test says so. `FakeClock` is time turned by hand.
+`FakePool` is a `Pool` whose workers are tasks of this process that run an entry object: same queue, no processes.
+`ScriptedWorker` is a worker that answers when the test says so. `FakeClock` is time turned by hand.
 """
 
 from __future__ import annotations
@@ -170,8 +170,7 @@ class ScriptedWorker:
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
         if not call.future.done():
             if isinstance(reply, PoolError):
-                call.future.set_exception(reply)
-                call.future.exception()  # a caller that has left must not make asyncio complain
+                call.fail(reply)
             else:
                 call.future.set_result(reply)
         if call.buffer is not None:
@@ -229,17 +228,13 @@ class FakeWorker(ScriptedWorker):
         while self._tasks:
             await asyncio.wait(self._tasks.values())
 
-    def end(self, error: Callable[[Call], PoolError]) -> list[Call]:
-        """Die: every running call fails with `error(call)`. Return those that had not begun."""
+    def end(self, error: Callable[[Call], PoolError]) -> None:
+        """Die, after it was removed from the admission: every running call fails with `error(call)`."""
         self.state = advance(self.state, Event.EXITED)
-        left, self.line = list(self.line), deque()
-        for call in left:
-            call.worker, call.lined = None, False
         for call in list(self.calls.values()):
             self.finish(call, error(call))
         for task in self._tasks.values():
             task.cancel()
-        return left
 
 
 class _FakeWorkforce:
@@ -283,12 +278,11 @@ class _FakeWorkforce:
         self.exits.appendleft(report)
         self._admission.remove(worker)
         pool = self._options.name
-        left = worker.end(
+        worker.end(
             lambda call: WorkerLost(
                 pool, worker_id, call.function, report.cause, signal=report.signal, exit_code=None, stderr=""
             )
         )
-        self._admission.adopt(left)
         self.restarts += 1
         self._add()
 
@@ -297,8 +291,8 @@ class _FakeWorkforce:
         self._admission.stop()
         try:
             async with asyncio.timeout(timeout_s):
-                for worker in self.workers.values():
-                    await worker.idle()
+                while busy := [worker for worker in self.workers.values() if worker.running]:
+                    await busy[0].idle()
         except TimeoutError:
             return False
         return True
@@ -307,6 +301,7 @@ class _FakeWorkforce:
         """End every worker."""
         self._admission.stop()
         for worker in list(self.workers.values()):
+            self._admission.remove(worker)
             worker.end(lambda _call: Stopped(self._options.name))
             await worker.idle()
         self.workers.clear()

@@ -1,4 +1,4 @@
-"""One worker as the front sees it: its process, its channel, and the calls in flight on it.
+"""One worker as the front sees it: its process, its channel, and the calls that were sent to it.
 
 Owns those calls: every one of them ends exactly once, by a result, a deadline, a cancel, or the worker's death. A call
 whose caller has left keeps its slot until the worker is really free of it, so that a slot is never promised twice.
@@ -43,7 +43,7 @@ class WorkerHooks:
 
 
 class Worker:
-    """A worker process. `free` is how many more calls it may be given now; `take` it before `start`."""
+    """A worker process. `free` is how many more calls it may be given now; `take` it before `launch`."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Worker:
         self.free -= 1
 
     def give_back(self) -> None:
-        """Return a slot that was taken but not used."""
+        """Return a slot."""
         self.free += 1
         self._hooks.slot_free(self)
         if self._freed is not None:
@@ -205,7 +205,7 @@ class Worker:
         """The worker goes on with a call that nobody waits for: it ends, as soon as that hurts no other call."""
         if call.id not in self._calls:
             return
-        if any(not other.abandoned for other in self._calls.values()):
+        if any(not other.abandoned and not other.lined for other in self._calls.values()):
             if self.state is State.READY:
                 self.advance(Event.DRAIN)
                 self._hooks.unfit()
@@ -251,10 +251,11 @@ class Worker:
 
     def _on_result(self, call_id: int, body: memoryview) -> None:
         reply = frames.read_result(body)
-        call = self._calls.pop(call_id, None)
-        if call is None:
+        call = self._calls.get(call_id)
+        if call is None or call.lined:
             self._on_passed_over(call_id)
             return
+        del self._calls[call_id]
         if call.grace is not None:
             call.grace.cancel()
         if not call.future.done():
@@ -269,14 +270,14 @@ class Worker:
 
     def _on_passed_over(self, call_id: int) -> None:
         if call_id not in self._passed_over:
-            raise FrameError(f"a result for call {call_id}, which is not in flight")
+            raise FrameError(f"a result for call {call_id}, which does not run")
         self._passed_over.discard(call_id)
         self._hooks.slot_free(self)
 
     def _on_chunk(self, call_id: int, body: memoryview) -> None:
         call = self._calls.get(call_id)
-        if call is None or call.buffer is None:
-            raise FrameError(f"a chunk for call {call_id}, which does not stream")
+        if call is None or call.buffer is None or call.lined:
+            raise FrameError(f"a chunk for call {call_id}, which does not stream now")
         call.buffer.put(bytes(body))
 
     def _on_closed(self, why: str) -> None:
@@ -288,19 +289,23 @@ class Worker:
             self._loop.call_later(timer_s, self.kill, Killed(why=f"broke the frame protocol: {what}", protocol=True))
 
     def settle(self, report: ExitReport) -> list[Call]:
-        """Fail what is in flight; called once the process has ended. Return the calls that it had not begun."""
+        """Fail what it ran; called once the process has ended. Return the calls that it had not begun.
+
+        Those that were still lined up have been taken back before; a token that is left is of a call that was next.
+        """
         self._channel.drain_input()
         self._channel.close()
         self.advance(Event.EXITED)
         if self._kill_task is not None:
             self._kill_task.cancel()
         left = []
-        while self._calls and self.child.tokens.take():
-            _, call = self._calls.popitem()
-            call.worker, call.lined = None, False
-            left.append(call)
         calls, self._calls = list(self._calls.values()), {}
         self._lined.clear()
+        while calls and not calls[-1].abandoned and self.child.tokens.take():
+            call = calls.pop()
+            call.worker, call.lined = None, False
+            left.append(call)
+        self.child.tokens.close()
         for call in calls:
             if call.grace is not None:
                 call.grace.cancel()
@@ -309,9 +314,7 @@ class Worker:
         return left[::-1]
 
     def _fail(self, call: Call, error: PoolError) -> None:
-        if not call.future.done():
-            call.future.set_exception(error)
-            call.future.exception()  # a caller that has left must not make asyncio complain
+        call.fail(error)
         if call.buffer is not None:
             call.buffer.end()
 
