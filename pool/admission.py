@@ -216,7 +216,7 @@ class Admission:
             self._serve_all()
 
     def _serve_all(self) -> None:
-        for worker in list(self._members.values()):
+        for worker in [*self._room.values(), *self._members.values()]:  # rather launched than lined up
             self.slot_free(worker)
 
     def slot_free(self, worker: Slots) -> None:

@@ -66,7 +66,10 @@ class ScriptedWorker:
         self.calls: dict[int, Call] = {}
         self._pool = pool
         self.line: deque[Call] = deque()
+        self.early = False
+        """Whether the first in line has been begun already, which the front would learn with the next answer."""
         self._lookahead = lookahead
+        self._passed_over = 0
         self._slot_free = slot_free
         self._loop = asyncio.get_running_loop()
         self.started_at = self._loop.time()
@@ -98,8 +101,8 @@ class ScriptedWorker:
 
     @property
     def line_room(self) -> int:
-        """How many more calls may be lined up now; 0 where a slot is free."""
-        return 0 if self.free else self._lookahead - len(self.line)
+        """How many more calls may be lined up now; 0 where a slot is free or one was taken back from behind them."""
+        return 0 if self.free or self._passed_over else self._lookahead - len(self.line)
 
     def launch(self, call: Call) -> None:
         """Take note of a call that has a slot."""
@@ -124,10 +127,11 @@ class ScriptedWorker:
         self.line.append(call)
 
     def take_back(self, *, pinned: bool = True) -> Call | None:
-        """Return the call that was lined up last; None where it is pinned here and `pinned` is False."""
-        if not self.line or (self.line[-1].pinned is not None and not pinned):
+        """Return the call that was lined up last; None where it was begun, or is pinned here and `pinned` is False."""
+        if len(self.line) <= self.early or (self.line[-1].pinned is not None and not pinned):
             return None
         call = self.line.pop()
+        self._passed_over += 1
         call.worker = None
         call.lined = False
         return call
@@ -148,7 +152,7 @@ class ScriptedWorker:
 
     def abandon(self, call: Call) -> None:
         """Take note that nobody waits for a call any more; its slot comes back with `finish`."""
-        if not call.abandoned and call.id in self.calls:
+        if not call.abandoned and (call.lined or call.id in self.calls):
             call.abandoned = True
             if call.buffer is not None:
                 call.buffer.discard()
@@ -160,11 +164,13 @@ class ScriptedWorker:
         self._room.pop(call.id, None)
         self._settle(call, reply)
         self.answered += 1
+        self.early = False
         if self.line:
             self.launch(self.line.popleft())
             if self._slot_free is not None:
                 self._slot_free(self)
         else:
+            self._passed_over = 0
             self.give_back()
 
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
