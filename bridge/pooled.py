@@ -1,6 +1,6 @@
-"""Pooled calls: a lease, a call on a worker, and what came back taken into the call's record.
+"""Pooled calls: submitted to a pool, and what came back taken into the call's record.
 
-Owns nothing: the pools own their workers, `sessions` the pins. The lease is released on every way out.
+Owns nothing: the pools own their workers, `sessions` the pins. A call is released on every way out.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ async def test_every_call_is_begun_once_at_most_whatever_happens(rig, tmp_path):
     for nonce in range(2000):
         tasks[nonce] = asyncio.ensure_future(run(nonce))
         if chance.random() < 0.05:
-            victim = chance.choice(list(tasks))
+            victim = chance.choice(list(tasks)[-30:])
             if tasks[victim].cancel():
                 left.add(victim)
         if nonce % 100 == 99:
