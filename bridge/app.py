@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 SWEEP_S = 60.0
 GC_ALLOCATIONS = 20_000
+SAME_SIGNAL_S = 0.3
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
 
@@ -80,8 +81,9 @@ def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]
 async def _serve(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    signals = _Signals(loop, stop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _on_signal, stop)
+        loop.add_signal_handler(number, signals.received)
     app = App(config, apps)
     try:
         starting = asyncio.ensure_future(app.start())
@@ -105,11 +107,24 @@ def _settle_garbage() -> None:
     gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
-def _on_signal(stop: asyncio.Event) -> None:
-    """The first signal drains; a second one ends the process now: the workers die with it."""
-    if stop.is_set():
-        os._exit(130)
-    stop.set()
+class _Signals:
+    """The first signal drains; a second one ends the process now, and the workers die with it.
+
+    Two that come at the same time are one: tools that run commands pass a signal on that the terminal sends as well.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+        self._loop = loop
+        self._stop = stop
+        self._first_at = 0.0
+
+    def received(self) -> None:
+        """Act on a signal."""
+        if not self._stop.is_set():
+            self._first_at = self._loop.time()
+            self._stop.set()
+        elif self._loop.time() - self._first_at > SAME_SIGNAL_S:
+            os._exit(130)
 
 
 def _fatal(error: BaseException) -> None:
@@ -190,8 +205,9 @@ class App:
     async def _listen(self, snapshot: Snapshot, native: Entry, sessions: Sessions) -> str:
         config = self._config
         limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
+        resolver = Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions)
         dispatcher = Dispatcher(
-            Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions),
+            resolver,
             Router(limits),
             NativeRunner(native),
             PooledRunner(self._pools),
@@ -199,7 +215,9 @@ class App:
         )
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
-        unary |= local_handlers(self._pools, self._plan.missing, lambda: snapshot, sessions, self._telemetry)
+        unary |= local_handlers(
+            self._pools, self._plan.missing, lambda: snapshot, resolver.find, sessions, self._telemetry
+        )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,

@@ -82,6 +82,8 @@ class LineWriter(logging.Handler):
             self._queue.put_nowait(self.format(record))
         except queue.Full:
             self._dropped += 1
+        except (TypeError, ValueError, KeyError, AttributeError):  # a library's record whose arguments do not fit
+            self.handleError(record)
 
     def _write_all(self) -> None:
         while True:

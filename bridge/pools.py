@@ -85,13 +85,19 @@ def missing_extra(pool: str) -> str | None:
 def entry_options(
     pool: str, modules: tuple[str, ...], config: Config, environ: Mapping[str, str], *, native_only: bool = False
 ) -> EntryOptions:
-    """Return what the entry of a pool, or of the front, is opened with. It holds secrets: never log it."""
+    """Return what the entry of a pool, or of the front, is opened with. It may hold secrets: never log it.
+
+    Language models and their keys go only where they are used: to the pool that serves them and the app's programs, and
+    to pools with modules of their own, which may serve programs too.
+    """
     builtins = ("core", "metrics") if native_only else BUILTINS.get(pool, ("core",))
+    own_modules = pool in config.pools and bool(config.pools[pool].modules)
+    uses_models = not native_only and ("models" in builtins or own_modules)
     return EntryOptions(
         pool=pool,
         modules=modules,
         builtins=builtins,
-        models={} if native_only else _models(config, environ),
+        models=_models(config, environ) if uses_models else {},
         embeddings=_embeddings(config),
         expose_tracebacks=config.server.expose_tracebacks,
         max_message_bytes=config.server.max_message_bytes,

@@ -92,6 +92,14 @@ class Resolver:
             self._explain(call.function)
             raise
 
+    def find(self, name: str) -> FunctionSpec:
+        """Return a function by its own name. Raises as `resolve` does."""
+        try:
+            return self._snapshot().find(name)
+        except Unknown:
+            self._explain(name)
+            raise
+
     def _explain(self, name: str) -> None:
         """Raise why a built-in function is not there, if that is known."""
         for prefix, extra in self._missing_extras.items():

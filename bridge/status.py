@@ -28,6 +28,8 @@ MESSAGE_BYTES = 1200
 METADATA_BYTES = 1500
 METADATA_KEYS = 16
 STDERR_CHARACTERS = 900
+_FATAL = "Fatal Python error"
+"""Where faulthandler's report starts; the innermost frame comes first in it."""
 VIOLATIONS = 20
 _ROOM_BYTES = 40
 """What packing adds to a detail, at most, beside its own length."""
@@ -98,11 +100,17 @@ def _crash(error: pool.WorkerLost, idempotent: bool) -> BridgeError:
         "function": error.function,
         "signal": error.signal,
         "exit_code": "" if error.exit_code is None else str(error.exit_code),
-        "stderr": error.stderr[-STDERR_CHARACTERS:],
+        "stderr": _last_words(error.stderr),
         "retryable": "true" if idempotent else "false",
     }
     code = Code.UNAVAILABLE if idempotent else Code.ABORTED
     return BridgeError(code, "WORKER_CRASHED", str(error), metadata=metadata)
+
+
+def _last_words(stderr: str) -> str:
+    """Return what says most of a dead worker's output: its end, or the start of Python's report of a fatal error."""
+    fatal = stderr.rfind(_FATAL)
+    return stderr[-STDERR_CHARACTERS:] if fatal < 0 else stderr[fatal:][:STDERR_CHARACTERS]
 
 
 def of_exception(error: BaseException, *, idempotent: bool = False) -> BridgeError:

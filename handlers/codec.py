@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
-from handlers import tensors
 from handlers.errors import ResultInvalid
-from handlers.references import TENSOR_KEY, Beside, kind, malformed
+from handlers.values import tensors
+from handlers.values.references import TENSOR_KEY, Beside, kind, malformed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -166,7 +166,9 @@ class Handler(Protocol):
     """
 
     @property
-    def spec(self) -> FunctionSpec: ...
+    def spec(self) -> FunctionSpec:
+        """What the catalogue says of it."""
+        ...
 
     def call(self, method: str, request: bytes, context: CallContext) -> bytes | Awaitable[bytes]:
         """Answer a unary call."""

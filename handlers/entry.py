@@ -14,6 +14,7 @@ import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -21,7 +22,7 @@ from handlers.context import CallContext
 from handlers.contract import CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
 from handlers.loading import LoadFailed, load_module
-from handlers.own_loop import OwnLoop
+from handlers.own_loop import Interrupted, OwnLoop
 
 Result = tuple[bool, bytes, bytes]
 
@@ -89,9 +90,12 @@ class Entry:
         handler = self._handlers.get(function)
         return handler is None or handler.spec.is_async
 
-    def interrupt(self) -> bool:
-        """Cancel the async function that runs on this thread's own loop; False where the caller is to raise instead."""
-        return self._own is not None and self._own.interrupt()
+    def interrupt(self, frame: FrameType | None) -> bool:
+        """Cancel the async function that runs on this thread's own loop; False where the caller is to raise instead.
+
+        For a signal handler; `frame` is the one that it came into.
+        """
+        return self._own is not None and self._own.interrupt(frame)
 
     def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
         """Run a unary call to its end; an async function runs on this thread's own loop. A cancel passes through."""
@@ -195,7 +199,7 @@ class Entry:
         """Return a failure as a result. Raises `error` where it is the pool's cancel of this call."""
         if getattr(error, "ends_call", False):
             raise error
-        if self._own is not None and self._own.interrupted:
+        if isinstance(error, Interrupted):
             return False, _NO_META, b""  # nobody reads it
         return False, self._failure(error, context), b""
 

@@ -7,12 +7,17 @@ the task instead; only where the task itself computes, and would not notice, may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Generator
 from contextvars import Context, copy_context
+from types import FrameType
 from typing import TypeVar
 
 T = TypeVar("T")
 _END = object()
+
+
+class Interrupted(BaseException):
+    """What ran on the loop was cancelled by `OwnLoop.interrupt`: nobody waits for its answer."""
 
 
 class OwnLoop:
@@ -22,19 +27,24 @@ class OwnLoop:
         self._loop = asyncio.new_event_loop()
         self._busy = False
         self._task: asyncio.Task[object] | None = None
-        self.interrupted = False
-        """Whether the last run was cancelled by `interrupt`."""
+        self._interrupted = False
 
     def run(self, awaitable: Awaitable[T], context: Context | None = None) -> T:
-        """Return what `awaitable` returns. Raises asyncio.CancelledError where `interrupt` came."""
-        self.interrupted = False
+        """Return what `awaitable` returns. Raises Interrupted where `interrupt` cancelled it."""
+        self._interrupted = False
         self._busy = True
         try:
             task = self._loop.create_task(_awaited(awaitable), context=context)
             self._task = task
-            if self.interrupted:
+            if self._interrupted:
                 task.cancel()
             return self._loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+            if isinstance(awaitable, Coroutine):
+                awaitable.close()  # it may not have begun
+            raise Interrupted from None
         finally:
             self._busy = False
             self._task = None
@@ -48,18 +58,20 @@ class OwnLoop:
                 yield item
         finally:
             if (aclose := getattr(items, "aclose", None)) is not None:
-                interrupted = self.interrupted
                 self.run(aclose(), context)
-                self.interrupted = interrupted
 
-    def interrupt(self) -> bool:
-        """Cancel what runs; for a signal handler. False where nothing runs, or where the task is in Python code now."""
+    def interrupt(self, frame: FrameType | None) -> bool:
+        """Cancel what runs; for a signal handler, which passes on the frame it came into.
+
+        False where the caller is to raise an exception instead: nothing runs, or the task itself computes. Where it has
+        come into code of asyncio, an exception would break the loop: a task that was not put back would never wake.
+        """
         if not self._busy:
             return False
         task = self._task
-        if task is not None and asyncio.current_task(self._loop) is task:
+        if task is not None and asyncio.current_task(self._loop) is task and not _of_asyncio(frame):
             return False
-        self.interrupted = True
+        self._interrupted = True
         if task is not None:  # else `run` is about to make it, and looks
             task.cancel()
             self._loop.call_soon_threadsafe(_wake)
@@ -68,6 +80,10 @@ class OwnLoop:
 
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+def _of_asyncio(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "asyncio"
 
 
 def _wake() -> None:

@@ -21,9 +21,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, SchemaError, SchemaSerializer, ValidationError
 from typing_extensions import TypedDict
 
-from handlers import codec, examples, violations, wire_types
+from handlers import codec
 from handlers.errors import BadInput, HandlerError, ResultInvalid
-from handlers.plain import without_python_types
+from handlers.schemas import examples, violations, wire_types
+from handlers.values.plain import without_python_types
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

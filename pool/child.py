@@ -22,6 +22,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
+from types import FrameType
 from typing import Protocol
 
 from pool import frames
@@ -57,10 +58,10 @@ class Entry(Protocol):
         """Return whether a function runs on the event loop."""
         ...
 
-    def interrupt(self) -> bool:
+    def interrupt(self, frame: FrameType | None) -> bool:
         """Cancel the call that runs on this entry's own event loop; False where `CallCancelled` is to be raised.
 
-        Called by a signal handler, so it may come between any two instructions of the main thread.
+        Called by a signal handler, so it may come between any two instructions of the main thread, in `frame`.
         """
         ...
 
@@ -216,7 +217,7 @@ class Blocking:
                 return 0
             # a CREDIT for a call that has ended is stale
 
-    def _on_cancel(self, _signal: int, _frame: object) -> None:
+    def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names.
 
         Of several names the highest counts: calls are begun in the order of their ids, so it is the newest call's.
@@ -228,7 +229,7 @@ class Blocking:
         self._cancelled = max(self._cancelled, *(call_id for (call_id,) in _IDS.iter_unpack(data)), 0)
         if self._running and self._running == self._cancelled:
             self._running = 0
-            if not self._entry.interrupt():
+            if not self._entry.interrupt(frame):
                 raise CallCancelled
 
     def _interruptible(self, call_id: int) -> None:

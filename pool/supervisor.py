@@ -233,7 +233,16 @@ class Supervisor:
         self._listener(WorkerReady(pool=self._options.name, worker=worker.id, seconds=seconds))
 
     def _on_exit(self, worker: Worker, run: _Run, output: Output) -> None:
-        """The process has ended: sweep its group, reap it, settle its calls, tell."""
+        """The process has ended. A loop only logs what its callbacks raise; here that is the end of supervision."""
+        try:
+            self._bury(worker, run, output)
+        except Exception as error:
+            self._fatal(error)
+        finally:
+            run.exited.set_result(None)
+
+    def _bury(self, worker: Worker, run: _Run, output: Output) -> None:
+        """Sweep the dead worker's group, reap it, settle its calls, tell."""
         child = worker.child
         self._loop.remove_reader(child.pidfd)
         expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
@@ -263,7 +272,6 @@ class Supervisor:
         self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
         if not run.proved:
             self._start_failed(report.cause, rest if first else report.stderr_tail)
-        run.exited.set_result(None)
 
     def _start_failed(self, cause: str, detail: str) -> None:
         if not self.catalogue.done():

@@ -10,14 +10,16 @@ from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
 from handlers.metrics import catalog
 
 if TYPE_CHECKING:
+    from handlers.contract import FunctionSpec
     from handlers.registry import Snapshot
 
 
 class CatalogueServicer:
-    """Answers from the current snapshot."""
+    """Answers from the current snapshot; `find` also knows why a built-in function is not there."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], find: Callable[[str], FunctionSpec]) -> None:
         self._snapshot = snapshot
+        self._find = find
 
     def list_functions(self, request: invoke_pb2.ListFunctionsRequest) -> invoke_pb2.ListFunctionsResponse:
         """Answer InvokeService.ListFunctions."""
@@ -27,7 +29,7 @@ class CatalogueServicer:
 
     def describe_function(self, request: invoke_pb2.DescribeFunctionRequest) -> invoke_pb2.DescribeFunctionResponse:
         """Answer InvokeService.DescribeFunction."""
-        spec = self._snapshot().find(request.function)
+        spec = self._find(request.function)
         return invoke_pb2.DescribeFunctionResponse(function=convert.function_info(spec, whole=True))
 
     def list_programs(self, request: program_pb2.ProgramServiceListRequest) -> program_pb2.ProgramServiceListResponse:

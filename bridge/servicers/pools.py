@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ from handlers.errors import Unknown
 if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.pool import Pool
+
+
+NAME_CHARACTERS = 64
+"""Of an unknown pool's name, in its error."""
 
 
 class PoolServicer:
@@ -30,8 +35,7 @@ class PoolServicer:
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""
         if request.name not in self._pools and request.name not in self._missing:
-            names = ", ".join(sorted([*self._pools, *self._missing]))
-            raise Unknown(f"there is no pool '{request.name}'; pools: {names}", reason="UNKNOWN_POOL")
+            raise _unknown(request.name, sorted([*self._pools, *self._missing]))
         return pool_pb2.PoolServiceGetResponse(pool=self._message(request.name))
 
     def _message(self, name: str) -> pool_pb2.Pool:
@@ -40,3 +44,11 @@ class PoolServicer:
             return convert.missing_pool(name, self._missing[name])
         functions = [spec.name for spec in self._snapshot().functions if spec.pool == name]
         return convert.pool_message(pool.options, pool.snapshot(), functions)
+
+
+def _unknown(name: str, names: list[str]) -> Unknown:
+    shown = repr(name[:NAME_CHARACTERS])
+    if similar := difflib.get_close_matches(name[:NAME_CHARACTERS], names, n=1):
+        message = f"There is no pool {shown}; did you mean {similar[0]!r}?"
+        return Unknown(message, reason="UNKNOWN_POOL", metadata={"did_you_mean": similar[0]})
+    return Unknown(f"There is no pool {shown}; there is {', '.join(names)}", reason="UNKNOWN_POOL")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bridge.server import Unary
     from bridge.sessions import Sessions
     from bridge.telemetry import Telemetry
+    from handlers.contract import FunctionSpec
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
@@ -25,11 +26,12 @@ def local_handlers(
     pools: Mapping[str, Pool],
     missing: Mapping[str, str],
     snapshot: Callable[[], Snapshot],
+    find: Callable[[str], FunctionSpec],
     sessions: Sessions,
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
-    catalogue = CatalogueServicer(snapshot)
+    catalogue = CatalogueServicer(snapshot, find)
     session = SessionServicer(sessions)
     pool = PoolServicer(pools, missing, snapshot)
     rows = (

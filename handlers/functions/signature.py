@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.loading import LoadFailed
 from handlers.schema import ArgumentsSchema, Field, ResultSchema
-from handlers.wire_types import UnsupportedType
+from handlers.schemas.wire_types import UnsupportedType
 
 if TYPE_CHECKING:
     from collections.abc import Callable

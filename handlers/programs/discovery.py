@@ -17,7 +17,7 @@ from handlers.loading import LoadFailed
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import interface_of
 from handlers.programs.lm import LanguageModels
-from handlers.wire_types import UnsupportedType
+from handlers.schemas.wire_types import UnsupportedType
 
 if TYPE_CHECKING:
     import types

@@ -32,7 +32,7 @@ class ContractEntry:
     def is_async(self, _function):
         return self._is_async
 
-    def interrupt(self):
+    def interrupt(self, _frame):
         return False
 
     def call(self, function, meta, body, timeout_s):

@@ -195,7 +195,7 @@ def shout() -> str:
 
 
 def close_descriptors() -> str:
-    for descriptor in range(21):
+    for descriptor in range(256):
         try:
             os.close(descriptor)
         except OSError:
@@ -204,7 +204,7 @@ def close_descriptors() -> str:
 
 
 def write_descriptors() -> str:
-    for descriptor in range(3, 21):
+    for descriptor in range(3, 256):
         try:
             os.write(descriptor, b"is anybody there? " * 10)
         except OSError:

@@ -35,7 +35,7 @@ class ProcessEntry:
     def is_async(self, _function):
         return False
 
-    def interrupt(self):
+    def interrupt(self, _frame):
         return False
 
     def call(self, function, meta, body, _timeout_s):

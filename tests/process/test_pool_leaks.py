@@ -158,3 +158,39 @@ async def test_five_hundred_cancels_at_any_moment_leave_nothing_behind(rig, conc
     await one.pool._supervisor.workers["rig-1"].idle()
     assert held() == before
     assert one.pool.snapshot().restarts == 0
+
+
+EARLY = """
+import asyncio, os, runpy
+Rig = runpy.run_path({conftest!r})["Rig"]
+async def main():
+    one = Rig()
+    def listen(event):
+        print(event.pid, flush=True)
+        os.kill(os.getpid(), 9)
+    one.pool._supervisor._listener = listen
+    await one.pool.start()
+asyncio.run(main())
+"""
+
+
+def test_a_worker_whose_owner_dies_before_it_has_begun_ends_too():
+    """The parent-death signal is not set yet then: the worker looks for its parent, and the guard for both."""
+    owner = subprocess.run(
+        [sys.executable, "-c", EARLY.format(conftest=str(HERE / "conftest.py"))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert owner.returncode == -signal.SIGKILL
+    pid = int(owner.stdout)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert not all_exit([descriptor], 2)
+    finally:
+        os.close(descriptor)

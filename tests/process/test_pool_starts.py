@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
 from pool.errors import PoolUnavailable, StartFailed
-from pool.events import PoolFailed, WorkerOutput, WorkerReady, WorkerSpawned
+from pool.events import PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.restart import RestartOptions
 from pool.spawn import PlainSpawner
 
@@ -123,3 +124,29 @@ async def test_a_stop_before_the_first_step_of_a_start(rig, leaks):
     with pytest.raises(StartFailed, match="the server stopped"):
         await asyncio.wait_for(starting, 5)
     assert leaks.left() == {}
+
+
+@pytest.mark.parametrize("kind", [WorkerSpawned, WorkerReady, WorkerExited])
+async def test_a_fault_of_supervision_itself_is_told_and_never_hidden(rig, kind):
+    """Whoever owns the pool ends the process then: without its supervisor a pool only looks alive."""
+    one = rig()
+    listen = one.listen
+
+    def fail(event):
+        listen(event)
+        if isinstance(event, kind):
+            raise RuntimeError("a bug")
+
+    told = asyncio.Event()
+    one.pool._supervisor._listener = fail
+    one.pool._supervisor._fatal = lambda error: (one.fatal.append(error), told.set())
+    starting = asyncio.ensure_future(one.pool.start())
+    if kind is WorkerExited:
+        await starting
+        os.kill(one.pids()[0], 9)
+    await asyncio.wait_for(told.wait(), 5)
+    assert [str(error) for error in one.fatal] == ["a bug"]
+    one.fatal.clear()
+    await one.pool.stop()
+    await asyncio.wait([starting])
+    one.fatal.clear()

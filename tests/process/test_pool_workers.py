@@ -176,7 +176,7 @@ BROKEN = {
     "a frame above the limit": "loop._sock.sendall(frames.HEADER.pack(2**31, frames.CHUNK, 1))",
     "a result that is none": "loop._sock.sendall(frames.pack(frames.RESULT, loop._running, b'short'))",
     "text on every descriptor": (
-        "for fd in range(3, 20):\n  try: os.write(fd, b'hello, who is there?')\n  except OSError: pass"
+        "for fd in range(3, 256):\n  try: os.write(fd, b'hello, who is there?')\n  except OSError: pass"
     ),
 }
 

@@ -71,7 +71,7 @@ def test_arguments_that_do_not_fit_are_told_one_by_one(rpc):
             pool_pb2.PoolServiceGetRequest(name="genral"),
             pool_pb2.PoolServiceGetResponse,
             "UNKNOWN_POOL",
-            "",
+            "general",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and "/" in value else "",
@@ -83,6 +83,13 @@ def test_names_that_do_not_exist(rpc, path, request_, response, reason, similar)
     assert similar in outcome.message
     assert outcome.receipt.request_id == "r-unknown"
     assert not outcome.receipt.worker
+
+
+def test_a_program_that_does_not_exist(server, connect):
+    request = program_pb2.RunRequest(program="triag")
+    outcome = connect(server.address).unary("ProgramService/Run", request, program_pb2.RunResponse)
+    assert (outcome.code, outcome.reason) == (Code.NOT_FOUND, "UNKNOWN_PROGRAM")
+    assert outcome.metadata == {"did_you_mean": "triage"}
 
 
 def test_a_name_of_a_megabyte_makes_a_short_answer(rpc):
@@ -98,11 +105,11 @@ def test_names_of_any_kind_are_just_unknown(rpc, name):
     assert (outcome.code, outcome.reason) == (Code.NOT_FOUND, "UNKNOWN_FUNCTION")
 
 
-def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate):
+def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate, eventually):
     running = rpc.start("hold_narrow", port=gate.port)
     held = gate.entered()
     waiting = rpc.start("hold_narrow", port=gate.port)
-    rpc_queue(rpc, "narrow", 1)
+    eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     outcome = rpc.call("hold_narrow", port=gate.port)
     assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert outcome.metadata == {"pool": "narrow", "limit": "1"}
@@ -113,14 +120,6 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate):
     held.release()
     gate.entered().release()
     assert [running.outcome().value, waiting.outcome().value] == ["released", "released"]
-
-
-def rpc_queue(rpc, pool, length):
-    """Wait until so many calls wait in a pool: they are on their way in."""
-    for _ in range(1000):
-        if rpc.pool(pool).queued == length:
-            return
-    pytest.fail(f"{length} calls never waited in {pool}")
 
 
 def test_a_worker_over_its_memory_limit(rpc):
@@ -160,6 +159,7 @@ def test_a_segmentation_fault(rpc):
     outcome = rpc.call("die", signal_number=int(signal.SIGSEGV))
     assert (outcome.code, outcome.reason) == (Code.ABORTED, "WORKER_CRASHED")
     assert outcome.metadata["signal"] == "SIGSEGV"
+    assert "in die" in outcome.metadata["stderr"], "where it was"
 
 
 def test_the_deadline_passes_in_the_queue(rpc, gate):
@@ -399,13 +399,13 @@ def test_a_cancelled_call_is_cancelled_in_the_worker(rpc, gate):
     assert worker in rpc.workers("general").values(), "a cancel that is obeyed costs no worker"
 
 
-def test_a_cancelled_call_that_waits_reaches_no_worker(rpc, gate):
+def test_a_cancelled_call_that_waits_reaches_no_worker(rpc, gate, eventually):
     running = rpc.start("hold_narrow", port=gate.port)
     held = gate.entered()
     waiting = rpc.start("hold_narrow", port=gate.port)
-    rpc_queue(rpc, "narrow", 1)
+    eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     waiting.future.cancel()
-    rpc_queue(rpc, "narrow", 0)
+    eventually(lambda: rpc.pool("narrow").queued == 0, "the call to leave the queue")
     held.release()
     assert running.outcome().value == "released"
     calls = rpc.pool("narrow").calls

@@ -197,16 +197,32 @@ class TestDraining:
         assert server.process.wait(10) == 1, "the exit code tells that calls were cut"
         server.wait_for_log("calls were still running after 0.3 s")
 
-    def test_a_second_signal_ends_it_now(self, start_server, connect, served_app, gate, process_exit):
+    def test_a_second_signal_ends_it_now(self, start_server, connect, served_app, gate, process_exit, eventually):
         server = start_server(served_app, lean(size=1))
         client = connect(server.address)
         client.start("hold", port=gate.port)
         held = gate.entered()
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_log("draining")
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(5) == 130
+
+        def ends():
+            server.process.send_signal(signal.SIGTERM)
+            return server.process.poll() is not None
+
+        eventually(ends, "the server to end at a second signal", 5.0)
+        assert server.process.wait() == 130
         process_exit(held.pid)
+
+    def test_a_signal_that_comes_twice_at_once_is_one(self, start_server, connect, served_app, gate):
+        server = start_server(served_app, lean(size=1))
+        call = connect(server.address).start("hold", port=gate.port)
+        held = gate.entered()
+        server.process.send_signal(signal.SIGINT)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for_log("draining")
+        held.release()
+        assert call.outcome().value == "released"
+        assert server.process.wait(10) == 0
 
     def test_an_interrupt_drains_too(self, start_server, served_app):
         server = start_server(served_app, lean(size=1))

@@ -37,13 +37,11 @@ def test_the_time_in_the_worker_is_the_functions(rpc):
     assert 200_000 <= receipt.worker_us <= receipt.total_us < 10_000_000
 
 
-def test_waiting_for_a_worker_is_queue_time(rpc, gate):
+def test_waiting_for_a_worker_is_queue_time(rpc, gate, eventually):
     first = rpc.start("hold_narrow", port=gate.port)
     held = gate.entered()
     waiting = rpc.start("big_narrow", size=1)
-    for _ in range(1000):
-        if rpc.pool("narrow").queued:
-            break
+    eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     before = time.perf_counter()
     held.release()
     assert first.outcome().value == "released"

@@ -5,7 +5,7 @@ import json
 import grpc
 import pytest
 
-from bridge.v1 import embedding_pb2, metric_pb2, model_pb2, pool_pb2
+from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2
 
 Code = grpc.StatusCode
 LEAN = """
@@ -192,6 +192,8 @@ def test_extras_that_are_missing(without):
     lacks("ModelService/Generate", model_pb2.GenerateRequest(messages=[hello]), model_pb2.GenerateResponse, "llm")
     embed = embedding_pb2.EmbedRequest(texts=["a"])
     lacks("EmbeddingService/Embed", embed, embedding_pb2.EmbedResponse, "embeddings")
+    describe = invoke_pb2.DescribeFunctionRequest(function="bridge.embeddings.embed")
+    lacks("InvokeService/DescribeFunction", describe, invoke_pb2.DescribeFunctionResponse, "embeddings")
     example = metric_pb2.ScoredExample(prediction="a", references=["a"])
     for metric, extra in (("semantic_similarity", "embeddings"), ("bleu", "metrics"), ("rouge", "metrics")):
         request = metric_pb2.ScoreRequest(metric=metric, example=example)

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from bridge.v1 import common_pb2
 from handlers import codec
 from handlers.errors import BadInput, ResultInvalid
-from handlers.tensors import DTYPES
+from handlers.values.tensors import DTYPES
 
 Payload, Tensor, Blob = common_pb2.Payload, common_pb2.Tensor, common_pb2.Blob
 

@@ -1,7 +1,6 @@
 """Which pools are made, what each is told, and what is said of those that are not."""
 
 import json
-from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -24,13 +23,14 @@ def make(tmp_path):
     return plan
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def hide(monkeypatch):
-    """`hide(*libraries)`: they are not installed."""
+    """`hide(*libraries)`: they are not installed. Any other is, whatever this environment has."""
 
     def hide_them(*libraries):
-        monkeypatch.setattr(pools, "find_spec", lambda name: None if name in libraries else find_spec(name))
+        monkeypatch.setattr(pools, "find_spec", lambda name: None if name in libraries else name)
 
+    hide_them()
     return hide_them
 
 
@@ -153,6 +153,20 @@ def test_secrets_are_resolved_for_the_workers_and_shown_nowhere_else(make, tmp_p
     assert entry(llm).models["default"].api_key == "env-secret"
     assert (llm.env["HF_TOKEN"], llm.env["LITERAL"]) == ("file-secret", "env:x")
     assert "env-secret" not in repr(entry(llm).models)
+
+
+def test_keys_of_models_go_only_to_pools_that_may_use_them(make):
+    text = """
+    [models.default]
+    model = "openai/gpt-4o-mini"
+    api_key = "env:MY_KEY"
+    [pools.own]
+    modules = ["own.py"]
+    [pools.bare]
+    """
+    made = by_name(make(text, {"MY_KEY": "env-secret"}))
+    with_key = {name for name, options in made.items() if b"env-secret" in options.entry_options}
+    assert with_key == {"llm", "own"}
 
 
 def test_the_fronts_own_entry_has_no_models_and_no_secrets(make, tmp_path):

@@ -24,7 +24,7 @@ from typing_extensions import TypeAliasType, TypedDict
 from handlers import codec
 from handlers.errors import BadInput, ResultInvalid
 from handlers.schema import ArgumentsSchema, Field, ResultSchema
-from handlers.wire_types import UnsupportedType
+from handlers.schemas.wire_types import UnsupportedType
 
 
 class Colour(enum.Enum):

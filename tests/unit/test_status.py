@@ -216,6 +216,16 @@ def test_the_last_lines_of_stderr_and_of_a_traceback_are_kept():
     assert details[DebugInfo].detail.endswith("ValueError: here")
 
 
+def test_of_a_fatal_error_the_innermost_frames_are_kept():
+    frames = "".join(f'  File "f.py", line {n} in frame_{n}\n' for n in range(60))
+    stderr = f"before\nFatal Python error: Segmentation fault\n\nCurrent thread (most recent call first):\n{frames}"
+    lost = pool.WorkerLost("p", "p-1", "f", "c", signal="SIGSEGV", exit_code=None, stderr=stderr)
+    _, details = unpacked(status.pack(status.of_exception(lost), "r"))
+    told = details[ErrorInfo].metadata["stderr"]
+    assert told.startswith("Fatal Python error: Segmentation fault")
+    assert "frame_0" in told
+
+
 def test_short_metadata_is_never_cut_for_long_metadata():
     metadata = {"pool": "general", "worker": "general-1", "cause": "c" * 90000}
     _, details = unpacked(status.pack(BridgeError(Code.UNAVAILABLE, "R", "m", metadata=metadata), ""))

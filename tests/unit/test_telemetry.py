@@ -246,6 +246,15 @@ class TestWriter:
         dropped = next(line for line in lines if "dropped" in line)
         assert dropped == "... 490 log lines were dropped: nobody read them"
 
+    def test_a_record_that_can_not_be_formatted_hurts_nobody(self, capsys):
+        stream = io.StringIO()
+        writer = LineWriter(stream)
+        writer.emit(logging.LogRecord("library", logging.INFO, __file__, 1, "%d", ("no number",), None))
+        writer.emit(record_of("next"))
+        writer.flush()
+        assert stream.getvalue() == "next\n"
+        assert "Logging error" in capsys.readouterr().err
+
     def test_a_closed_stream_is_no_error(self):
         stream = io.StringIO()
         stream.close()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers import tensors
 from handlers.errors import BadInput
+from handlers.values import tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
-from handlers import tensors
+from handlers.values import tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

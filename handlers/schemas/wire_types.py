@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
-from handlers import arrays
+from handlers.values import arrays
 
 Side = Literal["json", "packed", "result"]
 """Arguments in JSON; arguments in MessagePack or raw; results, which are Python objects."""

@@ -11,7 +11,7 @@ import difflib
 import re
 from typing import TYPE_CHECKING, Any
 
-from handlers.wire_types import NAN_TAG, NUMBER_TAG
+from handlers.schemas.wire_types import NAN_TAG, NUMBER_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
