@@ -31,6 +31,7 @@ class Dispatcher:
         self._native = native
         self._pooled = pooled
         self._sessions = sessions
+        self._loop = asyncio.get_running_loop()
         self._running = 0
         self._draining: asyncio.Event | None = None
         """Set once nothing runs any more; None before draining."""
@@ -62,7 +63,7 @@ class Dispatcher:
             message = "the server takes no more calls: it is shutting down"
             raise BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)
         spec = call.spec = self._resolver.resolve(call)
-        if call.deadline <= asyncio.get_running_loop().time():
+        if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
         if call.identity.session_id:
             call.session = self._sessions.use(call.identity.session_id)

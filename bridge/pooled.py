@@ -1,12 +1,11 @@
-"""Pooled calls: a lease, a call on a worker, and what came back taken into the call's record.
+"""Pooled calls: submitted to a pool, and what came back taken into the call's record.
 
-Owns nothing: the pools own their workers, `sessions` the pins. The lease is released on every way out.
+Owns nothing: the pools own their workers, `sessions` the pins. A call is released on every way out.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
-    from pool.pool import Lease, Pool
-    from pool.worker import Call as WorkerCall
+    from pool.calls import Call as Job
+    from pool.pool import Pool
 
 
 class PooledRunner:
@@ -30,34 +29,44 @@ class PooledRunner:
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
         pool = self._pools[call.pool]
-        call.route = receipts.POOLED
-        prefer = None if call.session is None else call.session.workers.get(call.pool)
-        lease = pool.try_lease(prefer) or await pool.lease(call.deadline, prefer)
-        started = _start(call, lease, stream=False)
+        job = self._submit(call, pool, stream=False)
         try:
-            reply = await started.future
-        except asyncio.CancelledError:
-            lease.worker.abandon(started)
-            raise
+            reply = await job.future
+        finally:
+            _note(call, job)
+            pool.release(job)
         self._settle(call, pool, reply)
         return reply.body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
         pool = self._pools[call.pool]
-        call.route = receipts.POOLED
-        prefer = None if call.session is None else call.session.workers.get(call.pool)
-        lease = pool.try_lease(prefer) or await pool.lease(call.deadline, prefer)
-        started = _start(call, lease, stream=True)
-        assert started.buffer is not None
+        job = self._submit(call, pool, stream=True)
+        assert job.buffer is not None
         try:
-            while messages := await started.buffer.take():
+            while messages := await job.buffer.take():
                 yield messages
-            reply = await started.future
-        except (asyncio.CancelledError, GeneratorExit):
-            lease.worker.abandon(started)
-            raise
+            reply = await job.future
+        finally:
+            _note(call, job)
+            pool.release(job)
         self._settle(call, pool, reply)
+
+    def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
+        call.route = receipts.POOLED
+        session = call.session
+        if session is None:
+            return pool.submit(call.function, call_meta(call), call.request, call.deadline, stream=stream)
+        prefer = session.workers.get(call.pool)
+        if prefer is None or not pool.has_worker(prefer):
+            prefer = pool.choose()
+        if prefer is not None:
+            session.ran_on(call.pool, prefer)  # before it runs: the session's next call must go the same way
+        on_launch = partial(session.ran_on, call.pool)
+        meta = call_meta(call)
+        return pool.submit(
+            call.function, meta, call.request, call.deadline, prefer=prefer, stream=stream, on_launch=on_launch
+        )
 
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns
@@ -66,10 +75,8 @@ class PooledRunner:
         settle(call, reply.ok, reply.meta)
 
 
-def _start(call: Call, lease: Lease, *, stream: bool) -> WorkerCall:
-    """Send a call to the worker that it has got; the slot is the call's from here."""
-    call.leased_at = time.perf_counter()
-    call.worker = lease.worker.id
-    if call.session is not None:
-        call.session.ran_on(call.pool, lease.worker.id)
-    return lease.start(call.function, call_meta(call), call.request, call.deadline, stream=stream)
+def _note(call: Call, job: Job) -> None:
+    """Write into the call's record who ran it and since when, also where that failed."""
+    if job.worker is not None:
+        call.worker = job.worker.id
+        call.leased_at = job.launched_at

@@ -1,7 +1,7 @@
 """A worker process for one call at a time: read a frame, call the entry, write a frame.
 
-Started as `python -P -m pool.child SOCKET CONTROL PARENT MODE NICE`. It imports only frames, errors and the standard
-library; what it serves is loaded by the name in its first frame. In MODE `concurrent` it hands over to
+Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE`. It imports only frames, errors, tokens and
+the standard library; what it serves is loaded by the name in its first frame. In MODE `concurrent` it hands over to
 `pool.child_async`. Nothing that user code prints can reach the socket.
 """
 
@@ -19,6 +19,7 @@ import struct
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
 from types import FrameType
@@ -27,6 +28,7 @@ from typing import Protocol
 from pool import frames
 from pool.errors import CallCancelled
 from pool.frames import FrameReader, Request
+from pool.tokens import Tokens
 
 Result = tuple[bool, bytes, bytes]
 """(ok, meta, body) of a finished call."""
@@ -34,6 +36,7 @@ Result = tuple[bool, bytes, bytes]
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _IDS = struct.Struct("<Q")
+_CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
 
 
 class Entry(Protocol):
@@ -85,10 +88,12 @@ class Entry(Protocol):
 
 def main(arguments: list[str]) -> int:
     """Run a worker; return its exit status."""
-    sock_fd, control, parent, mode, nice = arguments
+    sock_fd, control, tokens, parent, mode, nice = arguments
     harden(int(parent), int(nice))
     sock = socket.socket(fileno=int(sock_fd))
     keep_private(sock, int(control))
+    shared = Tokens(int(tokens))
+    os.close(int(tokens))
     reader = FrameReader()
     first = next_frame(sock, reader)
     if first is None:
@@ -100,7 +105,7 @@ def main(arguments: list[str]) -> int:
         from pool.child_async import serve
 
         return serve(sock, reader, entry)
-    return Blocking(sock, reader, entry, int(control)).serve()
+    return Blocking(sock, reader, entry, int(control), shared).serve()
 
 
 def harden(parent: int, nice: int) -> None:
@@ -116,6 +121,8 @@ def harden(parent: int, nice: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    with contextlib.suppress(OSError):  # a worker that wakes does not push the front, which has woken it, off its core
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     if nice:
         os.nice(nice)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
@@ -177,14 +184,16 @@ class Blocking:
     written, because a frame that is cut in two ends the worker. A cancel that comes meanwhile is remembered.
     """
 
-    def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry, control: int) -> None:
+    def __init__(self, sock: socket.socket, reader: FrameReader, entry: Entry, control: int, tokens: Tokens) -> None:
         self._sock = sock
+        self._tokens = tokens
         self._reader = reader
         self._entry = entry
         self._control = control
         self._running = 0
         self._cancelled = 0
         self._credit = 0
+        self._ahead: deque[tuple[int, int, memoryview]] = deque()
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
@@ -194,23 +203,30 @@ class Blocking:
 
     def serve(self) -> int:
         """Answer calls until the front says stop or goes away."""
-        while (frame := next_frame(self._sock, self._reader)) is not None:
+        while True:
+            frame = self._ahead.popleft() if self._ahead else next_frame(self._sock, self._reader)
+            if frame is None:
+                return 0
             kind, call_id, body = frame
-            if kind in (frames.CALL, frames.STREAM):
+            if kind in _CALLS:
+                if kind & frames.LINED and not self._tokens.take():
+                    self._send(frames.result_head(call_id, False, b"", 0, 0, None), b"")  # it was taken back
+                    continue
                 self._answer(frames.read_call(kind, call_id, body))
             elif kind == frames.STOP:
                 return 0
             # a CREDIT for a call that has ended is stale
-        return 0
 
     def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
-        """Interrupt the running call where it is the one that the control pipe names; the newest name counts."""
+        """Interrupt the running call where it is the one that the control pipe names.
+
+        Of several names the highest counts: calls are begun in the order of their ids, so it is the newest call's.
+        """
         try:
             data = os.read(self._control, 8 * 512)
         except OSError:
             return
-        if len(data) >= _IDS.size:
-            (self._cancelled,) = _IDS.unpack_from(data, len(data) - _IDS.size)
+        self._cancelled = max(self._cancelled, *(call_id for (call_id,) in _IDS.iter_unpack(data)), 0)
         if self._running and self._running == self._cancelled:
             self._running = 0
             if not self._entry.interrupt(frame):
@@ -257,7 +273,7 @@ class Blocking:
         raise AssertionError("an entry's stream must end with its result")
 
     def _await_credit(self, call_id: int) -> None:
-        """Wait until the reader has room; a cancel interrupts the wait."""
+        """Wait until the reader has room; a cancel interrupts the wait. Calls that come meanwhile are put by."""
         while self._credit <= 0:
             frame = self._reader.next()
             if frame is None:
@@ -266,6 +282,8 @@ class Blocking:
             kind, for_call, body = frame
             if kind == frames.CREDIT and for_call == call_id:
                 self._credit += frames.read_credit(body)
+            elif kind != frames.CREDIT:
+                self._ahead.append((kind, for_call, memoryview(bytes(body))))
 
     def _receive(self, call_id: int) -> None:
         self._interruptible(call_id)

@@ -1,10 +1,12 @@
-"""The frames between the front and a worker: pure, no IO.
+"""The frames between the front and a worker: no IO.
 
-A frame is `<length u32, kind u8, call id u64>` and `length` bytes. A call's body starts with its timeout and the
+A frame is `<length u32, kind u8, call id u64>` and `length` bytes. A call's body starts with its deadline and the
 lengths of two fields; a result's with its status, its times and the length of one field. Both ends import this module,
 so a frame has one definition. All integers are little-endian.
 """
 
+import time
+from functools import lru_cache
 from struct import Struct
 
 from pool.errors import FrameError
@@ -12,6 +14,7 @@ from pool.errors import FrameError
 HEADER = Struct("<IBQ")
 HEADER_SIZE = HEADER.size
 _CALL = Struct("<dHI")
+_CALL_FRAME = Struct(HEADER.format + _CALL.format[1:])
 _RESULT = Struct("<?Qq?I")
 _CREDIT = Struct("<I")
 
@@ -25,6 +28,8 @@ STREAM = 3
 CANCEL = 4
 CREDIT = 5
 STOP = 6
+LINED = 0x40
+"""Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
 READY = 16
 RESULT = 17
@@ -75,28 +80,30 @@ def pack(kind: int, call_id: int = 0, body: bytes = b"") -> bytes:
     return HEADER.pack(len(body), kind, call_id) + body
 
 
-def call_head(kind: int, call_id: int, timeout_s: float | None, function: bytes, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself."""
-    length = _CALL.size + len(function) + len(meta) + size
-    return b"".join(
-        (
-            HEADER.pack(length, kind, call_id),
-            _CALL.pack(-1.0 if timeout_s is None else timeout_s, len(function), len(meta)),
-            function,
-            meta,
-        )
-    )
+@lru_cache(maxsize=4096)
+def _encoded(function: str) -> bytes:
+    return function.encode("utf-8")
+
+
+def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
+    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself.
+
+    `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
+    """
+    name = _encoded(function)
+    extra = len(name) + len(meta)
+    return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, deadline, len(name), len(meta)) + name + meta
 
 
 def read_call(kind: int, call_id: int, body: memoryview) -> Request:
     """Read the body of a CALL or STREAM frame."""
-    timeout_s, function_size, meta_size = _CALL.unpack_from(body)
+    deadline, function_size, meta_size = _CALL.unpack_from(body)
     meta_at = _CALL.size + function_size
     body_at = meta_at + meta_size
     return Request(
         call_id,
-        kind == STREAM,
-        None if timeout_s < 0 else timeout_s,
+        kind & ~LINED == STREAM,
+        None if deadline < 0 else max(0.0, deadline - time.monotonic()),
         str(body[_CALL.size : meta_at], "utf-8"),
         bytes(body[meta_at:body_at]),
         bytes(body[body_at:]),

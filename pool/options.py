@@ -31,6 +31,8 @@ class PoolOptions:
     """Calls that one worker takes at a time; above 1 the worker is an event loop."""
     queue_limit: int = 256
     """Calls that may wait for a worker."""
+    lookahead: int = 8
+    """Calls that may be lined up in the socket of a busy worker that takes one at a time; they count as waiting."""
     memory_limit_bytes: int | None = None
     grace_s: float = 1.0
     """From a cancel or deadline until a worker that goes on is killed."""
@@ -44,7 +46,7 @@ class PoolOptions:
     restart: RestartOptions = field(default_factory=RestartOptions)
 
     def __post_init__(self) -> None:
-        for name, least in (("size", 1), ("concurrency", 1), ("queue_limit", 0)):
+        for name, least in (("size", 1), ("concurrency", 1), ("queue_limit", 0), ("lookahead", 0)):
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"pool '{self.name}': {name} must be at least {least}, got {value}")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from pool.admission import Admission, Lease
+from pool.admission import Admission
+from pool.calls import Call
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
@@ -116,8 +117,8 @@ class Pool:
         self._proof_at: float | None = None
         self._calls = 0
         self._draining = False
-        self.try_lease = self._admission.try_acquire
-        self.lease = self._admission.acquire
+        self.release = self._admission.release
+        self.choose = self._admission.choose
 
     async def start(self) -> bytes:
         """Start the workers; return the catalogue of the first that is ready. Raises StartFailed where it fails."""
@@ -149,19 +150,43 @@ class Pool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
 
+    def submit(
+        self,
+        function: str,
+        meta: bytes,
+        body: bytes,
+        deadline: float | None,
+        *,
+        prefer: str | None = None,
+        stream: bool = False,
+        on_launch: Callable[[str], None] | None = None,
+    ) -> Call:
+        """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
+
+        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
+        `release` in the end: for a call that has not ended it is the cancel.
+        """
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        self._admission.submit(call, prefer)
+        return call
+
     async def canary(self, timeout_s: float) -> PoolError | None:
         """Send the canary the way of every call; return what went wrong, or None."""
         canary = self.options.canary
         started = self._loop.time()
-        deadline = started + timeout_s
         try:
-            lease = await self._admission.acquire(deadline)
-            reply = await lease.call(canary.function, canary.meta, canary.body, deadline)
+            call = self.submit(canary.function, canary.meta, canary.body, started + timeout_s)
         except PoolError as error:
             return error
+        try:
+            reply = await call.future
+        except PoolError as error:
+            return error
+        finally:
+            self.release(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
-        self.served(self._loop.time() - started)
+        self.served(reply.worker_ns / 1e9)
         return None
 
     def snapshot(self) -> PoolSnapshot:
@@ -207,6 +232,7 @@ class Pool:
         """End every worker and return when their processes are gone."""
         self._draining = True
         await self._supervisor.stop()
+        self._admission.close()
 
 
-__all__ = ["Lease", "Pool", "PoolSnapshot", "WorkerSnapshot"]
+__all__ = ["Pool", "PoolSnapshot", "WorkerSnapshot"]

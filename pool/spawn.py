@@ -13,22 +13,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from pool.guard import Guard
 from pool.orphans import MARK
+from pool.tokens import Tokens, shared_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """A started process as the front holds it: all file descriptors are the front's to close."""
+    """A started process as the front holds it: all file descriptors, and `tokens`, are the front's to close."""
 
     process: subprocess.Popen[bytes]
     pidfd: int
     sock: socket.socket
     control: int
     """Write end of the pipe that names calls to cancel, 8 bytes each."""
+    tokens: Tokens
+    """One for each call that is lined up in the worker's socket."""
     stdout: int
     stderr: int
     mark: str
@@ -68,40 +72,49 @@ class PlainSpawner:
             raise RuntimeError(
                 "workers must be started from the main thread: they die with the thread that started them"
             )
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        control_read, control_write = os.pipe()
-        os.set_blocking(control_read, False)
-        os.set_blocking(control_write, False)
-        mode = "concurrent" if concurrent else "blocking"
-        mark = secrets.token_hex(8)
-        arguments = [str(theirs.fileno()), str(control_read), str(os.getpid()), mode, str(nice)]
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pool.child", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), control_read),
-                process_group=0,
-                env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, MARK: mark, "PYTHONUNBUFFERED": "1"},
-            )
-        except BaseException:
-            ours.close()
-            os.close(control_write)
-            raise
-        finally:
-            theirs.close()
-            os.close(control_read)
+        with ExitStack() as ours, ExitStack() as theirs:
+            sock, child_sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            ours.callback(sock.close)
+            theirs.callback(child_sock.close)
+            control_read, control_write = os.pipe()
+            ours.callback(os.close, control_write)
+            theirs.callback(os.close, control_read)
+            os.set_blocking(control_read, False)
+            os.set_blocking(control_write, False)
+            memory = shared_memory()
+            theirs.callback(os.close, memory)
+            tokens = Tokens(memory, new=True)
+            ours.callback(tokens.close)
+            inherited = (child_sock.fileno(), control_read, memory)
+            mark = secrets.token_hex(8)
+            process = self._start(worker, inherited, {**env, MARK: mark}, concurrent=concurrent, nice=nice)
+            ours.pop_all()
         self._guard.watch(process.pid, mark)
         stdout, stderr = _take(process.stdout), _take(process.stderr)
         return Child(
             process=process,
             pidfd=os.pidfd_open(process.pid),
-            sock=ours,
+            sock=sock,
             control=control_write,
+            tokens=tokens,
             stdout=stdout,
             stderr=stderr,
             mark=mark,
+        )
+
+    def _start(
+        self, worker: str, inherited: tuple[int, int, int], env: Mapping[str, str], *, concurrent: bool, nice: int
+    ) -> subprocess.Popen[bytes]:
+        mode = "concurrent" if concurrent else "blocking"
+        arguments = [*map(str, inherited), str(os.getpid()), mode, str(nice)]
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "pool.child", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=inherited,
+            process_group=0,
+            env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, "PYTHONUNBUFFERED": "1"},
         )
 
     def ended(self, child: Child) -> None:

@@ -9,22 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pool.frames import STREAM_WINDOW, chunk_cost
+from pool.frames import STREAM_WINDOW, Reply, chunk_cost
 
 
 class StreamBuffer:
-    """One reader at a time takes what has come; `credit(amount)` returns room to the worker."""
+    """One reader at a time takes what has come. It ends with `future`, the end of the call, at the latest.
 
-    __slots__ = ("_chunks", "_credit", "_discarding", "_ended", "_loop", "_owed", "_waiter")
+    `credit(amount)`, set when the call starts, returns room to the worker.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, credit: Callable[[int], None]) -> None:
-        self._loop = loop
-        self._credit = credit
+    __slots__ = ("_chunks", "_discarding", "_ended", "_loop", "_owed", "_waiter", "credit")
+
+    def __init__(self, future: asyncio.Future[Reply]) -> None:
+        self.credit: Callable[[int], None] | None = None
+        self._loop = future.get_loop()
         self._chunks: list[bytes] = []
         self._owed = 0
         self._ended = False
         self._discarding = False
         self._waiter: asyncio.Future[None] | None = None
+        future.add_done_callback(self._on_end)
+
+    def _on_end(self, _future: asyncio.Future[Reply]) -> None:
+        self.end()
 
     def put(self, chunk: bytes) -> None:
         """Add a chunk that the worker sent."""
@@ -61,8 +68,8 @@ class StreamBuffer:
     def _pay(self, amount: int) -> None:
         """Return credit, in lumps: a frame per chunk would cost as much as the chunk."""
         self._owed += amount
-        if self._owed >= STREAM_WINDOW // 4:
-            self._credit(self._owed)
+        if self._owed >= STREAM_WINDOW // 4 and self.credit is not None:
+            self.credit(self._owed)
             self._owed = 0
 
     def _wake(self) -> None:

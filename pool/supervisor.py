@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pool.admission import Admission
+from pool.calls import Call
 from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolError, PoolUnavailable, StartFailed
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
@@ -205,10 +206,15 @@ class Supervisor:
             worker.kill(Killed(why=f"not ready after {timeout_s:g} s"), stack=True)
             return
         canary = self._options.canary
+        call = Call(canary.function, canary.meta, canary.body, None, self._loop.create_future())
         worker.take()
-        deadline = self._loop.time() + canary.timeout_s
+        worker.launch(call)
         try:
-            reply = await worker.start(canary.function, canary.meta, canary.body, deadline, stream=False).future
+            async with asyncio.timeout(canary.timeout_s):
+                reply = await call.future
+        except TimeoutError:
+            worker.kill(Killed(why=f"its canary did not come back within {canary.timeout_s:g} s"), stack=True)
+            return
         except PoolError as error:
             worker.kill(Killed(why=f"its canary failed: {error}"))
             return
@@ -260,7 +266,7 @@ class Supervisor:
             killed=worker.killed,
         )
         del self.workers[worker.id]
-        worker.settle(report)
+        self._admission.adopt(worker.settle(report))
         self.exits.appendleft(report)
         self._last_cause = report.cause
         self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
@@ -299,9 +305,8 @@ class Supervisor:
         self._admission.stop()
         try:
             async with asyncio.timeout(timeout_s):
-                for worker in list(self.workers.values()):
-                    if worker.state is not State.STARTING:
-                        await worker.idle()
+                while busy := [w for w in self.workers.values() if w.running and w.state is not State.STARTING]:
+                    await busy[0].idle()
         except TimeoutError:
             return False
         return True

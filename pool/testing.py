@@ -1,25 +1,25 @@
 """Doubles of the pool for tests, shipped and held to the same suite as the real ones (tests/contract).
 
-`FakePool` is a `Pool` whose workers are tasks of this process that run an entry object: same queue, same leases, no
-processes. `ScriptedWorker` is a worker that answers when the test says so. `FakeClock` is time turned by hand.
+`FakePool` is a `Pool` whose workers are tasks of this process that run an entry object: same queue, no processes.
+`ScriptedWorker` is a worker that answers when the test says so. `FakeClock` is time turned by hand.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pool.admission import Admission
+from pool.calls import Call, Slots
 from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
-from pool.streams import StreamBuffer
-from pool.worker import Call
 
 if TYPE_CHECKING:
     from pool.child import Entry
@@ -53,7 +53,8 @@ class ScriptedWorker:
         worker_id: str,
         pool: str = "scripted",
         slots: int = 1,
-        slot_free: Callable[[ScriptedWorker], None] | None = None,
+        slot_free: Callable[[Slots], None] | None = None,
+        lookahead: int = 0,
     ) -> None:
         self.id = worker_id
         self.state = State.READY
@@ -64,6 +65,11 @@ class ScriptedWorker:
         self.rss_bytes = 1
         self.calls: dict[int, Call] = {}
         self._pool = pool
+        self.line: deque[Call] = deque()
+        self.early = False
+        """Whether the first in line has been begun already, which the front would learn with the next answer."""
+        self._lookahead = lookahead
+        self._passed_over = 0
         self._slot_free = slot_free
         self._loop = asyncio.get_running_loop()
         self.started_at = self._loop.time()
@@ -88,17 +94,46 @@ class ScriptedWorker:
         if self._slot_free is not None:
             self._slot_free(self)
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
-        """Take note of a call."""
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind those that run."""
+        return len(self.line)
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now; 0 where a slot is free or one was taken back from behind them."""
+        return 0 if self.free or self._passed_over else self._lookahead - len(self.line)
+
+    def launch(self, call: Call) -> None:
+        """Take note of a call that has a slot."""
         self._last_id += 1
-        call = Call(self._last_id, function, self._loop.create_future())
-        if deadline is not None:
-            call.timer = self._loop.call_at(deadline, self._expire, call)
-        if stream:
+        call.id = self._last_id
+        call.worker = self
+        call.lined = False
+        call.launched_at = time.perf_counter()
+        if call.buffer is not None:
             self._credit[call.id] = STREAM_WINDOW
             self._room[call.id] = asyncio.Event()
-            call.buffer = StreamBuffer(self._loop, lambda amount: self._add_credit(call.id, amount))
+            call.buffer.credit = lambda amount: self._add_credit(call.id, amount)
         self.calls[call.id] = call
+        if call.on_launch is not None:
+            call.on_launch(self.id)
+
+    def line_up(self, call: Call) -> None:
+        """Take note of a call that is lined up; `finish` of one before it launches it."""
+        assert self.line_room > 0, "a call was lined up where there is no room"
+        call.worker = self
+        call.lined = True
+        self.line.append(call)
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last; None where it was begun, or is pinned here and `pinned` is False."""
+        if len(self.line) <= self.early or (self.line[-1].pinned is not None and not pinned):
+            return None
+        call = self.line.pop()
+        self._passed_over += 1
+        call.worker = None
+        call.lined = False
         return call
 
     def _add_credit(self, call_id: int, amount: int) -> None:
@@ -117,33 +152,38 @@ class ScriptedWorker:
 
     def abandon(self, call: Call) -> None:
         """Take note that nobody waits for a call any more; its slot comes back with `finish`."""
-        if not call.abandoned and call.id in self.calls:
+        if not call.abandoned and (call.lined or call.id in self.calls):
             call.abandoned = True
             if call.buffer is not None:
                 call.buffer.discard()
 
     def finish(self, call: Call, reply: Reply | PoolError) -> None:
-        """End a call with its reply, or with what the pool would raise."""
+        """End a call with its reply, or with what the pool would raise; the next in line has its slot then."""
         del self.calls[call.id]
         self._credit.pop(call.id, None)
         self._room.pop(call.id, None)
-        if call.timer is not None:
-            call.timer.cancel()
         self._settle(call, reply)
         self.answered += 1
-        self.give_back()
+        self.early = False
+        if self.line:
+            self.launch(self.line.popleft())
+            if self._slot_free is not None:
+                self._slot_free(self)
+        else:
+            self._passed_over = 0
+            self.give_back()
 
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
         if not call.future.done():
             if isinstance(reply, PoolError):
-                call.future.set_exception(reply)
-                call.future.exception()  # a caller that has left must not make asyncio complain
+                call.fail(reply)
             else:
                 call.future.set_result(reply)
         if call.buffer is not None:
             call.buffer.end()
 
-    def _expire(self, call: Call) -> None:
+    def expire(self, call: Call) -> None:
+        """End a running call whose deadline has passed."""
         self._settle(call, DeadlineExceeded(self._pool, "IN_WORKER"))
         self.abandon(call)
 
@@ -152,19 +192,19 @@ class FakeWorker(ScriptedWorker):
     """Runs each call on an entry object, as a task of this process; a synchronous function holds up the loop."""
 
     def __init__(self, worker_id: str, entry: Entry, options: PoolOptions, admission: Admission) -> None:
-        super().__init__(worker_id, options.name, options.concurrency, admission.slot_free)
+        lookahead = options.lookahead if options.concurrency == 1 else 0
+        super().__init__(worker_id, options.name, options.concurrency, admission.slot_free, lookahead)
         self._entry = entry
         self._tasks: dict[int, asyncio.Task[Reply]] = {}
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
+    def launch(self, call: Call) -> None:
         """Start a call."""
-        call = super().start(function, meta, body, deadline, stream=stream)
-        timeout_s = None if deadline is None else max(0.0, deadline - self._loop.time())
-        run = self._stream if stream else self._call
-        task = self._loop.create_task(run(call, function, meta, body, timeout_s))
+        super().launch(call)
+        timeout_s = None if call.deadline is None else max(0.0, call.deadline - self._loop.time())
+        run = self._call if call.buffer is None else self._stream
+        task = self._loop.create_task(run(call, call.function, call.meta, call.body, timeout_s))
         self._tasks[call.id] = task
         task.add_done_callback(lambda done: self._ended(call, done))
-        return call
 
     async def _call(self, _call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
         started = self._loop.time()
@@ -195,7 +235,7 @@ class FakeWorker(ScriptedWorker):
             await asyncio.wait(self._tasks.values())
 
     def end(self, error: Callable[[Call], PoolError]) -> None:
-        """Die: every call fails with `error(call)`."""
+        """Die, after it was removed from the admission: every running call fails with `error(call)`."""
         self.state = advance(self.state, Event.EXITED)
         for call in list(self.calls.values()):
             self.finish(call, error(call))
@@ -257,8 +297,8 @@ class _FakeWorkforce:
         self._admission.stop()
         try:
             async with asyncio.timeout(timeout_s):
-                for worker in self.workers.values():
-                    await worker.idle()
+                while busy := [worker for worker in self.workers.values() if worker.running]:
+                    await busy[0].idle()
         except TimeoutError:
             return False
         return True
@@ -267,6 +307,7 @@ class _FakeWorkforce:
         """End every worker."""
         self._admission.stop()
         for worker in list(self.workers.values()):
+            self._admission.remove(worker)
             worker.end(lambda _call: Stopped(self._options.name))
             await worker.idle()
         self.workers.clear()

@@ -1,4 +1,4 @@
-"""One worker as the front sees it: its process, its channel, and the calls in flight on it.
+"""One worker as the front sees it: its process, its channel, and the calls that were sent to it.
 
 Owns those calls: every one of them ends exactly once, by a result, a deadline, a cancel, or the worker's death. A call
 whose caller has left keeps its slot until the worker is really free of it, so that a slot is never promised twice.
@@ -11,19 +11,20 @@ import asyncio
 import os
 import signal
 import struct
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pool import frames
+from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
 from pool.exits import ExitReport, Killed
-from pool.frames import Reply
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.spawn import Child
 from pool.stop import kill_group, kill_with_stack, send
-from pool.streams import StreamBuffer
 
 _CALL_ID = struct.Struct("<Q")
 
@@ -41,22 +42,8 @@ class WorkerHooks:
     """It takes no more calls: it is about to be killed, or can not be reached."""
 
 
-class Call:
-    """A call in flight. `future` has its reply; `buffer` is set where it streams."""
-
-    __slots__ = ("abandoned", "buffer", "function", "future", "id", "timer")
-
-    def __init__(self, call_id: int, function: str, future: asyncio.Future[Reply]) -> None:
-        self.id = call_id
-        self.function = function
-        self.future = future
-        self.timer: asyncio.TimerHandle | None = None
-        self.buffer: StreamBuffer | None = None
-        self.abandoned = False
-
-
 class Worker:
-    """A worker process. `free` is how many more calls it may be given now; `take` it before `start`."""
+    """A worker process. `free` is how many more calls it may be given now; `take` it before `launch`."""
 
     def __init__(
         self,
@@ -78,6 +65,9 @@ class Worker:
         self._loop = loop
         self._hooks = hooks
         self._calls: dict[int, Call] = {}
+        self._line = options.lookahead if options.concurrency == 1 else 0
+        self._lined: deque[Call] = deque()
+        self._passed_over: set[int] = set()
         self._last_id = 0
         self._kill_task: asyncio.Task[None] | None = None
         self._freed: asyncio.Future[None] | None = None
@@ -92,8 +82,8 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Calls in flight, abandoned ones included."""
-        return len(self._calls)
+        """Calls that it has begun, abandoned ones included."""
+        return len(self._calls) - len(self._lined)
 
     async def idle(self) -> None:
         """Wait until no slot is taken or the process has ended: a caller that has left keeps its slot until then."""
@@ -116,41 +106,87 @@ class Worker:
         self.free -= 1
 
     def give_back(self) -> None:
-        """Return a slot that was taken but not used."""
+        """Return a slot."""
         self.free += 1
         self._hooks.slot_free(self)
         if self._freed is not None:
             self._wake_idle()
 
-    def start(self, function: str, meta: bytes, body: bytes, deadline: float | None, *, stream: bool) -> Call:
-        """Send a call into a taken slot. `deadline` is on the loop's clock."""
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind the running one, as far as is known here."""
+        return len(self._lined)
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now: none while one that was taken back has not been passed over."""
+        return 0 if self.free or self._passed_over or self.state is not State.READY else self._line - len(self._lined)
+
+    def launch(self, call: Call) -> None:
+        """Send a call into a taken slot; its end gives the slot back."""
+        call.launched_at = time.perf_counter()
+        self._send(call, frames.CALL if call.buffer is None else frames.STREAM)
+        if call.on_launch is not None:
+            call.on_launch(self.id)
+
+    def line_up(self, call: Call) -> None:
+        """Send a call ahead of its turn; it is begun when those before it have ended, unless it is taken back."""
+        call.lined = True
+        self._lined.append(call)
+        self.child.tokens.put()  # before the frame: the worker passes over a call that has no token
+        self._send(call, frames.LINED | (frames.CALL if call.buffer is None else frames.STREAM))
+
+    def _send(self, call: Call, kind: int) -> None:
         self._last_id = call_id = self._last_id + 1
-        call = Call(call_id, function, self._loop.create_future())
-        timeout_s = None
-        if deadline is not None:
-            timeout_s = max(0.0, deadline - self._loop.time())
-            call.timer = self._loop.call_at(deadline, self._expire, call)
-        if stream:
-            call.buffer = StreamBuffer(self._loop, lambda amount: self._credit(call_id, amount))
+        call.id = call_id
+        call.worker = self
+        if call.buffer is not None:
+            call.buffer.credit = lambda amount: self._credit(call_id, amount)
         self._calls[call_id] = call
-        kind = frames.STREAM if stream else frames.CALL
-        self._channel.send(frames.call_head(kind, call_id, timeout_s, function.encode(), meta, len(body)), body)
+        deadline = -1.0 if call.deadline is None else call.deadline
+        self._channel.send(
+            frames.call_head(kind, call_id, deadline, call.function, call.meta, len(call.body)), call.body
+        )
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last, for another worker: it has not begun and never will here.
+
+        None where there is none, the worker was quicker, or it is pinned to this worker and `pinned` is False.
+        """
+        if not self._lined or (self._lined[-1].pinned is not None and not pinned) or not self.child.tokens.take():
+            return None
+        call = self._lined.pop()
+        del self._calls[call.id]
+        self._passed_over.add(call.id)
+        call.worker = None
+        call.lined = False
+        if call.buffer is not None:
+            call.buffer.credit = None
         return call
+
+    def _begin_next(self) -> bool:
+        """The running call has ended: the next in line, if there is one, is begun by the worker by itself."""
+        if not self._lined:
+            return False
+        call = self._lined.popleft()
+        call.lined = False
+        call.launched_at = time.perf_counter()
+        if call.on_launch is not None:
+            call.on_launch(self.id)
+        return True
 
     def abandon(self, call: Call) -> None:
         """Say that nobody waits for a call any more: the worker is told, and killed if it goes on past the grace."""
         if call.abandoned or call.id not in self._calls:
             return
         call.abandoned = True
-        if call.timer is not None:
-            call.timer.cancel()
         if call.buffer is not None:
             call.buffer.discard()
         if self._options.concurrency > 1:
             self._channel.send(frames.pack(frames.CANCEL, call.id))
         else:
             self._interrupt(call.id)
-        call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+        call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
 
     def _interrupt(self, call_id: int) -> None:
         """Name the call on the control pipe, then signal: a signal that comes late hits no other call."""
@@ -160,7 +196,8 @@ class Worker:
             return  # full or gone: the grace period decides
         send(self.child, signal.SIGUSR1)
 
-    def _expire(self, call: Call) -> None:
+    def expire(self, call: Call) -> None:
+        """End a call whose deadline has passed."""
         self._fail(call, DeadlineExceeded(self._options.name, "IN_WORKER"))
         self.abandon(call)
 
@@ -168,11 +205,11 @@ class Worker:
         """The worker goes on with a call that nobody waits for: it ends, as soon as that hurts no other call."""
         if call.id not in self._calls:
             return
-        if any(not other.abandoned for other in self._calls.values()):
+        if any(not other.abandoned and not other.lined for other in self._calls.values()):
             if self.state is State.READY:
                 self.advance(Event.DRAIN)
                 self._hooks.unfit()
-            call.timer = self._loop.call_later(self._options.grace_s, self._overdue, call)
+            call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
             return
         self.kill(
             Killed(why=f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"),
@@ -214,22 +251,33 @@ class Worker:
 
     def _on_result(self, call_id: int, body: memoryview) -> None:
         reply = frames.read_result(body)
-        call = self._calls.pop(call_id, None)
-        if call is None:
-            raise FrameError(f"a result for call {call_id}, which is not in flight")
-        if call.timer is not None:
-            call.timer.cancel()
+        call = self._calls.get(call_id)
+        if call is None or call.lined:
+            self._on_passed_over(call_id)
+            return
+        del self._calls[call_id]
+        if call.grace is not None:
+            call.grace.cancel()
         if not call.future.done():
             call.future.set_result(reply)
         if call.buffer is not None:
             call.buffer.end()
         self.answered += 1
-        self.give_back()
+        if self._lined and self._begin_next():
+            self._hooks.slot_free(self)
+        else:
+            self.give_back()
+
+    def _on_passed_over(self, call_id: int) -> None:
+        if call_id not in self._passed_over:
+            raise FrameError(f"a result for call {call_id}, which does not run")
+        self._passed_over.discard(call_id)
+        self._hooks.slot_free(self)
 
     def _on_chunk(self, call_id: int, body: memoryview) -> None:
         call = self._calls.get(call_id)
-        if call is None or call.buffer is None:
-            raise FrameError(f"a chunk for call {call_id}, which does not stream")
+        if call is None or call.buffer is None or call.lined:
+            raise FrameError(f"a chunk for call {call_id}, which does not stream now")
         call.buffer.put(bytes(body))
 
     def _on_closed(self, why: str) -> None:
@@ -240,24 +288,33 @@ class Worker:
             timer_s = 0.0 if why else 1.0
             self._loop.call_later(timer_s, self.kill, Killed(why=f"broke the frame protocol: {what}", protocol=True))
 
-    def settle(self, report: ExitReport) -> None:
-        """Fail what is in flight; called once the process has ended."""
+    def settle(self, report: ExitReport) -> list[Call]:
+        """Fail what it ran; called once the process has ended. Return the calls that it had not begun.
+
+        Those that were still lined up have been taken back before; a token that is left is of a call that was next.
+        """
         self._channel.drain_input()
         self._channel.close()
         self.advance(Event.EXITED)
         if self._kill_task is not None:
             self._kill_task.cancel()
+        left = []
         calls, self._calls = list(self._calls.values()), {}
+        self._lined.clear()
+        while calls and not calls[-1].abandoned and self.child.tokens.take():
+            call = calls.pop()
+            call.worker, call.lined = None, False
+            left.append(call)
+        self.child.tokens.close()
         for call in calls:
-            if call.timer is not None:
-                call.timer.cancel()
+            if call.grace is not None:
+                call.grace.cancel()
             self._fail(call, self._loss(call, report))
         self._wake_idle()
+        return left[::-1]
 
     def _fail(self, call: Call, error: PoolError) -> None:
-        if not call.future.done():
-            call.future.set_exception(error)
-            call.future.exception()  # a caller that has left must not make asyncio complain
+        call.fail(error)
         if call.buffer is not None:
             call.buffer.end()
 

@@ -7,70 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import runpy
-from pathlib import Path
 
 import pytest
 
 from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped, WorkerLost
 from pool.frames import STREAM_WINDOW
 from pool.lifecycle import State
-from pool.options import Canary, PoolOptions
-from pool.pool import Pool
-from pool.restart import RestartOptions
-from pool.testing import FakePool
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-OPEN_ENTRY = runpy.run_path(str(HERE / "contract_entry.py"))["open_entry"]
-FLAVOURS = {"fake": (b"async", 1), "blocking": (b"sync", 1), "async": (b"async", 4), "threads": (b"sync", 4)}
-"""What the entry is told, and the concurrency of a worker."""
-
-
-@pytest.fixture(params=FLAVOURS)
-def flavour(request):
-    return request.param
-
-
-@pytest.fixture
-async def make(flavour):
-    """Make and start a pool of this flavour; stopped at the end."""
-    entry_options, concurrency = FLAVOURS[flavour]
-    pools = []
-
-    async def make(**changes):
-        events = asyncio.Queue()
-        options = PoolOptions(
-            **{
-                "name": "contract",
-                "entry": "contract_entry:open_entry",
-                "entry_options": entry_options,
-                "canary": Canary(function="echo", meta=b"", body=b"canary"),
-                "size": 1,
-                "concurrency": concurrency,
-                "env": {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
-                "restart": RestartOptions(backoff_s=0.01, budget=100),
-                **changes,
-            }
-        )
-        if flavour == "fake":
-            pool = FakePool(options, OPEN_ENTRY(entry_options))
-        else:
-            pool = Pool(options, listener=events.put_nowait, fatal=pytest.fail)
-        pools.append(pool)
-        assert await pool.start() == b"the catalogue"
-        while pool.ready_workers < options.size:
-            await asyncio.wait_for(events.get(), 20)
-        return pool
-
-    yield make
-    for pool in pools:
-        await pool.stop()
-
-
-@pytest.fixture
-async def pool(make):
-    return await make()
 
 
 def in_s(seconds):
@@ -78,20 +20,27 @@ def in_s(seconds):
 
 
 async def call(pool, function, body=b"", meta=b"", timeout_s=20.0):
-    lease = await pool.lease(in_s(timeout_s))
-    return await lease.call(function, meta, body, in_s(timeout_s))
+    return await reply_of(pool, pool.submit(function, meta, body, in_s(timeout_s)))
 
 
-async def start_stream(pool, function, body, timeout_s=60.0):
-    lease = await pool.lease(in_s(timeout_s))
-    return lease, lease.start(function, b"", body, in_s(timeout_s), stream=True)
+async def reply_of(pool, submitted):
+    """The reply of a call; a caller that is cancelled cancels it."""
+    try:
+        return await submitted.future
+    finally:
+        pool.release(submitted)
+
+
+def start_stream(pool, function, body, timeout_s=60.0):
+    return pool.submit(function, b"", body, in_s(timeout_s), stream=True)
 
 
 async def occupy(pool):
     """Take every slot of the pool with a call that sleeps; the tasks."""
     tasks = []
-    while (lease := pool.try_lease()) is not None:
-        tasks.append(asyncio.ensure_future(lease.call("sleep", b"", b"60", in_s(60))))
+    while not pool.saturated:
+        submitted = pool.submit("sleep", b"", b"60", in_s(60))
+        tasks.append(asyncio.ensure_future(reply_of(pool, submitted)))
     await asyncio.sleep(0)
     return tasks
 
@@ -140,8 +89,7 @@ async def test_a_worker_runs_as_many_calls_as_it_says(make, flavour):
         assert [reply.ok for reply in replies] == [True, True]
     else:
         pool = await make(size=2)
-        leases = [pool.try_lease(), pool.try_lease()]
-        replies = [await lease.call("where", b"", b"", in_s(20)) for lease in leases]
+        replies = await asyncio.gather(*(call(pool, "where") for _ in range(2)))
         assert len({reply.body for reply in replies}) == 2
 
 
@@ -149,7 +97,7 @@ async def test_a_worker_runs_as_many_calls_as_it_says(make, flavour):
 
 
 async def test_ten_thousand_chunks_come_complete_and_in_order(pool):
-    _, started = await start_stream(pool, "count", b"10000 20")
+    started = start_stream(pool, "count", b"10000 20")
     found = []
     while chunks := await started.buffer.take():
         found += chunks
@@ -159,7 +107,7 @@ async def test_ten_thousand_chunks_come_complete_and_in_order(pool):
 
 
 async def test_chunks_larger_than_the_window(pool):
-    _, started = await start_stream(pool, "count", b"5 %d" % (STREAM_WINDOW + 1))
+    started = start_stream(pool, "count", b"5 %d" % (STREAM_WINDOW + 1))
     found = []
     while chunks := await started.buffer.take():
         found += [(int(chunk), len(chunk)) for chunk in chunks]
@@ -167,7 +115,7 @@ async def test_chunks_larger_than_the_window(pool):
 
 
 async def test_a_stream_that_fails_says_so_after_its_chunks(pool):
-    _, started = await start_stream(pool, "broken", b"")
+    started = start_stream(pool, "broken", b"")
     assert await started.buffer.take() == [b"one"]
     assert await started.buffer.take() == []
     reply = await started.future
@@ -178,7 +126,7 @@ async def test_a_slow_reader_suspends_the_producer(make, tmp_path):
     """At every turn the producer is at most a window ahead, though it could be done long since."""
     pool = await make(size=2)
     note, size, count = tmp_path / "note", 10_000, 2000
-    _, started = await start_stream(pool, "note", f"{count} {size} {note}".encode())
+    started = start_stream(pool, "note", f"{count} {size} {note}".encode())
     bound = (STREAM_WINDOW + STREAM_WINDOW // 4) // size + 2
     taken = 0
     while chunks := await started.buffer.take():
@@ -191,9 +139,9 @@ async def test_a_slow_reader_suspends_the_producer(make, tmp_path):
 
 async def test_leaving_a_stream_early_closes_the_producer_and_frees_the_slot(pool, tmp_path):
     note = tmp_path / "note"
-    lease, started = await start_stream(pool, "forever", str(note).encode())
+    started = start_stream(pool, "forever", str(note).encode())
     assert await started.buffer.take()
-    lease.worker.abandon(started)
+    pool.release(started)
     assert (await call(pool, "echo", b"next")).body == b"next"
     async with asyncio.timeout(10):
         await slots_back(pool)
@@ -201,18 +149,18 @@ async def test_leaving_a_stream_early_closes_the_producer_and_frees_the_slot(poo
 
 
 async def test_leaving_a_stream_whose_producer_waits_for_room(pool, tmp_path):
-    lease, started = await start_stream(pool, "note", f"100000 50000 {tmp_path / 'note'}".encode())
+    started = start_stream(pool, "note", f"100000 50000 {tmp_path / 'note'}".encode())
     async with asyncio.timeout(10):
         while sum(map(len, started.buffer._chunks)) < STREAM_WINDOW * 0.9:
             await call(pool, "echo") if pool.options.concurrency > 1 else await asyncio.sleep(0)
-    lease.worker.abandon(started)
+    pool.release(started)
     async with asyncio.timeout(10):
         await slots_back(pool)
     assert pool.snapshot().restarts == 0, "the worker noticed by itself"
 
 
 async def test_a_deadline_ends_a_stream(pool, tmp_path):
-    _, started = await start_stream(pool, "forever", str(tmp_path / "note").encode(), timeout_s=0.3)
+    started = start_stream(pool, "forever", str(tmp_path / "note").encode(), timeout_s=0.3)
     async with asyncio.timeout(5):
         while await started.buffer.take():
             pass
@@ -298,10 +246,18 @@ async def test_a_deadline_in_the_queue(pool):
     await give_up(running)
 
 
-async def test_a_lease_that_is_not_used_is_given_back(pool):
-    lease = await pool.lease(in_s(5))
-    lease.release()
-    assert not pool.saturated
+async def test_a_call_that_is_released_in_the_queue_makes_room(make):
+    pool = await make(queue_limit=1)
+    running = await occupy(pool)
+    waiting = pool.submit("echo", b"", b"", in_s(60))
+    assert pool.snapshot().waiting == 1
+    pool.release(waiting)
+    pool.release(waiting)
+    assert waiting.future.cancelled()
+    assert pool.snapshot().waiting == 0
+    await give_up(running)
+    async with asyncio.timeout(5):
+        await slots_back(pool)
     assert (await call(pool, "echo", b"on")).body == b"on"
 
 
@@ -309,9 +265,10 @@ async def test_a_worker_can_be_preferred(make):
     pool = await make(size=2)
     for worker in pool.snapshot().workers:
         assert pool.has_worker(worker.id)
-        lease = await pool.lease(in_s(5), worker.id)
-        assert lease.worker.id == worker.id
-        lease.release()
+        launched = []
+        submitted = pool.submit("echo", b"", b"", in_s(5), prefer=worker.id, on_launch=launched.append)
+        assert (await reply_of(pool, submitted)).ok
+        assert (submitted.worker.id, launched) == (worker.id, [worker.id])
     assert not pool.has_worker("contract-99")
 
 
@@ -377,7 +334,8 @@ async def test_drain_lets_running_calls_end_and_takes_no_more(pool):
     assert await draining is True
 
 
-async def test_drain_fails_those_that_wait(pool):
+async def test_drain_fails_those_that_wait(make):
+    pool = await make(lookahead=0)
     running = await occupy(pool)
     waiting = asyncio.ensure_future(call(pool, "echo"))
     await asyncio.sleep(0)
@@ -394,21 +352,13 @@ async def test_drain_ends_when_its_time_is_up(pool):
     await give_up(running)
 
 
-async def test_drain_waits_for_a_lease_that_is_not_used_yet(pool):
-    lease = await pool.lease(in_s(5))
-    draining = asyncio.ensure_future(pool.drain(20))
-    await asyncio.sleep(0)
-    assert (await lease.call("echo", b"", b"mine", in_s(5))).body == b"mine"
-    assert await draining is True
-
-
 async def test_stop_ends_running_calls_as_stopped(pool):
     running = await occupy(pool)
     await pool.stop()
     for result in await asyncio.gather(*running, return_exceptions=True):
         assert isinstance(result, Stopped)
     with pytest.raises(Stopped):
-        pool.try_lease()
+        pool.submit("echo", b"", b"", in_s(1))
     assert pool.snapshot().workers == ()
 
 

@@ -107,18 +107,20 @@ class Victim:
         """Call a function; its result, or the record of its failure."""
         loop = asyncio.get_running_loop()
         request = invoke_pb2.CallRequest(function=function, arguments=payload(arguments)).SerializeToString()
-        lease = await self.pool.lease(loop.time() + timeout_s)
-        reply = await lease.call(function, UNARY, request, loop.time() + timeout_s)
+        call = self.pool.submit(function, UNARY, request, loop.time() + timeout_s)
+        try:
+            reply = await call.future
+        finally:
+            self.pool.release(call)
         if not reply.ok:
             return failure_of(reply)
         return json.loads(invoke_pb2.CallResponse.FromString(reply.body).result.json)
 
     async def stream(self, function, timeout_s=20.0, **arguments):
-        """Start a streaming call; its lease and its call."""
+        """Start a streaming call; `pool.release` cancels it."""
         loop = asyncio.get_running_loop()
         request = invoke_pb2.StreamCallRequest(function=function, arguments=payload(arguments)).SerializeToString()
-        lease = await self.pool.lease(loop.time() + timeout_s)
-        return lease, lease.start(function, STREAM, request, loop.time() + timeout_s, stream=True)
+        return self.pool.submit(function, STREAM, request, loop.time() + timeout_s, stream=True)
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ async def test_a_kill_from_outside_is_told_at_once(victim):
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("count", [0, 1, 100])
 async def test_a_stream_cut_by_a_death_has_all_its_items_and_no_clean_end(victim, read, count):
-    _, call = await victim.stream("die_after", count=count)
+    call = await victim.stream("die_after", count=count)
     assert await read(call) == list(range(count))
     with pytest.raises(WorkerLost):
         await call.future
@@ -85,7 +85,7 @@ async def test_whatever_user_code_raises_is_its_own_failure(victim, function, na
 @pytest.mark.parametrize("function", ["throw_in_stream", "throw_in_stream_async"])
 async def test_whatever_a_stream_raises_is_its_own_failure(victim, read, failure_of, function, name):
     pids = victim.pids()
-    _, call = await victim.stream(function, name=name)
+    call = await victim.stream(function, name=name)
     assert await read(call) == [1]
     error = failure_of(await call.future)
     assert (error.reason, error.type) == ("USER_EXCEPTION", name)
@@ -152,10 +152,10 @@ async def test_a_hang_that_is_cancelled_is_freed_or_replaced(victim, function):
 @pytest.mark.parametrize("function", ["stream_for_ever", "stream_for_ever_async", "stream_that_ignores_its_close"])
 async def test_a_stream_that_nobody_reads_on_is_ended(victim, function):
     pids = victim.pids()
-    lease, call = await victim.stream(function)
+    call = await victim.stream(function)
     assert await call.buffer.take()
-    lease.worker.abandon(call)
-    await asyncio.wait_for(lease.worker.idle(), 5)
+    victim.pool.release(call)
+    await asyncio.wait_for(call.worker.idle(), 5)
     assert victim.pids() == pids, "the worker lives"
     if function == "stream_for_ever_async":
         await victim.until(lambda: any("closed by its owner" in getattr(e, "line", "") for e in victim.events))
@@ -165,10 +165,10 @@ async def test_a_stream_that_nobody_reads_on_is_ended(victim, function):
 async def test_a_stream_that_is_not_read_is_ended_at_its_deadline(victim):
     """The producer waits for room when the deadline comes."""
     pids = victim.pids()
-    lease, call = await victim.stream("stream_for_ever", timeout_s=0.5)
+    call = await victim.stream("stream_for_ever", timeout_s=0.5)
     with pytest.raises(DeadlineExceeded):
         await call.future
-    await asyncio.wait_for(lease.worker.idle(), 5)
+    await asyncio.wait_for(call.worker.idle(), 5)
     assert victim.pids() == pids, "the worker lives"
 
 

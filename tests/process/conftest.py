@@ -62,10 +62,17 @@ class Rig:
     def pids(self):
         return [worker.pid for worker in self.pool.snapshot().workers]
 
+    def submit(self, function, body=b"", timeout_s=20.0, prefer=None, stream=False):
+        """Submit a call; the test releases it."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        return self.pool.submit(function, b"", body, deadline, prefer=prefer, stream=stream)
+
     async def call(self, function, body=b"", timeout_s=20.0, prefer=None):
-        loop = asyncio.get_running_loop()
-        lease = await self.pool.lease(loop.time() + timeout_s, prefer)
-        return await lease.call(function, b"", body, loop.time() + timeout_s)
+        call = self.submit(function, body, timeout_s, prefer)
+        try:
+            return await call.future
+        finally:
+            self.pool.release(call)
 
     async def run(self, text, timeout_s=20.0, prefer=None):
         """Run Python text in a worker; the text it leaves in `result`."""

@@ -1,4 +1,4 @@
-"""The queue of a pool: who is granted a slot, in which order, and every way to lose one."""
+"""The queue of a pool: who gets a worker, in which order, and every way to leave."""
 
 import asyncio
 import gc
@@ -6,8 +6,12 @@ import gc
 import pytest
 
 from pool.admission import Admission
+from pool.calls import Call
 from pool.errors import DeadlineExceeded, PoolUnavailable, QueueFull, Stopped
+from pool.frames import Reply
 from pool.testing import ScriptedWorker
+
+OK = Reply(True, b"", b"")
 
 
 @pytest.fixture
@@ -17,7 +21,9 @@ async def loop():
 
 @pytest.fixture
 async def queue(loop):
-    return Admission("p", 3, loop)
+    made = Admission("p", 3, loop)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -30,227 +36,238 @@ async def add(queue):
     return add
 
 
+@pytest.fixture
+async def submit(queue, loop):
+    """Submit a call; its `worker` is who runs it, None while it waits."""
+
+    def submit(prefer=None, deadline=None):
+        call = Call("f", b"", b"", deadline, loop.create_future())
+        queue.submit(call, prefer)
+        return call
+
+    return submit
+
+
+def finish(call):
+    call.worker.finish(call, OK)
+
+
 async def settled(turns=5):
     """Let everything happen that is due."""
     for _ in range(turns):
         await asyncio.sleep(0)
 
 
-async def waiting(queue, *prefers, deadline=None):
-    """Tasks that wait in the queue, in this order."""
-    tasks = [asyncio.ensure_future(queue.acquire(deadline, prefer)) for prefer in prefers]
-    await settled()
-    return tasks
+# -- launched at once ---------------------------------------------------------------------------------------------
 
 
-# -- granted at once ----------------------------------------------------------------------------------------------
+async def test_without_a_worker_a_call_waits_for_the_first(queue, add, submit):
+    call = submit()
+    assert (call.worker, queue.waiting, queue.has_room) == (None, 1, False)
+    worker = add("a")
+    assert (call.worker, queue.waiting) == (worker, 0)
 
 
-async def test_without_a_worker_nothing_is_granted(queue):
-    assert queue.try_acquire() is None
-    assert not queue.has_room
-
-
-async def test_a_worker_is_granted_as_often_as_it_has_slots(queue, add):
+async def test_a_worker_is_given_as_many_calls_as_it_has_slots(queue, add, submit):
     worker = add("a", slots=2)
-    leases = [queue.try_acquire(), queue.try_acquire()]
-    assert [lease.worker for lease in leases] == [worker, worker]
-    assert queue.try_acquire() is None
-    leases[0].release()
+    first, second, third = submit(), submit(), submit()
+    assert [call.worker for call in (first, second, third)] == [worker, worker, None]
+    finish(first)
+    assert third.worker is worker, "in the same turn"
+    finish(second)
     assert queue.has_room
 
 
-async def test_calls_go_round_the_workers(queue, add):
+async def test_calls_go_round_the_workers(add, submit):
     for name in "abc":
         add(name, slots=2)
-    assert [queue.try_acquire().worker.id for _ in range(6)] == list("abcabc")
+    assert [submit().worker.id for _ in range(6)] == list("abcabc")
 
 
-async def test_a_preferred_worker_is_the_only_one_while_it_is_there(queue, add):
+async def test_a_preferred_worker_is_the_only_one_while_it_is_there(add, submit):
     add("a")
     add("b")
-    assert queue.try_acquire("b").worker.id == "b"
-    assert queue.try_acquire("b") is None, "it is busy, and the caller wants no other"
-    assert queue.try_acquire("gone").worker.id == "a", "it is no more: any will do"
+    assert submit("b").worker.id == "b"
+    assert submit("b").worker is None, "it is busy, and the caller wants no other"
+    assert submit("gone").worker.id == "a", "it is no more: any will do"
 
 
-async def test_a_lease_gives_its_slot_back_once(queue, add):
+async def test_a_call_that_ended_is_released_without_effect(queue, add, submit):
     worker = add("a")
-    lease = queue.try_acquire()
-    lease.release()
-    lease.release()
-    assert worker.free == 1
+    call = submit()
+    finish(call)
+    queue.release(call)
+    queue.release(call)
+    assert (worker.free, call.abandoned, queue.waiting) == (1, False, 0)
+    assert call.future.result() is OK
 
 
-async def test_a_lease_is_for_one_call(queue, add):
+async def test_a_new_session_is_bound_to_who_has_room_or_the_fewest_waiters(queue, add, submit):
+    assert queue.choose() is None
     add("a")
-    lease = queue.try_acquire()
-    lease.start("f", b"", b"", None)
-    with pytest.raises(AssertionError, match="for one call"):
-        lease.start("f", b"", b"", None)
+    add("b")
+    submit("a")
+    assert queue.choose() == "b"
+    submit("b")
+    submit("a")
+    assert queue.choose() == "b"
 
 
 # -- in the queue -------------------------------------------------------------------------------------------------
 
 
-async def test_first_come_first_served(queue, add):
+async def test_first_come_first_served(queue, add, submit):
     worker = add("a")
-    lease = queue.try_acquire()
-    first, second, third = await waiting(queue, None, None, None)
+    calls = [submit() for _ in range(4)]
     assert queue.waiting == 3
-    for waiter in (first, second, third):
-        lease.release()
-        lease = await asyncio.wait_for(waiter, 1)
-        assert lease.worker is worker
+    for number, call in enumerate(calls):
+        assert [later.worker for later in calls[number + 1 :]] == [None] * (3 - number)
+        assert call.worker is worker
+        finish(call)
     assert queue.waiting == 0
 
 
-async def test_who_comes_later_never_overtakes_who_waits(queue, add):
-    add("a")
-    lease = queue.try_acquire()
-    (waiter,) = await waiting(queue, None)
-    lease.release()
-    assert queue.try_acquire() is None, "the slot was handed over at once"
-    await waiter
-
-
-async def test_the_queue_has_a_limit_and_says_when_to_come_again(queue):
-    waiters = await waiting(queue, None, None, None)
+async def test_the_queue_has_a_limit_and_says_when_to_come_again(queue, submit):
+    calls = [submit() for _ in range(3)]
     with pytest.raises(QueueFull, match=r"3 calls waiting, which is its limit; raise pools\.p\.queue_limit") as full:
-        await queue.acquire(None)
+        submit()
     assert 0.05 <= full.value.retry_after_s <= 30
-    waiters[0].cancel()
-    await settled()
-    (again,) = await waiting(queue, None)
-    assert not again.done(), "who left has made room"
-    queue.stop()
-    await asyncio.gather(*waiters, again, return_exceptions=True)
+    queue.release(calls[0])
+    assert submit().worker is None, "who left has made room"
 
 
-async def test_a_deadline_in_the_queue(queue, add, loop):
+async def test_a_deadline_in_the_queue(queue, add, submit, loop):
+    add("a")
+    running, late = submit(), submit(deadline=loop.time() + 0.01)
+    with pytest.raises(DeadlineExceeded) as passed:
+        await late.future
+    assert passed.value.where == "IN_QUEUE"
+    queue.release(late)
+    assert queue.waiting == 0
+    finish(running)
+    assert queue.has_room, "nobody is owed this slot"
+
+
+async def test_a_deadline_of_a_running_call_is_the_workers(queue, add, submit, loop):
     worker = add("a")
-    lease = queue.try_acquire()
-    with pytest.raises(DeadlineExceeded) as late:
-        await queue.acquire(loop.time() + 0.01)
-    assert late.value.where == "IN_QUEUE"
-    lease.release()
-    assert queue.try_acquire().worker is worker, "nobody is owed this slot"
-
-
-async def test_a_cancel_in_the_queue(queue, add):
-    worker = add("a")
-    lease = queue.try_acquire()
-    first, second = await waiting(queue, None, None)
-    first.cancel()
-    lease.release()
-    assert (await asyncio.wait_for(second, 1)).worker is worker
-    assert first.cancelled()
-
-
-async def test_a_cancel_in_the_moment_of_the_grant_passes_the_slot_on(queue, add):
-    worker = add("a")
-    lease = queue.try_acquire()
-    first, second = await waiting(queue, None, None)
-    lease.release()  # granted to the first, which has not run since
-    first.cancel()
-    assert (await asyncio.wait_for(second, 1)).worker is worker
-    with pytest.raises(asyncio.CancelledError):
-        await first
-
-
-async def test_a_cancel_in_the_moment_of_the_grant_with_nobody_behind(queue, add):
-    worker = add("a")
-    lease = queue.try_acquire()
-    (only,) = await waiting(queue, None)
-    lease.release()
-    only.cancel()
-    await asyncio.wait([only])
+    call = submit(deadline=loop.time() + 0.01)
+    with pytest.raises(DeadlineExceeded) as passed:
+        await call.future
+    assert passed.value.where == "IN_WORKER"
+    assert (worker.free, call.abandoned) == (0, True), "the slot is taken until the worker has done"
+    queue.release(call)
+    finish(call)
     assert worker.free == 1
-    assert queue.has_room
 
 
-async def test_a_cancel_in_the_moment_of_a_failure_leaves_no_complaint(queue, loop):
+async def test_a_cancel_in_the_queue(queue, add, submit):
+    worker = add("a")
+    running, first, second = submit(), submit(), submit()
+    queue.release(first)
+    queue.release(first)
+    assert (first.future.cancelled(), queue.waiting) == (True, 1)
+    finish(running)
+    assert (first.worker, second.worker) == (None, worker)
+
+
+async def test_a_future_that_is_cancelled_counts_until_it_is_released(queue, add, submit):
+    worker = add("a")
+    running, first, second = submit(), submit(), submit()
+    first.future.cancel()
+    finish(running)
+    assert (first.worker, second.worker) == (None, worker)
+    queue.release(first)
+    queue.release(first)
+    assert queue.waiting == 0
+
+
+async def test_a_cancel_in_the_moment_of_the_launch_is_the_workers(queue, add, submit):
+    worker = add("a")
+    running, first, second = submit(), submit(), submit()
+    finish(running)  # the first is launched; its caller has not run since
+    queue.release(first)
+    assert (first.abandoned, second.worker, worker.free) == (True, None, 0)
+    finish(first)
+    assert second.worker is worker
+
+
+async def test_a_cancel_in_the_moment_of_a_failure_leaves_no_complaint(queue, submit, loop):
     complaints = []
     loop.set_exception_handler(lambda _loop, context: complaints.append(context))
-    (waiter,) = await waiting(queue, None)
+    call, late = submit(), submit(deadline=loop.time() - 1)
+    await asyncio.wait({late.future})
     queue.stop()
-    waiter.cancel()
-    await asyncio.wait([waiter])
-    del waiter
+    queue.release(call)
+    queue.release(late)
+    del call, late
     gc.collect()
     await settled()
     assert complaints == []
 
 
-async def test_a_deadline_and_a_grant_in_the_same_moment_lose_no_slot(queue, add, loop):
+async def test_a_deadline_and_a_launch_in_the_same_moment_lose_no_slot(queue, add, submit, loop):
     worker = add("a")
-    lease = queue.try_acquire()
-    task = asyncio.ensure_future(queue.acquire(loop.time() - 1))
-    await asyncio.sleep(0)
-    lease.release()
-    done, _ = await asyncio.wait([task])
-    (task,) = done
-    if task.exception() is None:
-        task.result().release()
-    await settled()
+    running, late = submit(), submit(deadline=loop.time() - 1)
+    finish(running)
+    assert late.worker is worker
+    with pytest.raises(DeadlineExceeded):
+        await late.future
+    queue.release(late)
+    finish(late)
     assert worker.free == 1
 
 
-# -- pinned waiters -----------------------------------------------------------------------------------------------
+# -- pinned calls -------------------------------------------------------------------------------------------------
 
 
-async def test_who_waits_for_one_worker_gets_that_one(queue, add):
+async def test_who_waits_for_one_worker_gets_that_one(add, submit):
     a, b = add("a"), add("b")
-    lease_a, lease_b = queue.try_acquire("a"), queue.try_acquire("b")
-    pinned, general = await waiting(queue, "b", None)
-    lease_a.release()
-    assert (await asyncio.wait_for(general, 1)).worker is a, "it overtakes who wants another worker"
-    assert not pinned.done()
-    lease_b.release()
-    assert (await asyncio.wait_for(pinned, 1)).worker is b
+    on_a, on_b, pinned, general = submit("a"), submit("b"), submit("b"), submit()
+    finish(on_a)
+    assert general.worker is a, "it overtakes who wants another worker"
+    assert pinned.worker is None
+    finish(on_b)
+    assert pinned.worker is b
 
 
-async def test_pinned_and_general_waiters_share_one_order(queue, add):
+async def test_pinned_and_general_calls_share_one_order(add, submit):
     add("a")
-    lease = queue.try_acquire()
-    tasks = await waiting(queue, None, "a", None)
-    order = []
-    for task in tasks:
-        task.add_done_callback(order.append)
-    for task in tasks:
-        lease.release()
-        lease = await asyncio.wait_for(task, 1)
-    assert order == tasks
+    calls = [submit(), submit(), submit("a"), submit()]
+    for number, call in enumerate(calls):
+        assert [bool(later.worker) for later in calls[number:]] == [True] + [False] * (3 - number)
+        finish(call)
 
 
-async def test_who_waited_for_a_worker_that_left_keeps_the_place_in_the_line(queue, add):
+async def test_who_waited_for_a_worker_that_left_keeps_the_place_in_the_line(queue, add, submit):
     a, b = add("a"), add("b")
-    lease_a, lease_b = queue.try_acquire("a"), queue.try_acquire("b")
-    first, second, third = await waiting(queue, None, "b", None)
+    on_a, on_b = submit("a"), submit("b")
+    first, second, third = submit(), submit("b"), submit()
     queue.remove(b)
-    for task in (first, second, third):
-        lease_a.release()
-        lease_a = await asyncio.wait_for(task, 1)
-        assert lease_a.worker is a
-    lease_b.release()
-    assert queue.try_acquire() is None, "a worker that was removed is given to nobody"
+    before = on_a
+    for call in (first, second, third):
+        assert call.worker is None
+        finish(before)
+        assert call.worker is a
+        before = call
+    finish(on_b)
+    finish(before)
+    assert queue.choose() == "a", "a worker that was removed is given to nobody"
 
 
-async def test_who_waited_for_a_worker_that_left_takes_a_free_one_at_once(queue, add):
+async def test_who_waited_for_a_worker_that_left_takes_a_free_one_at_once(queue, add, submit):
     a, b = add("a"), add("b")
-    assert queue.try_acquire("b").worker is b
-    (pinned,) = await waiting(queue, "b")
+    submit("b")
+    pinned = submit("b")
     queue.remove(b)
-    assert (await asyncio.wait_for(pinned, 1)).worker is a
+    assert pinned.worker is a
 
 
-async def test_a_pinned_waiter_that_left_is_skipped(queue, add):
+async def test_a_pinned_call_that_left_is_skipped(queue, add, submit):
     b = add("b")
-    lease = queue.try_acquire("b")
-    first, second = await waiting(queue, "b", "b")
-    first.cancel()
-    lease.release()
-    assert (await asyncio.wait_for(second, 1)).worker is b
+    running, first, second = submit("b"), submit("b"), submit("b")
+    queue.release(first)
+    finish(running)
+    assert (first.worker, second.worker) == (None, b)
 
 
 # -- refusal ------------------------------------------------------------------------------------------------------
@@ -260,55 +277,54 @@ def unavailable():
     return PoolUnavailable("p", "exited with code 1", 10.0)
 
 
-async def test_refusal_fails_who_waits_and_who_comes(queue, add):
+async def test_refusal_fails_who_waits_and_who_comes(queue, add, submit):
     b = add("b")
-    queue.try_acquire()
-    waiters = await waiting(queue, None, "b", None)
+    submit()
+    calls = [submit(), submit("b"), submit()]
     queue.remove(b)
     queue.refuse(unavailable)
-    results = await asyncio.gather(*waiters, return_exceptions=True)
-    assert [type(result) for result in results] == [PoolUnavailable] * 3
-    assert len(set(map(id, results))) == 3, "one exception object raised in several places mixes their tracebacks"
+    errors = [call.future.exception() for call in calls]
+    assert [type(error) for error in errors] == [PoolUnavailable] * 3
+    assert len(set(map(id, errors))) == 3, "one exception object raised in several places mixes their tracebacks"
     with pytest.raises(PoolUnavailable, match="exited with code 1"):
-        queue.try_acquire()
-    with pytest.raises(PoolUnavailable):
-        await queue.acquire(None)
+        submit()
+    for call in calls:
+        queue.release(call)
+    assert queue.waiting == 0
 
 
-async def test_refusal_ends_with_the_next_worker(queue, add):
+async def test_refusal_ends_with_the_next_worker(queue, add, submit):
     queue.refuse(unavailable)
     worker = add("a")
-    assert queue.try_acquire().worker is worker
+    assert submit().worker is worker
 
 
-async def test_refusals_do_not_pile_up_tracebacks(queue):
+async def test_refusals_do_not_pile_up_tracebacks(queue, submit):
     queue.refuse(unavailable)
     depths = []
     for _ in range(3):
         with pytest.raises(PoolUnavailable) as refused:
-            queue.try_acquire()
+            submit()
         depths.append(len(refused.traceback))
     assert len(set(depths)) == 1
 
 
-async def test_a_pool_that_stopped_stays_stopped_when_a_replacement_is_ready(queue, add):
+async def test_a_pool_that_stopped_stays_stopped_when_a_replacement_is_ready(queue, add, submit):
     queue.stop()
     add("late")
     with pytest.raises(Stopped, match="shutting down"):
-        queue.try_acquire()
+        submit()
     queue.refuse(unavailable)
     with pytest.raises(Stopped):
-        queue.try_acquire()
+        submit()
 
 
-async def test_the_estimate_follows_the_service_time(queue, add):
+async def test_the_estimate_follows_the_service_time(queue, add, submit):
     add("a")
-    queue.try_acquire()
     for _ in range(200):
         queue.observe(2.0)
-    waiters = await waiting(queue, None, None, None)
+    for _ in range(4):
+        submit()
     with pytest.raises(QueueFull) as full:
-        await queue.acquire(None)
+        submit()
     assert full.value.retry_after_s == pytest.approx(6.0, rel=0.01), "three calls of two seconds on one worker"
-    queue.stop()
-    await asyncio.gather(*waiters, return_exceptions=True)

@@ -1,5 +1,7 @@
 """Frames: what is packed is what is read, however the bytes arrive; what is no frame is refused."""
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -74,18 +76,24 @@ def test_text_is_refused_before_anything_is_allocated(garbage):
 
 
 @given(
-    timeout=st.none() | st.floats(0, 1e9),
+    left=st.none() | st.floats(-10, 1e9),
     function=st.text(max_size=30),
     meta=st.binary(max_size=50),
     body=st.binary(max_size=50),
     stream=st.booleans(),
+    lined=st.booleans(),
 )
-def test_a_call_is_read_as_it_was_written(timeout, function, meta, body, stream):
-    kind = frames.STREAM if stream else frames.CALL
-    data = frames.call_head(kind, 2**63, timeout, function.encode(), meta, len(body)) + body
+def test_a_call_is_read_as_it_was_written(left, function, meta, body, stream, lined):
+    kind = (frames.STREAM if stream else frames.CALL) | (frames.LINED if lined else 0)
+    deadline = -1.0 if left is None else time.monotonic() + left
+    data = frames.call_head(kind, 2**63, deadline, function, meta, len(body)) + body
     ((read_kind, call_id, read_body),) = feed(FrameReader(), data, [1000])
     request = frames.read_call(read_kind, call_id, memoryview(read_body))
-    assert (request.call_id, request.stream, request.timeout_s) == (2**63, stream, timeout)
+    assert (request.call_id, request.stream) == (2**63, stream)
+    if left is None:
+        assert request.timeout_s is None
+    else:
+        assert request.timeout_s == pytest.approx(max(0.0, left), abs=1.0), "what is left of it, never negative"
     assert (request.function, request.meta, request.body) == (function, meta, body)
 
 

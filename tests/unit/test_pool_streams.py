@@ -15,7 +15,9 @@ async def credit():
 
 @pytest.fixture
 async def buffer(credit):
-    return StreamBuffer(asyncio.get_running_loop(), credit.append)
+    buffer = StreamBuffer(asyncio.get_running_loop().create_future())
+    buffer.credit = credit.append
+    return buffer
 
 
 async def test_chunks_come_in_order_all_that_are_there_at_once(buffer):

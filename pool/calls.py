@@ -1,0 +1,123 @@
+"""A call inside a pool, and what the queue wants of a worker. Records and a protocol; nothing here acts by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from pool.errors import PoolError
+from pool.frames import Reply
+from pool.streams import StreamBuffer
+
+
+class Call:
+    """A call from its submission to its end. `future` has its reply; `buffer` is set where it streams.
+
+    `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
+    still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
+    `time.perf_counter()`.
+    """
+
+    __slots__ = (
+        "abandoned",
+        "body",
+        "bucket",
+        "buffer",
+        "deadline",
+        "function",
+        "future",
+        "grace",
+        "id",
+        "launched_at",
+        "lined",
+        "meta",
+        "number",
+        "on_launch",
+        "pinned",
+        "queued",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        function: str,
+        meta: bytes,
+        body: bytes,
+        deadline: float | None,
+        future: asyncio.Future[Reply],
+        stream: bool = False,
+        on_launch: Callable[[str], None] | None = None,
+    ) -> None:
+        self.function = function
+        self.meta = meta
+        self.body = body
+        self.deadline = deadline
+        self.future = future
+        self.on_launch = on_launch
+        self.buffer = StreamBuffer(future) if stream else None
+        self.worker: Slots | None = None
+        self.pinned: str | None = None
+        self.grace: asyncio.TimerHandle | None = None
+        self.lined = self.queued = self.abandoned = False
+        self.id = self.bucket = self.number = 0
+        self.launched_at = 0.0
+
+    def fail(self, error: PoolError) -> None:
+        """End a call that has no reply, unless it has ended."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # a caller that has left must not make asyncio complain
+
+
+class Slots(Protocol):
+    """A worker as the queue sees it. `free` is how many more calls it may be given now."""
+
+    @property
+    def id(self) -> str:
+        """Its name, unique within the pool."""
+        ...
+
+    @property
+    def answered(self) -> int:
+        """Calls that have ended on it: what does not grow does not move."""
+        ...
+
+    @property
+    def free(self) -> int:
+        """Slots that are not taken."""
+        ...
+
+    @property
+    def lined(self) -> int:
+        """Calls that are lined up behind those that run."""
+        ...
+
+    @property
+    def line_room(self) -> int:
+        """How many more calls may be lined up now; 0 where a slot is free."""
+        ...
+
+    def take(self) -> None:
+        """Reserve a slot."""
+        ...
+
+    def launch(self, call: Call) -> None:
+        """Send a call into a taken slot; its end gives the slot back."""
+        ...
+
+    def line_up(self, call: Call) -> None:
+        """Send a call ahead of its turn."""
+        ...
+
+    def take_back(self, *, pinned: bool = True) -> Call | None:
+        """Return the call that was lined up last, or None where it can not be had any more, or is `pinned`."""
+        ...
+
+    def expire(self, call: Call) -> None:
+        """End a running call whose deadline has passed."""
+        ...
+
+    def abandon(self, call: Call) -> None:
+        """Say that nobody waits for a running call any more."""
+        ...

@@ -1,0 +1,78 @@
+"""When calls run out of time: one timer for all of them, because a timer of its own costs more than a whole call.
+
+Owns the calls that have a deadline, in buckets of `RESOLUTION_S`, or 1 s where it is more than `FAR_S` away: an empty
+bucket stays until its time, and there must not be too many. A call is reported in the first turn of the loop after its
+bucket's end, so never early and at most that much late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+RESOLUTION_S = 0.01
+FAR_S = 100.0
+_FAR_BUCKETS = 100
+
+Item = TypeVar("Item")
+
+
+class Deadlines(Generic[Item]):
+    """Calls `expired(item)` once an item's deadline has passed, unless it was discarded before."""
+
+    __slots__ = ("_armed", "_buckets", "_expired", "_heap", "_loop", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[Item], None]) -> None:
+        self._loop = loop
+        self._expired = expired
+        self._buckets: dict[int, set[Item]] = {}
+        self._heap: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0
+
+    def add(self, item: Item, deadline: float) -> int:
+        """Watch an item; return the bucket that `discard` wants. `deadline` is on the loop's clock."""
+        bucket = int(deadline / RESOLUTION_S) + 1
+        if deadline - self._loop.time() > FAR_S:
+            bucket += -bucket % _FAR_BUCKETS
+        items = self._buckets.get(bucket)
+        if items is None:
+            self._buckets[bucket] = {item}
+            heapq.heappush(self._heap, bucket)
+            if self._timer is None or bucket < self._armed:
+                self._arm()
+        else:
+            items.add(item)
+        return bucket
+
+    def discard(self, item: Item, bucket: int) -> None:
+        """Watch an item no more. Its bucket stays until its time: that is cheaper than to look for it."""
+        items = self._buckets.get(bucket)
+        if items is not None:
+            items.discard(item)
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._buckets.clear()
+        self._heap.clear()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._armed = self._heap[0]
+            self._timer = self._loop.call_at(self._armed * RESOLUTION_S, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        while self._heap and self._heap[0] * RESOLUTION_S <= now:
+            for item in self._buckets.pop(heapq.heappop(self._heap)):
+                self._expired(item)
+        self._arm()

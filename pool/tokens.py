@@ -1,0 +1,85 @@
+"""Tokens in memory that the front and one worker share: one for each call that is lined up and not yet begun.
+
+A call that was sent ahead may be begun by the worker or taken back by the front, never both: whoever takes its token
+has it. The worker begins its calls in order and the front takes back the last one first, so a number is enough. It is
+a POSIX semaphore, which costs no system call. Imported by the child: standard library only.
+"""
+
+import ctypes
+import fcntl
+import os
+from collections.abc import Callable
+
+SIZE = 64
+"""Bytes of shared memory: a `sem_t` is 32 with glibc and 16 with musl."""
+
+_PROT_READ_WRITE = 3
+_MAP_SHARED = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_long,
+)
+_LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_SEMAPHORES = _LIBC if hasattr(_LIBC, "sem_init") else ctypes.CDLL("libpthread.so.0", use_errno=True)
+"""glibc before 2.34 has them in a library of their own."""
+
+
+def shared_memory() -> int:
+    """Make the memory for one `Tokens`; return its descriptor, which is the caller's to close. Raises OSError.
+
+    Its size is sealed: a worker that truncates what it finds open must not take the front with it.
+    """
+    descriptor = os.memfd_create("bridge-tokens", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(descriptor, SIZE)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+class Tokens:
+    """One end of a shared count, mapped from a descriptor that may be closed after. With `new` it is set to 0.
+
+    The `mmap` module is not used because it keeps a descriptor open, to which user code in the worker could write.
+    """
+
+    __slots__ = ("_address", "_post", "_take")
+
+    def __init__(self, descriptor: int, *, new: bool = False) -> None:
+        at = _LIBC.mmap(None, SIZE, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
+        if at == ctypes.c_void_p(-1).value:
+            raise OSError(ctypes.get_errno(), "shared memory could not be mapped")
+        self._address: ctypes.c_void_p | None = ctypes.c_void_p(at)
+        self._post: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_post
+        self._take: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_trywait
+        if new and _SEMAPHORES.sem_init(self._address, 1, 0) != 0:
+            error = OSError(ctypes.get_errno(), "a shared semaphore could not be made")
+            self.close()
+            raise error
+
+    def put(self) -> None:
+        """Add a token."""
+        self._post(self._address)
+
+    def take(self) -> bool:
+        """Take a token; return whether there was one."""
+        return bool(self._take(self._address) == 0)
+
+    def close(self) -> None:
+        """Give back the memory; there is no token any more. May be called again."""
+        address, self._address = self._address, None
+        if address is not None:
+            self._post = self._take = _nothing
+            _LIBC.munmap(address, SIZE)
+
+
+def _nothing(_address: ctypes.c_void_p | None) -> int:
+    return -1
