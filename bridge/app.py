@@ -40,6 +40,7 @@ from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
 from pool.pool import Pool
+from pool.spawn import PlainSpawner
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -142,8 +143,9 @@ class App:
         self._apps = apps
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
+        spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
         self._pools: dict[str, Pool] = {
-            options.name: Pool(options, listener=self._telemetry.pool_event, fatal=_fatal)
+            options.name: Pool(options, listener=self._telemetry.pool_event, fatal=_fatal, spawner=spawner)
             for options in self._plan.pools
         }
         self._health = Health(self._pools, config.health)

@@ -119,7 +119,9 @@ def harden(parent: int, nice: int) -> None:
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A service manager may send this to all processes: the front decides what becomes of calls. Not SIG_IGN, which
+    # programs that user code starts would inherit.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     with contextlib.suppress(OSError):  # a worker that wakes does not push the front, which has woken it, off its core
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -81,8 +81,8 @@ class WorkerMemoryLimit(PoolError):
 
     def __init__(self, pool: str, worker: str, function: str, used_bytes: int, limit_bytes: int) -> None:
         super().__init__(
-            f"worker {worker} was ended while it ran '{function}': it held {used_bytes} bytes of resident memory, "
-            f"its limit is {limit_bytes}; raise pools.{pool}.memory_limit or send less at a time"
+            f"worker {worker} was ended while it ran '{function}': it held {mebibytes(used_bytes)} of resident memory, "
+            f"its limit is {mebibytes(limit_bytes)}; raise pools.{pool}.memory_limit or send less at a time"
         )
         self.pool = pool
         self.worker = worker
@@ -110,3 +110,8 @@ class CallCancelled(BaseException):
 
     ends_call = True
     """How an entry, which does not know this class, tells a cancel from a failure of user code."""
+
+
+def mebibytes(size: int) -> str:
+    """Return a number of bytes for people: MiB, with the bytes beside it."""
+    return f"{size / 2**20:,.1f} MiB ({size} bytes)"

@@ -17,7 +17,7 @@ from typing import Any
 from pool.admission import Admission
 from pool.calls import Call
 from pool.clock import Clock, MonotonicClock
-from pool.errors import PoolError, PoolUnavailable, StartFailed
+from pool.errors import PoolError, PoolUnavailable, StartFailed, mebibytes
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
 from pool.lifecycle import Event, State
@@ -297,7 +297,7 @@ class Supervisor:
         """Kill a worker over its limit, once its proportional memory confirms it: shared pages are not its own."""
         used = self._memory.proportional(worker.child.pid) or worker.rss_bytes
         if used > limit:
-            why = f"held {used} bytes of resident memory, its limit is {limit}"
+            why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
             worker.kill(Killed(why=why, memory_bytes=used))
 
     async def drain(self, timeout_s: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 
 import pytest
 
@@ -140,6 +141,21 @@ async def test_an_end_is_told_as_it_was(rig, end, cause, name, code):
     assert not exited.expected
     assert (exited.report.cause, exited.report.exit_code) == (error.cause, code)
     assert (await one.call("echo", b"next", timeout_s=5)).body == b"next"
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_sigterm_is_for_the_server(rig, concurrency):
+    """A service manager may send it to every process: a worker goes on with its call, and with the next one."""
+    one = await rig(concurrency=concurrency).start()
+    (pid,) = one.pids()
+    text = "import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.05); result = 'ended well'"
+    assert await one.run(text) == "ended well"
+    os.kill(pid, signal.SIGTERM)
+    assert (await one.call("echo", b"next")).body == b"next"
+    assert one.pids() == [pid]
+    inherited = "import subprocess, sys; result = str(subprocess.run([sys.executable, '-c', "
+    inherited += "'import os, signal; os.kill(os.getpid(), signal.SIGTERM)']).returncode)"
+    assert await one.run(inherited) == "-15", "programs that user code starts end as ever"
 
 
 LOOP = """
