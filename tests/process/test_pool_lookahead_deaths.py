@@ -129,7 +129,7 @@ BREAKS = {
     "memory": (WorkerMemoryLimit, "block = bytearray(300 << 20)\ntime.sleep(60)"),
     "garbage": (
         WorkerProtocol,
-        "for fd in range(3, 256):\n  try: os.write(fd, b'is there anybody?' * 9), os.ftruncate(fd, 0)\n"
+        "for fd in range(3, 200):\n  try: os.write(fd, b'is there anybody?' * 9), os.ftruncate(fd, 0)\n"
         "  except OSError: pass\ntime.sleep(60)",
     ),
 }
