@@ -148,9 +148,7 @@ class Admission:
             behind = []
             while (back := worker.take_back()) is not None and back is not call:
                 behind.append(back)
-            if behind:
-                self._requeue(behind)
-                self._serve_all()
+            self.adopt(behind)
         return call.worker is None
 
     def _enqueue(self, call: Call) -> None:
@@ -207,7 +205,7 @@ class Admission:
             self._serve_all()
 
     def adopt(self, calls: Sequence[Call]) -> None:
-        """Serve, in the order of arrival, what a worker had been sent and will not begin."""
+        """Serve, in the order of arrival, what was lined up and was taken back; a pool that has stopped refuses it."""
         if calls and self._stopped:
             for call in calls:
                 call.fail(Stopped(self._pool))
@@ -250,10 +248,7 @@ class Admission:
         """
         self._balancing = None
         stuck = [worker for worker in self._members.values() if self._seen.get(worker.id) == worker.answered]
-        for back in [_all_lined(worker) for worker in stuck]:
-            self._requeue(back)
-        if stuck:
-            self._serve_all()
+        self.adopt([call for worker in stuck for call in _all_lined(worker)])
         for worker in list(self._room.values()):
             self._steal(worker)
         self._seen = {worker.id: worker.answered for worker in self._members.values() if worker.lined}
@@ -306,7 +301,7 @@ class Admission:
         self._pinned.clear()
 
     def stop(self) -> None:
-        """Refuse new calls for good, and fail those that wait."""
+        """Refuse new calls for good, and fail those that wait; lines go on for as long as they move."""
         self.refuse(lambda: Stopped(self._pool))
         self._stopped = True
 

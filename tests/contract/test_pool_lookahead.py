@@ -123,12 +123,25 @@ async def test_a_death_costs_the_running_call_and_none_that_is_lined_up(make, fl
         await reply_of(pool, running)
 
 
-async def test_drain_waits_for_calls_that_are_lined_up(make):
+async def test_drain_waits_for_a_line_that_moves(make):
     pool = await make()
-    running = pool.submit("sleep", b"", b"0.2", in_s(20))
-    lined = [pool.submit("echo", b"", b"", in_s(20)) for _ in range(3)]
+    submitted = [pool.submit("echo", b"", b"", in_s(20)) for _ in range(6)]
     assert await pool.drain(20) is True
-    assert [(await reply_of(pool, one)).ok for one in [running, *lined]] == [True] * 4
+    assert [(await reply_of(pool, one)).ok for one in submitted] == [True] * 6
+
+
+async def test_drain_refuses_a_line_behind_a_slow_call(make):
+    """Its callers can go elsewhere; the slow call has all the time that the drain has."""
+    pool = await make()
+    running = occupy(pool)
+    lined = [pool.submit("echo", b"", b"", in_s(20)) for _ in range(3)]
+    draining = asyncio.ensure_future(pool.drain(20))
+    for one in lined:
+        with pytest.raises(Stopped):
+            await reply_of(pool, one)
+    assert not running.future.done()
+    pool.release(running)
+    assert await draining is True
 
 
 async def test_stop_ends_calls_that_are_lined_up_as_stopped(make):
