@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bridge import receipt_wire
 from bridge.call import EMPTY_META, Call
 from bridge.v1.common_pb2 import ModelUsage, Receipt
 from handlers.contract import UsageRecord
@@ -22,6 +23,8 @@ Trailers = tuple[tuple[str, str | bytes], ...]
 
 def trailers(call: Call) -> Trailers:
     """Return the receipt of a finished call, with its route and worker in plain text beside it."""
+    if call.session is None and call.meta is EMPTY_META and call.worker_ns:
+        return _ordinary(call)
     pairs: list[tuple[str, str | bytes]] = [
         ("bridge-receipt-bin", receipt(call).SerializeToString()),
         ("bridge-route", _ROUTES[call.route]),
@@ -31,6 +34,26 @@ def trailers(call: Call) -> Trailers:
     if call.session is not None:
         pairs.append(("bridge-session-epoch", str(call.session.epoch)))
     return tuple(pairs)
+
+
+def _ordinary(call: Call) -> Trailers:
+    """Return the trailers of a call that ran to its end without a session or a language model: the most calls."""
+    now = time.perf_counter()
+    leased_at = call.leased_at
+    data = receipt_wire.write(
+        call.identity.request_id.encode(),
+        (call.function, call.route, call.reason, call.pool, call.worker),
+        0 if leased_at is None else int((leased_at - call.started_at) * 1e6),
+        call.worker_ns // 1000,
+        int((now - call.started_at) * 1e6),
+        call.bytes_in,
+        call.bytes_out,
+    )
+    if call.memory_change is not None:
+        data += receipt_wire.memory_change(call.memory_change)
+    if call.worker:
+        return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]), ("bridge-worker", call.worker))
+    return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]))
 
 
 def receipt(call: Call) -> Receipt:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 # grpcio's newer listener moves every event through one thread more; without it a call takes a sixth less processor time
 # (docs/explanation/performance.md). Read when grpc makes its first object, so it is set before that.
@@ -22,7 +24,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The end of a request: the response, or a status that is not OK. `body` is None for an error or a stream."""
 
     body: bytes | None
@@ -70,13 +72,11 @@ class _UnaryBehaviour:
         raise TypeError("call it with a request and its context")
 
     async def __call__(self, request: bytes, context: Any) -> bytes | None:
-        body, trailers, code, message = await self._handler(
-            request, context.invocation_metadata() or (), context.time_remaining()
-        )
-        if code:
-            await context.abort(_CODES[code], message, trailers)
-        context.set_trailing_metadata(trailers)
-        return body
+        answer = await self._handler(request, context.invocation_metadata() or (), context.time_remaining())
+        if answer.code:
+            await context.abort(_CODES[answer.code], answer.message, answer.trailers)
+        context.set_trailing_metadata(answer.trailers)
+        return answer.body
 
 
 def _unary(handler: Unary) -> grpc.RpcMethodHandler:
@@ -85,12 +85,10 @@ def _unary(handler: Unary) -> grpc.RpcMethodHandler:
 
 def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:
     async def behave(request: bytes, context: Any) -> None:
-        _, trailers, code, message = await handler(
-            request, context.invocation_metadata() or (), context.time_remaining(), context.write
-        )
-        if code:
-            await context.abort(_CODES[code], message, trailers)
-        context.set_trailing_metadata(trailers)
+        answer = await handler(request, context.invocation_metadata() or (), context.time_remaining(), context.write)
+        if answer.code:
+            await context.abort(_CODES[answer.code], answer.message, answer.trailers)
+        context.set_trailing_metadata(answer.trailers)
 
     return grpc.unary_stream_rpc_method_handler(behave)
 

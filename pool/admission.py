@@ -82,17 +82,15 @@ class Admission:
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
             worker = self._room.get(prefer)
-        if worker is None and self.waiting >= self._limit:
-            raise QueueFull(self._pool, self._limit, self._predict())
         self._arrivals += 1
         call.number = self._arrivals
-        if call.deadline is not None:
-            call.bucket = self._deadlines.add(call, call.deadline)
         if worker is None:
             if not self._line_up(call):
                 self._enqueue(call)
         elif self._service_s > PACKED_S or not self._line_up(call):
             self._launch(call, worker)
+        if call.deadline is not None:
+            call.bucket = self._deadlines.add(call, call.deadline)
 
     def _line_up(self, call: Call) -> bool:
         """Send a small call ahead to the busy worker with the shortest line, unless others wait already."""
@@ -152,6 +150,8 @@ class Admission:
         return call.worker is None
 
     def _enqueue(self, call: Call) -> None:
+        if self.waiting >= self._limit:
+            raise QueueFull(self._pool, self._limit, self._predict())
         self._waiting += 1
         call.queued = True
         if call.pinned is None:

@@ -258,8 +258,6 @@ class Worker:
         del self._calls[call_id]
         if call.grace is not None:
             call.grace.cancel()
-        if not call.future.done():
-            call.future.set_result(reply)
         if call.buffer is not None:
             call.buffer.end()
         self.answered += 1
@@ -267,6 +265,8 @@ class Worker:
             self._hooks.slot_free(self)
         else:
             self.give_back()
+        if not call.future.done():
+            call.future.set_result(reply)
 
     def _on_passed_over(self, call_id: int) -> None:
         if call_id not in self._passed_over:

@@ -27,7 +27,7 @@ class Forwarder:
     def __init__(self, dispatcher: Dispatcher, telemetry: Telemetry, config: ServerConfig) -> None:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
-        self._default_s = config.default_timeout_s
+        self._default_s = min(config.default_timeout_s, config.max_timeout_s)
         self._longest_s = config.max_timeout_s
         self._loop = asyncio.get_running_loop()
 
@@ -44,7 +44,9 @@ class Forwarder:
 
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
         identity = identify(metadata)
-        timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
+        timeout = self._default_s
+        if remaining_s is not None or identity.timeout_ms is not None:
+            timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
         return new_call(method, identity, request, self._loop.time() + timeout)
 
     async def _stream(self, call: Call, write: Write) -> None:
