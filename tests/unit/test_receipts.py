@@ -102,3 +102,20 @@ def test_usage_of_many_models_fits_and_adds_up(call):
     assert sum(entry.calls for entry in receipt.usage) == 100
     assert sum(entry.input_tokens for entry in receipt.usage) == 10_000
     assert sum(entry.cost_usd for entry in receipt.usage) == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize("route", ["pooled", "native"])
+def test_the_receipt_of_an_ordinary_call_is_written_another_way_and_says_the_same(call, route):
+    if route == "pooled":
+        as_pooled(call, waited_s=0.2, ran_s=0.5)
+        call.memory_change = 0
+    else:
+        call.route, call.reason = receipts.NATIVE, "declared native"
+    call.worker_ns, call.bytes_out = 400_000_000, 7
+    trailers = dict(receipts.trailers(call))
+    written, built = Receipt.FromString(trailers["bridge-receipt-bin"]), receipts.receipt(call)
+    assert 0 <= built.total_us - written.total_us < 1_000_000
+    written.total_us = built.total_us
+    assert written == built
+    assert trailers["bridge-route"] == route
+    assert trailers.get("bridge-worker", "") == built.worker
