@@ -1,8 +1,8 @@
 """A worker process for one call at a time: read a frame, call the entry, write a frame.
 
-Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE`. It imports only frames, errors, tokens and
-the standard library; what it serves is loaded by the name in its first frame. In MODE `concurrent` it hands over to
-`pool.child_async`. Nothing that user code prints can reach the socket.
+Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE`. It imports only frames, errors, tokens,
+the entry's protocol and the standard library; what it serves is loaded by the name in its first frame. In MODE
+`concurrent` it hands over to `pool.child_async`. Nothing that user code prints can reach the socket.
 """
 
 from __future__ import annotations
@@ -20,70 +20,19 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncGenerator, Generator
 from importlib import import_module
 from types import FrameType
-from typing import Protocol
 
 from pool import frames
+from pool.entry import Entry, Result
 from pool.errors import CallCancelled
 from pool.frames import FrameReader, Request
 from pool.tokens import Tokens
-
-Result = tuple[bool, bytes, bytes]
-"""(ok, meta, body) of a finished call."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _IDS = struct.Struct("<Q")
 _CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
-
-
-class Entry(Protocol):
-    """What a worker serves. Failures of user code are results with ok=False, never exceptions.
-
-    `stream` and `astream` yield the chunks and at last the result. `is_async` says which of the two sorts to use.
-    Only a cancel leaves as an exception: `CallCancelled`, or on an event loop `asyncio.CancelledError`.
-    """
-
-    def warm_up(self) -> None:
-        """Load what the first call would wait for."""
-        ...
-
-    def catalogue(self) -> bytes:
-        """Return what is served, opaque to the pool."""
-        ...
-
-    def is_async(self, function: str) -> bool:
-        """Return whether a function runs on the event loop."""
-        ...
-
-    def interrupt(self, frame: FrameType | None) -> bool:
-        """Cancel the call that runs on this entry's own event loop; False where `CallCancelled` is to be raised.
-
-        Called by a signal handler, so it may come between any two instructions of the main thread, in `frame`.
-        """
-        ...
-
-    def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
-        """Run a unary call."""
-        ...
-
-    def stream(
-        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
-    ) -> Generator[bytes | Result, None, None]:
-        """Run a streaming call; closed early where nobody reads on."""
-        ...
-
-    async def acall(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
-        """Run a unary call on the event loop."""
-        ...
-
-    def astream(
-        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
-    ) -> AsyncGenerator[bytes | Result, None]:
-        """Run a streaming call on the event loop; closed early where nobody reads on."""
-        ...
 
 
 def main(arguments: list[str]) -> int:

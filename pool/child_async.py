@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 from pool import frames
-from pool.child import Entry, Result
+from pool.entry import Entry, Result
 from pool.errors import CallCancelled
 from pool.frames import FrameReader, Request
 

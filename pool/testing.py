@@ -22,7 +22,7 @@ from pool.options import PoolOptions
 from pool.pool import Pool
 
 if TYPE_CHECKING:
-    from pool.child import Entry
+    from pool.entry import Entry
 
 CANCELLED = Reply(False, b"", b"")
 

@@ -1,0 +1,60 @@
+"""What a worker serves, as the child sees it: a protocol, so that the pool knows nothing of what implements it.
+
+Imported by the child: standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from types import FrameType
+from typing import Protocol
+
+Result = tuple[bool, bytes, bytes]
+"""(ok, meta, body) of a finished call."""
+
+
+class Entry(Protocol):
+    """What a worker serves. Failures of user code are results with ok=False, never exceptions.
+
+    `stream` and `astream` yield the chunks and at last the result. `is_async` says which of the two sorts to use.
+    Only a cancel leaves as an exception: `CallCancelled`, or on an event loop `asyncio.CancelledError`.
+    """
+
+    def warm_up(self) -> None:
+        """Load what the first call would wait for."""
+        ...
+
+    def catalogue(self) -> bytes:
+        """Return what is served, opaque to the pool."""
+        ...
+
+    def is_async(self, function: str) -> bool:
+        """Return whether a function runs on the event loop."""
+        ...
+
+    def interrupt(self, frame: FrameType | None) -> bool:
+        """Cancel the call that runs on this entry's own event loop; False where `CallCancelled` is to be raised.
+
+        Called by a signal handler, so it may come between any two instructions of the main thread, in `frame`.
+        """
+        ...
+
+    def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
+        """Run a unary call."""
+        ...
+
+    def stream(
+        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
+    ) -> Generator[bytes | Result, None, None]:
+        """Run a streaming call; closed early where nobody reads on."""
+        ...
+
+    async def acall(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
+        """Run a unary call on the event loop."""
+        ...
+
+    def astream(
+        self, function: str, meta: bytes, body: bytes, timeout_s: float | None
+    ) -> AsyncGenerator[bytes | Result, None]:
+        """Run a streaming call on the event loop; closed early where nobody reads on."""
+        ...
