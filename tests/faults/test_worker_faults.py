@@ -20,7 +20,7 @@ BOTH = {"blocking", "concurrent"}
 
 DEATHS = [
     ("kill_self", {"number": 9}, "SIGKILL", None),
-    ("kill_self", {"number": 15}, "SIGTERM", None),
+    ("kill_self", {"number": 1}, "SIGHUP", None),
     ("exit_now", {"code": 0}, "", 0),
     ("exit_now", {"code": 3}, "", 3),
     ("exit_now_async", {"code": 3}, "", 3),

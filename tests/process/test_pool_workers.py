@@ -121,7 +121,7 @@ ENDS = [
     ("os._exit(0)", "exited with code 0", "", 0),
     ("os._exit(7)", "exited with code 7", "", 7),
     ("os.kill(os.getpid(), 9)", "killed by SIGKILL", "SIGKILL", None),
-    ("os.kill(os.getpid(), 15)", "killed by SIGTERM", "SIGTERM", None),
+    ("os.kill(os.getpid(), 1)", "killed by SIGHUP", "SIGHUP", None),
     ("ctypes.string_at(0)", "killed by SIGSEGV", "SIGSEGV", None),
     ("os.abort()", "killed by SIGABRT", "SIGABRT", None),
     ("raise RuntimeError('an entry that raises')", "exited with code 1", "", 1),
