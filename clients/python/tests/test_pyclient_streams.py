@@ -75,7 +75,7 @@ def test_closing_from_another_thread_ends_the_iterator(stub):
         closer.start()
         assert list(stream) == []
         closer.join()
-    assert gone.is_set()
+    assert gone.wait(5)
 
 
 def test_an_unreadable_item_cancels(stub, seen_cancel):
