@@ -19,8 +19,9 @@ LINED_BYTES = 16384
 """Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""
 
 PACKED_S = 100e-6
-"""Calls that take no longer than this are lined up behind a running one although another worker is idle: to wake that
-costs more than the wait."""
+"""Calls that take no longer than this are lined up behind a running one although another worker is idle, because to
+wake that costs more than the wait; and of idle workers they take the one that was busy last, whose caches are warm.
+Longer calls go round the workers."""
 BALANCE_S = 0.002
 BALANCE_MAX_S = 0.05
 """How often lines are looked at: within two looks, one that does not move is taken back. Between the two it is four
@@ -78,7 +79,8 @@ class Admission:
         """
         if self._refusal is not None:
             raise self._refusal()
-        worker = next(iter(self._room.values()), None)
+        room = self._room.values()
+        worker = next(iter(room) if self._service_s > PACKED_S else reversed(room), None)
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
             worker = self._room.get(prefer)

@@ -31,7 +31,7 @@ class PoolOptions:
     """Calls that one worker takes at a time; above 1 the worker is an event loop."""
     queue_limit: int = 256
     """Calls that may wait for a worker."""
-    lookahead: int = 8
+    lookahead: int = 32
     """Calls that may be lined up in the socket of a busy worker that takes one at a time; they count as waiting."""
     memory_limit_bytes: int | None = None
     grace_s: float = 1.0

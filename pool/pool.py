@@ -116,6 +116,7 @@ class Pool:
         self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
         self._proof_at: float | None = None
         self._calls = 0
+        self._canaries = 0
         self._draining = False
         self.release = self._admission.release
         self.choose = self._admission.choose
@@ -171,11 +172,14 @@ class Pool:
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:
-        """Send the canary the way of every call; return what went wrong, or None."""
+        """Send the canary the way of every call, to each worker in turn; return what went wrong, or None."""
         canary = self.options.canary
         started = self._loop.time()
+        ready = [worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY]
+        self._canaries += 1
+        prefer = ready[self._canaries % len(ready)] if ready else None
         try:
-            call = self.submit(canary.function, canary.meta, canary.body, started + timeout_s)
+            call = self.submit(canary.function, canary.meta, canary.body, started + timeout_s, prefer=prefer)
         except PoolError as error:
             return error
         try:

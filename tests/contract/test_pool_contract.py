@@ -282,6 +282,15 @@ async def test_a_canary_is_a_proof(pool):
     assert pool.snapshot().calls == 1
 
 
+async def test_canaries_go_round_the_workers(make):
+    """However short they are: a worker that no call goes to must be proved as well."""
+    pool = await make(size=3)
+    before = {worker.id: worker.answered for worker in pool.snapshot().workers}
+    for _ in range(6):
+        assert await pool.canary(10) is None
+    assert [worker.answered - before[worker.id] for worker in pool.snapshot().workers] == [2, 2, 2]
+
+
 async def test_a_canary_that_fails_is_none(make):
     pool = await make()
     await pool.drain(1)

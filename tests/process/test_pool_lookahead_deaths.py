@@ -104,7 +104,7 @@ async def test_short_calls_that_were_packed_behind_a_slow_one_go_to_the_idle_wor
 @pytest.mark.parametrize("size", [1, 2])
 async def test_a_crash_costs_the_call_that_ran(rig, tmp_path, size):
     """Those behind it are run, in their order, by the neighbour or by the replacement."""
-    one = await rig(size=size).start()
+    one = await rig(size=size, lookahead=8).start()
     crash = one.submit("run", b"import os, time\ntime.sleep(0.05)\nos._exit(1)", prefer="rig-1")
     calls = [one.submit("run", note(tmp_path / "notes", number), prefer="rig-1") for number in range(12)]
     assert sum(call.lined for call in calls) == 8

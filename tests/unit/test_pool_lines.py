@@ -164,6 +164,22 @@ async def test_short_calls_are_packed_until_one_is_not_short(queue, add, submit,
     finish(slow)
 
 
+async def test_short_calls_keep_to_the_worker_that_was_busy_last_and_others_go_round(queue, add, submit):
+    def workers():
+        seen = []
+        for _ in range(4):
+            call = submit()
+            seen.append(call.worker.id)
+            finish(call)
+        return seen
+
+    for name in "abc":
+        add(name)
+    assert workers() == ["a", "b", "c", "a"]
+    short_calls(queue)
+    assert len(set(workers())) == 1
+
+
 async def test_a_line_behind_a_slow_call_goes_back_to_the_queue_before_later_calls_are_served(queue, add, submit):
     """Else it would stand there while the other worker serves whoever comes, as long as that is never idle."""
     add("a"), add("b")
