@@ -150,7 +150,7 @@ async def test_a_worker_that_is_added_takes_from_a_line(add, submit):
 
 
 async def test_short_calls_are_packed_until_one_is_not_short(queue, add, submit, loop):
-    a, b = add("a"), add("b")
+    b, a = add("b"), add("a")
     short_calls(queue)
     slow, behind = submit(), submit()
     assert (slow.worker, behind.worker, behind.lined, b.free) == (a, a, True, 1)
@@ -243,7 +243,7 @@ async def test_no_timer_runs_for_a_line_that_was_taken_back(queue, add, submit):
 
 
 async def test_who_leaves_a_line_offers_those_behind_to_idle_workers(queue, add, submit):
-    a, b = add("a"), add("b")
+    b, a = add("b"), add("a")
     short_calls(queue)
     running, first, second = submit(), submit(), submit()
     assert [call.worker for call in (running, first, second)] == [a] * 3
