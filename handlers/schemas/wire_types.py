@@ -13,6 +13,7 @@ import binascii
 import datetime
 import sys
 import typing
+from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
@@ -63,14 +64,14 @@ def with_arrays(schema: Any, annotation: Any) -> Any:
     return _Arrays().rewrite(schema, annotation)
 
 
-class _Walk:
+class _Walk(ABC):
     """Copies a core schema node by node. `choosing` counts the nodes above that try several readings."""
 
     def __init__(self) -> None:
         self.choosing = 0
 
-    def node(self, node: dict[str, Any]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def node(self, node: dict[str, Any]) -> Any: ...
 
     def children(self, node: dict[str, Any]) -> dict[str, Any]:
         chooses = node["type"] in _CHOICES or node["type"].startswith("function-")

@@ -26,7 +26,8 @@ MACHINE_PATH = re.compile(r"(?<![\w./<>-])/(?:work|root|home|opt|Users|mnt)/[\w.
 REGISTRY_HOSTS = (
     "registry." + "npmjs.org",
     "files." + "pythonhosted.org",
-    "pypi." + "org/simple",
+    "pypi." + "org",
+    "npmjs." + "com",
     "download." + "pytorch.org",
     "index-" + "url",
     "find-" + "links",
