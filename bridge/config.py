@@ -102,6 +102,31 @@ class PoolConfig(Section):
     memory_limit: Size | None = Field(
         None, ge=16 * MIB, description="A worker above this much resident memory is ended; none means no limit."
     )
+    memory_soft_limit: Size | None = Field(
+        None, ge=16 * MIB, description="A worker above this much is replaced first and then retired; no call notices."
+    )
+    data_limit: Size | None = Field(
+        None,
+        ge=16 * MIB,
+        description="RLIMIT_DATA of a worker: allocating beyond it raises MemoryError in the function.",
+    )
+    min_size: Int | None = Field(None, ge=1, le=1024, description="The fewest workers that scaling leaves.")
+    max_size: Int | None = Field(None, ge=1, le=1024, description="The most workers that scaling starts.")
+    scale_up_wait_s: Seconds = Field(0.5, description="A worker is added when a call has waited this long.")
+    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one has been idle this long.")
+    max_calls: Int | None = Field(None, ge=1, description="A worker is replaced after about so many calls.")
+    max_age_s: Seconds | None = Field(None, description="A worker is replaced at about this age.")
+    start: Literal["auto", "template", "spawn"] = Field(
+        "auto",
+        description="How workers start: `template` forks them from a process that has imported everything, `spawn` "
+        "starts each afresh, `auto` forks where that is safe.",
+    )
+    cpus: tuple[tuple[Int, ...], ...] = Field(
+        (), description="CPU affinity: the CPUs of the first worker, of the second, and so on in turn."
+    )
+    gpus: tuple[str, ...] = Field(
+        (), description="CUDA_VISIBLE_DEVICES of the first worker, of the second, and so on in turn."
+    )
     concurrency: Int = Field(1, ge=1, le=10_000, description="Calls that one worker takes at a time.")
     modules: tuple[str, ...] | None = Field(
         None,
@@ -109,6 +134,14 @@ class PoolConfig(Section):
         "`llm` import the served app and other pools import nothing.",
     )
     queue_limit: Int = Field(256, ge=0, description="Calls that may wait for a worker.")
+    queue_bytes: Size = Field(256 * MIB, description="Bytes of requests that may wait for a worker.")
+    quarantine_after: Int = Field(
+        2, ge=0, description="An input that killed so many workers, alone each time, is refused; 0 refuses none."
+    )
+    quarantine_ttl_s: Seconds = Field(3600.0, description="How long such an input is refused.")
+    stall_after_s: Seconds | None = Field(
+        None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
+    )
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
     )
@@ -118,6 +151,15 @@ class PoolConfig(Section):
     env: dict[str, str] = Field(
         {}, repr=False, description="Environment variables of its workers. Values may be references to secrets."
     )
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        least, most = self.min_size or self.size, self.max_size or self.size
+        if self.size and not least <= self.size <= most:
+            raise ValueError(f"size is {self.size}; it must lie between min_size ({least}) and max_size ({most})")
+        if self.memory_soft_limit and self.memory_limit and self.memory_soft_limit >= self.memory_limit:
+            raise ValueError("memory_soft_limit must be less than memory_limit")
+        return self
 
     @field_validator("env")
     @classmethod

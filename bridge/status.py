@@ -63,6 +63,18 @@ def of_pool(error: pool.PoolError, *, idempotent: bool) -> BridgeError:
             )
         case pool.DeadlineExceeded():
             return BridgeError(Code.DEADLINE_EXCEEDED, error.where, text, metadata={"pool": error.pool})
+        case pool.DeadlineUnreachable():
+            metadata = {"pool": error.pool, "predicted_s": f"{error.predicted_s:.3f}"}
+            retry_s = max(0.05, error.predicted_s - error.remaining_s)
+            return BridgeError(
+                Code.RESOURCE_EXHAUSTED, "DEADLINE_UNREACHABLE", text, metadata=metadata, retry_after_s=retry_s
+            )
+        case pool.Quarantined():
+            metadata = {"pool": error.pool, "function": error.function, "fingerprint": error.fingerprint}
+            metadata |= {"deaths": str(error.deaths), "left_s": f"{error.left_s:.0f}"}
+            return BridgeError(Code.FAILED_PRECONDITION, "INPUT_QUARANTINED", text, metadata=metadata)
+        case pool.CancelledByOperator():
+            return BridgeError(Code.CANCELLED, "CANCELLED_BY_OPERATOR", text, metadata={"pool": error.pool})
         case pool.Stopped():
             return BridgeError(
                 Code.UNAVAILABLE, "SHUTTING_DOWN", text, metadata={"pool": error.pool}, retry_after_s=1.0

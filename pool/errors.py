@@ -22,6 +22,43 @@ class QueueFull(PoolError):
         self.retry_after_s = retry_after_s
 
 
+class DeadlineUnreachable(PoolError):
+    """The call was not taken: by the measured service times its deadline would pass before its end."""
+
+    def __init__(self, pool: str, predicted_s: float, remaining_s: float) -> None:
+        super().__init__(
+            f"the call has {remaining_s:.3f} s until its deadline, but pool '{pool}' would need about "
+            f"{predicted_s:.3f} s for those that wait before it and for itself; allow more time, or send it when there "
+            "is less to do"
+        )
+        self.pool = pool
+        self.predicted_s = predicted_s
+        self.remaining_s = remaining_s
+
+
+class Quarantined(PoolError):
+    """The same function with the same arguments has killed workers; it is refused for a while."""
+
+    def __init__(self, pool: str, function: str, fingerprint: str, deaths: int, left_s: float) -> None:
+        super().__init__(
+            f"'{function}' with these arguments has killed {deaths} workers of pool '{pool}', so it is refused for "
+            f"{left_s:.0f} s more; mend the function, or release the input {fingerprint} by hand"
+        )
+        self.pool = pool
+        self.function = function
+        self.fingerprint = fingerprint
+        self.deaths = deaths
+        self.left_s = left_s
+
+
+class CancelledByOperator(PoolError):
+    """Somebody who runs the server has cancelled the call."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"an operator has cancelled the call in pool '{pool}'")
+        self.pool = pool
+
+
 class DeadlineExceeded(PoolError):
     """The call's deadline passed; `where` is IN_QUEUE (it never started) or IN_WORKER."""
 

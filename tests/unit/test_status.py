@@ -25,6 +25,21 @@ POOL_ROWS = [
     (pool.QueueFull("p", 7, 0.5), Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", {"pool": "p", "limit": "7"}, 0.5),
     (pool.DeadlineExceeded("p", "IN_QUEUE"), Code.DEADLINE_EXCEEDED, "IN_QUEUE", {"pool": "p"}, None),
     (pool.DeadlineExceeded("p", "IN_WORKER"), Code.DEADLINE_EXCEEDED, "IN_WORKER", {"pool": "p"}, None),
+    (
+        pool.DeadlineUnreachable("p", 2.0, 0.5),
+        Code.RESOURCE_EXHAUSTED,
+        "DEADLINE_UNREACHABLE",
+        {"pool": "p", "predicted_s": "2.000"},
+        1.5,
+    ),
+    (
+        pool.Quarantined("p", "f", "ab12", 2, 60.0),
+        Code.FAILED_PRECONDITION,
+        "INPUT_QUARANTINED",
+        {"pool": "p", "function": "f", "fingerprint": "ab12", "deaths": "2", "left_s": "60"},
+        None,
+    ),
+    (pool.CancelledByOperator("p"), Code.CANCELLED, "CANCELLED_BY_OPERATOR", {"pool": "p"}, None),
     (pool.Stopped("p"), Code.UNAVAILABLE, "SHUTTING_DOWN", {"pool": "p"}, 1.0),
     (
         pool.PoolUnavailable("p", "exited with code 1", 30.0),
