@@ -26,7 +26,7 @@ from pool.memory import MemoryWatch
 from pool.options import PoolOptions
 from pool.output import Output
 from pool.restart import RestartPolicy
-from pool.spawn import Child, Spawner
+from pool.spawn import Child, Launch, Spawner
 from pool.stop import kill_group
 from pool.worker import Worker, WorkerHooks
 
@@ -104,7 +104,7 @@ class Supervisor:
         """Fill one place for as long as the pool lives."""
         while not self._stopping.is_set():
             started = self._clock.now()
-            replace_at_once = await self._live()
+            replace_at_once = await self._live(place)
             if self._stopping.is_set():
                 return
             self.restarts += 1
@@ -131,15 +131,21 @@ class Supervisor:
             self.failure = cause
             self._admission.refuse(lambda: PoolUnavailable(name, cause, slow_s))
 
-    async def _live(self) -> bool:
+    async def _live(self, place: int) -> bool:
         """Run one worker until it is gone; True where it is to be replaced before it has ended."""
         run = _Run(self._loop)
         try:
-            worker = self._spawn(run)
+            worker = await self._spawn(place, run)
         except OSError as error:
             self._last_cause = f"no process could be started: {error}"
             self._start_failed(self._last_cause, "")
             return False
+        except StartFailed as error:
+            self._last_cause = error.cause
+            self._start_failed(error.cause, error.detail)
+            return False
+        if self._stopping.is_set():
+            worker.kill(Killed(why="the server stopped", stopped=True))
         await self._prove(worker, run)
         await asyncio.wait({run.exited, run.unfit}, return_when=asyncio.FIRST_COMPLETED)
         if run.exited.done():
@@ -148,12 +154,10 @@ class Supervisor:
         self._run(self._retire(worker, run), f"{worker.id}: retire")
         return True
 
-    def _spawn(self, run: _Run) -> Worker:
+    async def _spawn(self, place: int, run: _Run) -> Worker:
         self._spawned += 1
         worker_id = f"{self._options.name}-{self._spawned}"
-        child = self._spawner.spawn(
-            worker_id, concurrent=self._options.concurrency > 1, env=self._options.env, nice=self._options.nice
-        )
+        child = await self._spawner.spawn(Launch.of(self._options, worker_id, place))
         worker = Worker(worker_id, child, self._options, self._loop, self._hooks(run))
         self.workers[worker_id] = worker
         output = self._listen(worker_id, child)
@@ -255,7 +259,7 @@ class Supervisor:
         expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
         self._admission.remove(worker)
         kill_group(child)
-        status = child.process.wait()
+        status = child.reap()
         self._spawner.ended(child)
         os.close(child.pidfd)
         os.close(child.control)
