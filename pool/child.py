@@ -1,15 +1,13 @@
 """A worker process for one call at a time: read a frame, call the entry, write a frame.
 
-Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE`. It imports only frames, errors, tokens,
-the entry's protocol and the standard library; what it serves is loaded by the name in its first frame. In MODE
-`concurrent` it hands over to `pool.child_async`. Nothing that user code prints can reach the socket.
+Started as `python -P -m pool.child SOCKET CONTROL TOKENS PARENT MODE NICE CPUS DATA_LIMIT`. It imports only frames,
+errors, tokens, the entry's protocol and the standard library; what it serves is loaded by the name in its first frame.
+In MODE `concurrent` it hands over to `pool.child_async`. Nothing that user code prints can reach the socket.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import faulthandler
 import os
 import resource
 import select
@@ -18,28 +16,26 @@ import socket
 import struct
 import sys
 import time
-import traceback
 from collections import deque
-from importlib import import_module
 from types import FrameType
 
 from pool import frames
 from pool.entry import Entry, Result
 from pool.errors import CallCancelled
 from pool.frames import FrameReader, Request
+from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NO_NEW_PRIVS = 38
 _IDS = struct.Struct("<Q")
 _CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
 
 
 def main(arguments: list[str]) -> int:
     """Run a worker; return its exit status."""
-    sock_fd, control, tokens, parent, mode, nice = arguments
-    harden(int(parent), int(nice))
+    sock_fd, control, tokens, parent, mode, *limits = arguments
     sock = socket.socket(fileno=int(sock_fd))
+    sys.excepthook = lambda _type, error, _traceback: report_failure(sock, error)
+    harden(int(parent), Limits.parse(limits))
     keep_private(sock, int(control))
     shared = Tokens(int(tokens))
     os.close(int(tokens))
@@ -47,75 +43,22 @@ def main(arguments: list[str]) -> int:
     first = next_frame(sock, reader)
     if first is None:
         return 0
-    sys.excepthook = lambda _type, error, _traceback: report_failure(sock, error)
-    entry = open_entry(sock, first[2])
+    entry = open_entry(first[2])
+    return run(sock, reader, entry, int(control), shared, concurrent=mode == "concurrent")
+
+
+def run(
+    sock: socket.socket, reader: FrameReader, entry: Entry, control: int, tokens: Tokens, *, concurrent: bool
+) -> int:
+    """Warm the entry up, report its catalogue and answer calls to the end; return the exit status."""
+    entry.warm_up()
+    sock.sendall(frames.pack(frames.READY, 0, entry.catalogue()))
     sys.excepthook = sys.__excepthook__
-    if mode == "concurrent":
+    if concurrent:
         from pool.child_async import serve
 
         return serve(sock, reader, entry)
-    return Blocking(sock, reader, entry, int(control), shared).serve()
-
-
-def harden(parent: int, nice: int) -> None:
-    """Die with the parent, write no core, take no new privileges, be the kernel's first choice out of memory."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)  # the parent died before the line above
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    faulthandler.enable()
-    faulthandler.register(signal.SIGUSR2, all_threads=True)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle
-    # A service manager may send this to all processes: the front decides what becomes of calls. Not SIG_IGN, which
-    # programs that user code starts would inherit.
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: None)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    with contextlib.suppress(OSError):  # a worker that wakes does not push the front, which has woken it, off its core
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    if nice:
-        os.nice(nice)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
-        file.write("500")
-
-
-def keep_private(sock: socket.socket, control: int) -> None:
-    """Keep the front's descriptors from programs that user code starts, and from forks of this process."""
-    sock.set_inheritable(False)
-    os.set_inheritable(control, False)
-    os.register_at_fork(after_in_child=sock.close)  # a fork that returns from its call must not answer it again
-
-
-def next_frame(sock: socket.socket, reader: FrameReader) -> tuple[int, int, memoryview] | None:
-    """Wait for the next frame; None when the front has gone."""
-    while (frame := reader.next()) is None:
-        count = sock.recv_into(reader.space())
-        if count == 0:
-            return None
-        reader.filled(count)
-    return frame
-
-
-def open_entry(sock: socket.socket, body: memoryview) -> Entry:
-    """Load and warm up what the INIT frame names, and report the catalogue."""
-    (size,) = struct.unpack_from("<H", body)
-    module, _, attribute = str(body[2 : 2 + size], "utf-8").partition(":")
-    entry: Entry = getattr(import_module(module), attribute)(bytes(body[2 + size :]))
-    entry.warm_up()
-    sock.sendall(frames.pack(frames.READY, 0, entry.catalogue()))
-    return entry
-
-
-def report_failure(sock: socket.socket, error: BaseException) -> None:
-    """Tell the front why this worker could not start, in one line and an error's `detail` or traceback; then end."""
-    if (detail := getattr(error, "detail", None)) is not None:
-        cause = str(error)
-    else:
-        cause, detail = f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
-    text = f"{' '.join(cause.split())}\n{detail}"
-    sock.sendall(frames.pack(frames.FAILED, 0, text.encode("utf-8", "replace")))
-    os._exit(1)  # a thread that the module started must not hold the process
+    return Blocking(sock, reader, entry, control, tokens).serve()
 
 
 def rss_reader() -> int:

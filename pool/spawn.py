@@ -12,21 +12,68 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from pool.guard import Guard
+from pool.options import PoolOptions
 from pool.orphans import MARK
 from pool.tokens import Tokens, shared_memory
+
+Kind = Literal["spawn", "template"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What one worker is started with. All of it holds before any code of the user runs."""
+
+    worker: str
+    """The worker's id."""
+    place: int
+    """The place of the pool that it fills."""
+    concurrent: bool = False
+    """Whether it takes many calls at a time."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Set on top of the front's environment."""
+    nice: int = 0
+    cpus: tuple[int, ...] = ()
+    """The CPUs that it may run on; empty for all of the front's."""
+    gpu: str | None = None
+    """CUDA_VISIBLE_DEVICES; None leaves the variable alone."""
+    data_limit_bytes: int | None = None
+    """RLIMIT_DATA; None sets none."""
+
+    @classmethod
+    def of(cls, options: PoolOptions, worker: str, place: int) -> Launch:
+        """Return how the worker of a place is to be started; CPUs and GPUs go to the places in turn."""
+        return cls(
+            worker=worker,
+            place=place,
+            concurrent=options.concurrency > 1,
+            env=options.env,
+            nice=options.nice,
+            cpus=options.cpus[place % len(options.cpus)] if options.cpus else (),
+            gpu=options.gpus[place % len(options.gpus)] if options.gpus else None,
+            data_limit_bytes=options.data_limit_bytes,
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the variables that are the worker's own."""
+        own = {**self.env, "BRIDGE_WORKER_ID": self.worker, "PYTHONUNBUFFERED": "1"}
+        if self.gpu is not None:
+            own["CUDA_VISIBLE_DEVICES"] = self.gpu
+        return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """A started process as the front holds it: all file descriptors, and `tokens`, are the front's to close."""
 
-    process: subprocess.Popen[bytes]
+    pid: int
+    """The process id, which is also its process group."""
     pidfd: int
     sock: socket.socket
     control: int
@@ -37,22 +84,40 @@ class Child:
     stderr: int
     mark: str
     """A value in the environment of the worker and of all that it starts."""
+    reap: Callable[[], int]
+    """Read the exit status, as `Popen.returncode` gives it, and let the pid go; waits for the end of the process."""
 
-    @property
-    def pid(self) -> int:
-        """The process id, which is also its process group."""
-        return self.process.pid
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HowStarted:
+    """How a pool's workers start."""
+
+    kind: Kind
+    why: str = ""
+    """Why they are not forked; empty where they are, or where that was not asked for."""
+    template_pid: int | None = None
 
 
 class Spawner(Protocol):
     """A way to start workers."""
 
-    def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
-        """Start a worker process and return it at once, before it has imported anything. Raises OSError."""
+    async def spawn(self, launch: Launch) -> Child:
+        """Start a worker process and return it at once, before it has imported anything.
+
+        Raises OSError where no process can be started, StartFailed where none ever will be before something is mended.
+        """
         ...
 
     def ended(self, child: Child) -> None:
         """Take note that a worker's process has ended, and end what it has left behind."""
+        ...
+
+    def describe(self) -> HowStarted:
+        """Return how workers start now."""
+        ...
+
+    def rebuild(self, options: PoolOptions | None = None) -> None:
+        """Import the code anew, with new options where given, before the next worker starts."""
         ...
 
     async def close(self) -> None:
@@ -63,10 +128,10 @@ class Spawner(Protocol):
 class PlainSpawner:
     """Starts a fresh interpreter for each worker."""
 
-    def __init__(self) -> None:
-        self._guard = Guard()
+    def __init__(self, guard: Guard | None = None) -> None:
+        self._guard = guard or Guard()
 
-    def spawn(self, worker: str, *, concurrent: bool, env: Mapping[str, str], nice: int) -> Child:
+    async def spawn(self, launch: Launch) -> Child:
         """Start `python -P -m pool.child`. Raises RuntimeError off the main thread, OSError where it can not start."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError(
@@ -87,12 +152,12 @@ class PlainSpawner:
             ours.callback(tokens.close)
             inherited = (child_sock.fileno(), control_read, memory)
             mark = secrets.token_hex(8)
-            process = self._start(worker, inherited, {**env, MARK: mark}, concurrent=concurrent, nice=nice)
+            process = _start(launch, inherited, mark)
             ours.pop_all()
         self._guard.watch(process.pid, mark)
         stdout, stderr = _take(process.stdout), _take(process.stderr)
         return Child(
-            process=process,
+            pid=process.pid,
             pidfd=os.pidfd_open(process.pid),
             sock=sock,
             control=control_write,
@@ -100,30 +165,38 @@ class PlainSpawner:
             stdout=stdout,
             stderr=stderr,
             mark=mark,
-        )
-
-    def _start(
-        self, worker: str, inherited: tuple[int, int, int], env: Mapping[str, str], *, concurrent: bool, nice: int
-    ) -> subprocess.Popen[bytes]:
-        mode = "concurrent" if concurrent else "blocking"
-        arguments = [*map(str, inherited), str(os.getpid()), mode, str(nice)]
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "pool.child", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=inherited,
-            process_group=0,
-            env={**os.environ, **env, "BRIDGE_WORKER_ID": worker, "PYTHONUNBUFFERED": "1"},
+            reap=process.wait,
         )
 
     def ended(self, child: Child) -> None:
         """Let the guard sweep."""
         self._guard.ended(child.mark)
 
+    def describe(self) -> HowStarted:
+        """Every worker is spawned."""
+        return HowStarted(kind="spawn")
+
+    def rebuild(self, options: PoolOptions | None = None) -> None:
+        """Do nothing: every worker imports the code anew."""
+
     async def close(self) -> None:
         """End the guard."""
         await self._guard.close()
+
+
+def _start(launch: Launch, inherited: tuple[int, int, int], mark: str) -> subprocess.Popen[bytes]:
+    mode = "concurrent" if launch.concurrent else "blocking"
+    cpus = ",".join(map(str, launch.cpus))
+    own = (str(os.getpid()), mode, str(launch.nice), cpus, str(launch.data_limit_bytes or 0))
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "pool.child", *map(str, inherited), *own],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=inherited,
+        process_group=0,
+        env={**os.environ, **launch.environ, MARK: mark},
+    )
 
 
 def _take(pipe: object) -> int:

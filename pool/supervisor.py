@@ -20,12 +20,13 @@ from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolError, PoolUnavailable, StartFailed, mebibytes
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
+from pool.growth import Growth
 from pool.lifecycle import Event, State
-from pool.limits import SAMPLE_S, GroupMemory
+from pool.memory import MemoryWatch
 from pool.options import PoolOptions
 from pool.output import Output
 from pool.restart import RestartPolicy
-from pool.spawn import Child, Spawner
+from pool.spawn import Child, Launch, Spawner
 from pool.stop import kill_group
 from pool.worker import Worker, WorkerHooks
 
@@ -64,7 +65,6 @@ class Supervisor:
         self._clock = clock or MonotonicClock()
         self._policy = RestartPolicy(options.restart, random.random)
         self._loop = asyncio.get_running_loop()
-        self._memory = GroupMemory()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._spawned = 0
@@ -72,6 +72,7 @@ class Supervisor:
         self.workers: dict[str, Worker] = {}
         self.exits: deque[ExitReport] = deque(maxlen=EXITS_KEPT)
         self.restarts = 0
+        self.growth = Growth()
         self.failure = ""
         """Why no worker starts; empty while they do."""
         self.catalogue: asyncio.Future[bytes] = self._loop.create_future()
@@ -80,8 +81,13 @@ class Supervisor:
         """Start filling every place; returns at once."""
         for place in range(self._options.size):
             self._run(self._keep_filled(place), f"{self._options.name}: place {place}")
-        if self._options.memory_limit_bytes is not None:
-            self._run(self._watch_memory(), f"{self._options.name}: memory")
+        watch = MemoryWatch(
+            self._options,
+            workers=self.workers.values,
+            over_hard=self._over_memory,
+            over_soft=self._over_soft_memory,
+        )
+        self._run(watch.run(self._stopping), f"{self._options.name}: memory")
 
     def _run(self, coroutine: object, name: str) -> None:
         assert asyncio.iscoroutine(coroutine)
@@ -98,7 +104,7 @@ class Supervisor:
         """Fill one place for as long as the pool lives."""
         while not self._stopping.is_set():
             started = self._clock.now()
-            replace_at_once = await self._live()
+            replace_at_once = await self._live(place)
             if self._stopping.is_set():
                 return
             self.restarts += 1
@@ -125,15 +131,21 @@ class Supervisor:
             self.failure = cause
             self._admission.refuse(lambda: PoolUnavailable(name, cause, slow_s))
 
-    async def _live(self) -> bool:
+    async def _live(self, place: int) -> bool:
         """Run one worker until it is gone; True where it is to be replaced before it has ended."""
         run = _Run(self._loop)
         try:
-            worker = self._spawn(run)
+            worker = await self._spawn(place, run)
         except OSError as error:
             self._last_cause = f"no process could be started: {error}"
             self._start_failed(self._last_cause, "")
             return False
+        except StartFailed as error:
+            self._last_cause = error.cause
+            self._start_failed(error.cause, error.detail)
+            return False
+        if self._stopping.is_set():
+            worker.kill(Killed(why="the server stopped", stopped=True))
         await self._prove(worker, run)
         await asyncio.wait({run.exited, run.unfit}, return_when=asyncio.FIRST_COMPLETED)
         if run.exited.done():
@@ -142,12 +154,10 @@ class Supervisor:
         self._run(self._retire(worker, run), f"{worker.id}: retire")
         return True
 
-    def _spawn(self, run: _Run) -> Worker:
+    async def _spawn(self, place: int, run: _Run) -> Worker:
         self._spawned += 1
         worker_id = f"{self._options.name}-{self._spawned}"
-        child = self._spawner.spawn(
-            worker_id, concurrent=self._options.concurrency > 1, env=self._options.env, nice=self._options.nice
-        )
+        child = await self._spawner.spawn(Launch.of(self._options, worker_id, place))
         worker = Worker(worker_id, child, self._options, self._loop, self._hooks(run))
         self.workers[worker_id] = worker
         output = self._listen(worker_id, child)
@@ -173,6 +183,7 @@ class Supervisor:
             unfit=unfit,
             slot_free=self._admission.slot_free,
             leaving=self._admission.remove,
+            grew=self.growth.add,
         )
 
     async def _retire(self, worker: Worker, run: _Run) -> None:
@@ -248,7 +259,7 @@ class Supervisor:
         expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
         self._admission.remove(worker)
         kill_group(child)
-        status = child.process.wait()
+        status = child.reap()
         self._spawner.ended(child)
         os.close(child.pidfd)
         os.close(child.control)
@@ -278,27 +289,14 @@ class Supervisor:
             self.catalogue.set_exception(StartFailed(self._options.name, cause, detail))
             self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
 
-    async def _watch_memory(self) -> None:
-        """Hold every worker's group against the hard limit, ten times a second."""
-        limit = self._options.memory_limit_bytes
-        assert limit is not None
-        ticks = 0
-        while not self._stopping.is_set():
-            if ticks % 10 == 0:
-                self._memory.refresh([worker.child.pid for worker in self.workers.values()])
-            ticks += 1
-            for worker in list(self.workers.values()):
-                worker.rss_bytes = self._memory.resident(worker.child.pid)
-                if worker.rss_bytes > limit:
-                    self._over_memory(worker, limit)
-            await self._pause(SAMPLE_S)
+    def _over_memory(self, worker: Worker, used: int) -> None:
+        """End a worker that holds more than its hard limit."""
+        limit = self._options.memory_limit_bytes or 0
+        why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
+        worker.kill(Killed(why=why, memory_bytes=used))
 
-    def _over_memory(self, worker: Worker, limit: int) -> None:
-        """Kill a worker over its limit, once its proportional memory confirms it: shared pages are not its own."""
-        used = self._memory.proportional(worker.child.pid) or worker.rss_bytes
-        if used > limit:
-            why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
-            worker.kill(Killed(why=why, memory_bytes=used))
+    def _over_soft_memory(self, worker: Worker, used: int) -> None:
+        """A worker holds more than its soft limit."""
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls and let those in flight end; return whether they all did in time."""

@@ -72,10 +72,10 @@ async def test_a_process_that_can_not_be_started_is_tried_again(rig):
     real = PlainSpawner.spawn
     failures = iter([OSError(11, "Resource temporarily unavailable")] * 2)
 
-    def spawn(*args, **kwargs):
+    async def spawn(launch):
         for failure in failures:
             raise failure
-        return real(one.pool._supervisor._spawner, *args, **kwargs)
+        return await real(one.pool._supervisor._spawner, launch)
 
     one.pool._supervisor._spawner.spawn = spawn
     with pytest.raises(StartFailed, match="no process could be started"):
