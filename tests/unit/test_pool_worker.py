@@ -174,7 +174,7 @@ async def test_a_call_that_was_next_but_not_begun_survives_a_death(rig):
     assert (second.lined, rig.worker.running) == (False, 1)
     assert rig.die() == [second]
     assert [call.queued for call in (second, third)] == [True, True]
-    assert [call.number for call in rig.queue._general] == [second.number, third.number]
+    assert [call.number for call in rig.queue._queue] == [second.number, third.number]
 
 
 async def test_a_call_that_was_next_and_abandoned_is_not_run_elsewhere(rig):
