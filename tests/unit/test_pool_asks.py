@@ -129,3 +129,11 @@ async def test_a_call_that_was_abandoned_is_refused(rig):
     rig.ask(1)
     ((_, (ok, body)),) = rig.sent
     assert (ok, json.loads(body)["code"]) == (False, "CANCELLED")
+
+
+async def test_an_ask_of_a_call_that_does_not_run_breaks_the_protocol(rig):
+    rig.call.lined = True
+    with pytest.raises(FrameError, match="does not run"):
+        rig.ask(1)
+    with pytest.raises(FrameError, match="does not run"):
+        asks.begin(None, memoryview(b""), rig.send)

@@ -205,13 +205,3 @@ async def test_a_stuck_call_is_killed_although_others_are_lined_up(rig, monkeypa
     await asyncio.sleep(0)
     assert len(killed) == 1
     assert (second.queued, rig.queue.has_member("a")) == (True, False), "and they are taken back at once"
-
-
-async def test_an_ask_of_a_call_that_does_not_run_breaks_the_protocol(rig):
-    running, lined = rig.submit(), rig.submit()
-    assert lined.lined
-    rig.sock.sendall(frames.ask_head(lined.id, 1, b"name", 0))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert rig.worker._channel._closed
-    assert running.asking is None
