@@ -178,6 +178,8 @@ class App:
             address=config.server.address,
             max_message_bytes=config.server.max_message_bytes,
             reflection=config.server.reflection,
+            keepalive_time_s=config.server.keepalive_time_s,
+            keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
             options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
