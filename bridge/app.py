@@ -1,4 +1,4 @@
-"""The only place where the front's objects meet: made, started, drained and stopped in one order.
+"""The only place where the front's objects meet: made, started, drained and stopped in one order. `process` runs it.
 
 Start: pools (each imports its modules and proves a worker), catalogue, native entry, transport. Stop: health says no,
 new calls are refused, running ones end, workers end, the transport closes.
@@ -7,21 +7,17 @@ new calls are refused, running ones end, workers end, the transport closes.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-import uvloop
 
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
-from bridge.log_output import log_to_stderr
+from bridge.loop_lag import LoopLag
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import entry_options, front_environ, plan
@@ -44,12 +40,11 @@ from pool.spawn import PlainSpawner
 
 if TYPE_CHECKING:
     from bridge.config import Config
+    from bridge.metrics_server import MetricsServer
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
 
 SWEEP_S = 60.0
-GC_ALLOCATIONS = 20_000
-SAME_SIGNAL_S = 0.3
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
 
@@ -73,61 +68,6 @@ class Ready:
     seconds: float
 
 
-def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
-    """Serve until a signal ends it; return the exit status. Raises StartFailed."""
-    with log_to_stderr(config.log.level, config.log.format):
-        return uvloop.run(_serve(config, apps, announce))
-
-
-async def _serve(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = _Signals(loop, stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.received)
-    app = App(config, apps)
-    try:
-        starting = asyncio.ensure_future(app.start())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
-            starting.cancel()
-            return 0
-        _settle_garbage()
-        announce(starting.result())
-        await stopping
-        return 0 if await app.drain() else 1
-    finally:
-        await app.stop()
-
-
-def _settle_garbage() -> None:
-    """Leave what start-up made out of every later collection, and collect less often: calls leave few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
-
-
-class _Signals:
-    """The first signal drains; a second one ends the process now, and the workers die with it.
-
-    Two that come at the same time are one: tools that run commands pass a signal on that the terminal sends as well.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-        self._loop = loop
-        self._stop = stop
-        self._first_at = 0.0
-
-    def received(self) -> None:
-        """Act on a signal."""
-        if not self._stop.is_set():
-            self._first_at = self._loop.time()
-            self._stop.set()
-        elif self._loop.time() - self._first_at > SAME_SIGNAL_S:
-            os._exit(130)
-
-
 def _fatal(error: BaseException) -> None:
     """End the process: a pool whose supervision has died must not look alive."""
     logging.getLogger("bridge").critical("supervision failed, the server ends", exc_info=error)
@@ -149,6 +89,9 @@ class App:
             for options in self._plan.pools
         }
         self._health = Health(self._pools, config.health)
+        self._registry = Registry()
+        self._loop_lag = LoopLag()
+        self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -163,9 +106,10 @@ class App:
                 log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
         sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
-        address = await self._listen(snapshot, native, sessions)
+        address = await self._listen(native, sessions)
+        self._serve_metrics()
         self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
-        self._tasks.append(asyncio.create_task(_sweep(sessions)))
+        self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
@@ -190,7 +134,7 @@ class App:
                 raise StartFailed(str(failure))
         catalogues = {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
         try:
-            return Registry().merge(catalogues)
+            return self._registry.merge(catalogues)
         except Conflict as error:
             raise StartFailed(str(error)) from None
 
@@ -204,10 +148,10 @@ class App:
             message = f"{error} (in the front process, which imports it for its native functions)"
             raise StartFailed(message, error.detail) from None
 
-    async def _listen(self, snapshot: Snapshot, native: Entry, sessions: Sessions) -> str:
-        config = self._config
+    async def _listen(self, native: Entry, sessions: Sessions) -> str:
+        config, registry = self._config, self._registry
         limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
-        resolver = Resolver(lambda: snapshot, self._plan.missing_functions, self._plan.off_functions)
+        resolver = Resolver(lambda: registry.snapshot, self._plan.missing_functions, self._plan.off_functions)
         dispatcher = Dispatcher(
             resolver,
             Router(limits),
@@ -218,7 +162,7 @@ class App:
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
         unary |= local_handlers(
-            self._pools, self._plan.missing, lambda: snapshot, resolver.find, sessions, self._telemetry
+            self._pools, self._plan.missing, lambda: registry.snapshot, resolver.find, sessions, self._telemetry
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
@@ -233,6 +177,31 @@ class App:
             return await self._server.start()
         except AddressInUse as error:
             raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
+
+    def _serve_metrics(self) -> None:
+        address = self._config.metrics.address
+        if address is None:
+            return
+        try:
+            from bridge.metrics_server import MetricsServer
+            from bridge.prometheus import families
+        except ModuleNotFoundError:
+            raise StartFailed(
+                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
+            ) from None
+        self._metrics = MetricsServer(address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s))
+        try:
+            told = self._metrics.start()
+        except OSError as error:
+            raise StartFailed(
+                f"can not serve metrics on {address}: {error.strerror or error}; set metrics.address"
+            ) from None
+        log(logging.INFO, f"metrics at http://{told}/metrics")
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the whole server serves, as its health says."""
+        return self._health.serving("") is True
 
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
@@ -255,6 +224,8 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
         self._health.close()
+        if self._metrics is not None:
+            await self._metrics.stop()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         log(logging.INFO, "stopped")

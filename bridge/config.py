@@ -84,6 +84,9 @@ class ServerConfig(Section):
     max_timeout_s: Seconds = Field(3600.0, description="The longest deadline; a longer one is cut to it.")
     expose_tracebacks: Flag = Field(False, description="Whether callers get the Python traceback of user code.")
     reflection: Flag = Field(True, description="Whether tools may ask the server for its services and messages.")
+    chaos: Flag = Field(
+        False, description="Whether `bridge doctor --chaos` may break workers on purpose, to measure what follows."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -251,6 +254,14 @@ class LogConfig(Section):
     )
 
 
+class MetricsConfig(Section):
+    """Figures for Prometheus. They need the extra `prometheus`."""
+
+    address: Address | None = Field(
+        None, description="Where /metrics is served over HTTP, such as `127.0.0.1:9464`; none serves no metrics."
+    )
+
+
 class Config(Section):
     """All settings of the bridge."""
 
@@ -266,6 +277,7 @@ class Config(Section):
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
     sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")
     log: LogConfig = Field(LogConfig(), description="The log.")
+    metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 
     @field_validator("pools", mode="before")
     @classmethod

@@ -101,24 +101,36 @@ class LineWriter(logging.Handler):
         with self._queue.all_tasks_done:
             self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, FLUSH_S)
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether lines still wait to be written: after `flush` that says that nobody reads them."""
+        return self._queue.unfinished_tasks > 0
+
 
 @contextmanager
-def log_to_stderr(level: str, style: str) -> Iterator[None]:
+def log_to_stderr(level: str, style: str) -> Iterator[LineWriter]:
     """Send the bridge's log, and the warnings of libraries, to stderr while the block runs.
 
     `style` is human, json, or auto: human where stderr is a terminal.
     """
-    if style == "auto":
-        style = "human" if sys.stderr.isatty() else "json"
     handler = LineWriter(sys.stderr)
-    handler.setFormatter(HumanFormatter() if style == "human" else JsonFormatter())
-    root, ours = logging.getLogger(), logging.getLogger("bridge")
+    root = logging.getLogger()
     before = root.handlers[:]
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    ours.setLevel(level.upper())
+    set_log(level, style)
     try:
-        yield
+        yield handler
     finally:
         handler.flush()
         root.handlers[:] = before
+
+
+def set_log(level: str, style: str) -> None:
+    """Change the level and the style of the log that `log_to_stderr` writes."""
+    if style == "auto":
+        style = "human" if sys.stderr.isatty() else "json"
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LineWriter):
+            handler.setFormatter(HumanFormatter() if style == "human" else JsonFormatter())
+    logging.getLogger("bridge").setLevel(level.upper())

@@ -35,10 +35,18 @@ _CALLERS_OWN = {
 
 
 class Telemetry:
-    """Counts calls and logs events. `calls` counts by function (or RPC, where none was found) and status code."""
+    """Counts calls and logs events.
+
+    `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause.
+    """
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, int]] = Counter()
+        self.exits: Counter[tuple[str, str]] = Counter()
+        self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
+
+    def level_changed(self) -> None:
+        """Take note that the log has another level now."""
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
     def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
@@ -62,10 +70,23 @@ class Telemetry:
             case events.WorkerReady():
                 log(logging.INFO, f"worker ready after {event.seconds:.2f} s", pool=event.pool, worker=event.worker)
             case events.WorkerExited():
+                self.exits[event.pool, exit_class(event)] += 1
                 level = logging.DEBUG if event.expected else logging.WARNING
                 log(level, f"worker ended: {event.report.cause}", pool=event.pool, worker=event.worker)
             case events.PoolFailed():
                 log(logging.ERROR, f"pool failed: {event.cause}", pool=event.pool)
+
+
+def exit_class(event: events.WorkerExited) -> str:
+    """Return the kind of a worker's end, of which there are few: a label of a metric."""
+    killed = event.report.killed
+    if event.expected:
+        return "ordered"
+    if killed is not None and killed.memory_bytes is not None:
+        return "memory"
+    if killed is not None:
+        return "protocol" if killed.protocol else "killed"
+    return "signal" if event.report.signal else "exited"
 
 
 def log(level: int, message: str, **fields: object) -> None:

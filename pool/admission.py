@@ -1,31 +1,26 @@
-"""Who gets a worker next: free slots on one side, waiting calls on the other, in order of arrival.
+"""Who gets a worker next: free slots on one side, waiting calls on the other.
 
-Owns the waiting calls, everyone's deadlines, and knows which workers have room. A call gets its slot here, before any
-work, and carries it until the worker has really done with it. Small calls are lined up behind the running ones, in the
-workers' sockets, and taken back where that helps. A call that leaves the queue is skipped when its turn comes.
+Owns everyone's deadlines, and knows which workers have room. A call gets its slot here, before any work, and carries it
+until the worker has really done with it. Who finds no slot waits in `Waiting`, or is lined up behind a running call by
+`Lines`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
 from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
-
-LINED_BYTES = 16384
-"""Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""
+from pool.estimates import ServiceTimes
+from pool.lines import LINED_BYTES, Lines, take_all
+from pool.waiting import Waiting
 
 PACKED_S = 100e-6
 """Calls that take no longer than this are lined up behind a running one although another worker is idle, because to
 wake that costs more than the wait; and of idle workers they take the one that was busy last, whose caches are warm.
 Longer calls go round the workers."""
-BALANCE_S = 0.002
-BALANCE_MAX_S = 0.05
-"""How often lines are looked at: within two looks, one that does not move is taken back. Between the two it is four
-times the usual service time, since to take back and line up again what moves would be work for nothing."""
 
 
 class Admission:
@@ -37,22 +32,19 @@ class Admission:
         self._loop = loop
         self._room: dict[str, Slots] = {}
         self._members: dict[str, Slots] = {}
-        self._general: deque[Call] = deque()
-        self._pinned: dict[str, deque[Call]] = {}
-        self._waiting = 0
+        self._queue = Waiting()
+        self._times = ServiceTimes()
+        self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
-        self._service_s = 0.05
-        self._balancing: asyncio.TimerHandle | None = None
-        self._seen: dict[str, int] = {}
-        """Per worker that had a line at the last look, the calls that had ended on it."""
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
+        self.observe = self._times.observe
 
     @property
     def waiting(self) -> int:
         """Calls that wait, in the queue or lined up."""
-        return self._waiting + sum(worker.lined for worker in self._members.values())
+        return self._queue.count + sum(worker.lined for worker in self._members.values())
 
     @property
     def has_room(self) -> bool:
@@ -70,7 +62,7 @@ class Admission:
         return min(self._members, key=self._waiters, default=None)
 
     def _waiters(self, worker: str) -> int:
-        return len(self._pinned.get(worker, ())) + self._members[worker].lined
+        return self._queue.pinned_to(worker) + self._members[worker].lined
 
     def submit(self, call: Call, prefer: str | None = None) -> None:
         """Launch a call where a slot is free, else let it wait. Raises QueueFull, Stopped or PoolUnavailable.
@@ -80,35 +72,20 @@ class Admission:
         if self._refusal is not None:
             raise self._refusal()
         room = self._room.values()
-        worker = next(iter(room) if self._service_s > PACKED_S else reversed(room), None)
+        long = self._times.usual_s > PACKED_S
+        worker = next(iter(room) if long else reversed(room), None)
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
             worker = self._room.get(prefer)
         self._arrivals += 1
         call.number = self._arrivals
         if worker is None:
-            if not self._line_up(call):
+            if self._queue.count or not self._lines.add(call, self._limit):
                 self._enqueue(call)
-        elif self._service_s > PACKED_S or not self._line_up(call):
+        elif long or self._queue.count or not self._lines.add(call, self._limit):
             self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
-
-    def _line_up(self, call: Call) -> bool:
-        """Send a small call ahead to the busy worker with the shortest line, unless others wait already."""
-        if self._waiting or len(call.body) > LINED_BYTES:
-            return False
-        best, room, lined = None, 0, 0
-        for worker in self._members.values():
-            lined += worker.lined
-            if worker.line_room > room and (call.pinned is None or call.pinned == worker.id):
-                best, room = worker, worker.line_room
-        if best is None or lined >= self._limit:
-            return False
-        best.line_up(call)
-        if self._balancing is None:
-            self._watch_lines()
-        return True
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -140,9 +117,7 @@ class Admission:
         """Take a call that waits out of the queue or out of a line; False where it has been begun."""
         worker = call.worker
         if worker is None:
-            if call.queued:
-                call.queued = False
-                self._waiting -= 1
+            self._queue.leave(call)
             return True
         if call.lined:
             behind = []
@@ -154,36 +129,11 @@ class Admission:
     def _enqueue(self, call: Call) -> None:
         if self.waiting >= self._limit:
             raise QueueFull(self._pool, self._limit, self._predict())
-        self._waiting += 1
-        call.queued = True
-        if call.pinned is None:
-            self._general.append(call)
-        else:
-            self._pinned.setdefault(call.pinned, deque()).append(call)
-
-    def _requeue(self, calls: Iterable[Call]) -> None:
-        """Put calls that were lined up into the queue, each where it belongs by its arrival: near the head."""
-        for call in calls:
-            if call.future.done():
-                continue
-            self._waiting += 1
-            call.queued = True
-            if call.pinned not in self._members:
-                call.pinned = None
-            queue = self._general if call.pinned is None else self._pinned.setdefault(call.pinned, deque())
-            older = []
-            while queue and queue[0].number < call.number:
-                older.append(queue.popleft())
-            queue.appendleft(call)
-            queue.extendleft(reversed(older))
+        self._queue.add(call)
 
     def _predict(self) -> float:
         """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
-        return min(30.0, max(0.05, self._service_s * self.waiting / max(1, len(self._members))))
-
-    def observe(self, service_s: float) -> None:
-        """Take a measured service time into the estimate that refused callers are told."""
-        self._service_s += 0.05 * (service_s - self._service_s)
+        return min(30.0, max(0.05, self._times.usual_s * self.waiting / max(1, len(self._members))))
 
     def add(self, worker: Slots) -> None:
         """Let a worker take calls. Once the pool has stopped it takes none all the same."""
@@ -196,12 +146,8 @@ class Admission:
         """Give a worker no more calls; who waited for it alone, or in its line, waits for any now."""
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
-        moved = [call for call in self._pinned.pop(worker.id, ()) if not call.future.done()]
-        for call in moved:
-            call.pinned = None
-        if moved:
-            self._general = deque(sorted([*self._general, *moved], key=_number))
-        back = _all_lined(worker)
+        moved = self._queue.unpin(worker.id)
+        back = take_all(worker)
         self.adopt(back)
         if moved and not back:
             self._serve_all()
@@ -212,7 +158,7 @@ class Admission:
             for call in calls:
                 call.fail(Stopped(self._pool))
         elif calls:
-            self._requeue(calls)
+            self._queue.put_back(calls, self._members)
             self._serve_all()
 
     def _serve_all(self) -> None:
@@ -220,87 +166,31 @@ class Admission:
             self.slot_free(worker)
 
     def slot_free(self, worker: Slots) -> None:
-        """Launch those who wait into a worker's free slots, oldest first: no turn of the loop lies in between."""
+        """Launch those who wait into a worker's free slots: no turn of the loop lies in between."""
         if worker.id not in self._members:
             return
-        if self._waiting:
+        if self._queue.count:
             self._serve(worker)
         if worker.free > 0:
             self._room[worker.id] = worker
-            self._steal(worker)
+            self._lines.steal(worker)
         else:
             self._room.pop(worker.id, None)
 
-    def _steal(self, worker: Slots) -> None:
-        """Give a worker that has nothing to do what is lined up behind a call that may take long."""
-        for other in self._members.values():
-            while other.lined and (call := other.take_back(pinned=False)) is not None:
-                if not call.future.done():
-                    self._launch(call, worker)
-                    return
-
-    def _watch_lines(self) -> None:
-        pause_s = min(BALANCE_MAX_S, max(BALANCE_S, 4 * self._service_s))
-        self._balancing = self._loop.call_later(pause_s, self._balance)
-
-    def _balance(self) -> None:
-        """Take back the lines that have not moved since the last look, and give idle workers something to do.
-
-        Else calls that came later would overtake, on other workers, those that stand behind a slow one.
-        """
-        self._balancing = None
-        stuck = [worker for worker in self._members.values() if self._seen.get(worker.id) == worker.answered]
-        self.adopt([call for worker in stuck for call in _all_lined(worker)])
-        for worker in list(self._room.values()):
-            self._steal(worker)
-        self._seen = {worker.id: worker.answered for worker in self._members.values() if worker.lined}
-        if self._seen:
-            self._watch_lines()
-
     def _serve(self, worker: Slots) -> None:
-        while worker.free > 0 and (call := self._next(worker.id)) is not None:
+        queue = self._queue
+        while worker.free > 0 and (call := queue.take(worker.id)) is not None:
             worker.take()
             worker.launch(call)
-        while worker.line_room > 0 and (call := self._next(worker.id, LINED_BYTES)) is not None:
-            worker.line_up(call)
-            if self._balancing is None:
-                self._watch_lines()
-
-    def _next(self, worker: str, largest: int | None = None) -> Call | None:
-        """Take out the oldest live waiting call that this worker may serve, unless it is larger than `largest`."""
-        queue = self._oldest(worker)
-        if queue is None or (largest is not None and len(queue[0].body) > largest):
-            return None
-        call = queue.popleft()
-        call.queued = False
-        self._waiting -= 1
-        return call
-
-    def _oldest(self, worker: str) -> deque[Call] | None:
-        """Return the queue whose head is the oldest live call that this worker may serve."""
-        general, pinned = self._general, self._pinned.get(worker) if self._pinned else None
-        while general and general[0].future.done():
-            general.popleft()
-        if pinned is not None:
-            while pinned and pinned[0].future.done():
-                pinned.popleft()
-            if not pinned:
-                del self._pinned[worker]
-            elif not general or pinned[0].number < general[0].number:
-                return pinned
-        return general or None
+        while worker.line_room > 0 and (call := queue.take(worker.id, LINED_BYTES)) is not None:
+            self._lines.append(worker, call)
 
     def refuse(self, error: Callable[[], PoolError]) -> None:
         """Refuse new calls with `error()` until a worker is added, and fail those that wait."""
         if not self._stopped:
             self._refusal = error
-        for call in [*self._general, *(call for queue in self._pinned.values() for call in queue)]:
-            if not call.future.done():
-                self._waiting -= 1
-                call.queued = False
-                call.fail(error())
-        self._general.clear()
-        self._pinned.clear()
+        for call in self._queue.clear():
+            call.fail(error())
 
     def stop(self) -> None:
         """Refuse new calls for good, and fail those that wait; lines go on for as long as they move."""
@@ -310,17 +200,4 @@ class Admission:
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""
         self._deadlines.close()
-        if self._balancing is not None:
-            self._balancing.cancel()
-
-
-def _all_lined(worker: Slots) -> list[Call]:
-    """Take back all that is lined up; the newest first."""
-    calls = []
-    while (call := worker.take_back()) is not None:
-        calls.append(call)
-    return calls
-
-
-def _number(call: Call) -> int:
-    return call.number
+        self._lines.close()

@@ -13,11 +13,15 @@ from pool.calls import Call
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
+from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
 from pool.limits import resident_bytes
 from pool.options import PoolOptions
 from pool.spawn import PlainSpawner, Spawner
 from pool.supervisor import Supervisor
+
+GROWTH_SHOWN = 10
+"""Functions of which a snapshot tells what they added to their workers' memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +52,8 @@ class PoolSnapshot:
     proof_age_s: float | None
     exits: tuple[tuple[ExitReport, float], ...]
     """The last exits, newest first, each with the seconds since then."""
+    growth: tuple[FunctionGrowth, ...]
+    """The functions whose calls added most to their workers' memory, the greatest first."""
 
 
 class Member(Protocol):
@@ -76,6 +82,7 @@ class Workforce(Protocol):
     failure: str
     restarts: int
     exits: deque[ExitReport]
+    growth: Growth
     catalogue: asyncio.Future[bytes]
 
     @property
@@ -218,6 +225,7 @@ class Pool:
             calls=self._calls,
             proof_age_s=self.proof_age_s,
             exits=tuple((report, now - report.exited_at) for report in self._supervisor.exits),
+            growth=self._supervisor.growth.top(GROWTH_SHOWN),
         )
 
     def _state(self) -> str:

@@ -20,8 +20,9 @@ from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolError, PoolUnavailable, StartFailed, mebibytes
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
+from pool.growth import Growth
 from pool.lifecycle import Event, State
-from pool.limits import SAMPLE_S, GroupMemory
+from pool.memory import MemoryWatch
 from pool.options import PoolOptions
 from pool.output import Output
 from pool.restart import RestartPolicy
@@ -64,7 +65,6 @@ class Supervisor:
         self._clock = clock or MonotonicClock()
         self._policy = RestartPolicy(options.restart, random.random)
         self._loop = asyncio.get_running_loop()
-        self._memory = GroupMemory()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._spawned = 0
@@ -72,6 +72,7 @@ class Supervisor:
         self.workers: dict[str, Worker] = {}
         self.exits: deque[ExitReport] = deque(maxlen=EXITS_KEPT)
         self.restarts = 0
+        self.growth = Growth()
         self.failure = ""
         """Why no worker starts; empty while they do."""
         self.catalogue: asyncio.Future[bytes] = self._loop.create_future()
@@ -80,8 +81,13 @@ class Supervisor:
         """Start filling every place; returns at once."""
         for place in range(self._options.size):
             self._run(self._keep_filled(place), f"{self._options.name}: place {place}")
-        if self._options.memory_limit_bytes is not None:
-            self._run(self._watch_memory(), f"{self._options.name}: memory")
+        watch = MemoryWatch(
+            self._options,
+            workers=self.workers.values,
+            over_hard=self._over_memory,
+            over_soft=self._over_soft_memory,
+        )
+        self._run(watch.run(self._stopping), f"{self._options.name}: memory")
 
     def _run(self, coroutine: object, name: str) -> None:
         assert asyncio.iscoroutine(coroutine)
@@ -177,6 +183,7 @@ class Supervisor:
             unfit=unfit,
             slot_free=self._admission.slot_free,
             leaving=self._admission.remove,
+            grew=self.growth.add,
         )
 
     async def _retire(self, worker: Worker, run: _Run) -> None:
@@ -282,27 +289,14 @@ class Supervisor:
             self.catalogue.set_exception(StartFailed(self._options.name, cause, detail))
             self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
 
-    async def _watch_memory(self) -> None:
-        """Hold every worker's group against the hard limit, ten times a second."""
-        limit = self._options.memory_limit_bytes
-        assert limit is not None
-        ticks = 0
-        while not self._stopping.is_set():
-            if ticks % 10 == 0:
-                self._memory.refresh([worker.child.pid for worker in self.workers.values()])
-            ticks += 1
-            for worker in list(self.workers.values()):
-                worker.rss_bytes = self._memory.resident(worker.child.pid)
-                if worker.rss_bytes > limit:
-                    self._over_memory(worker, limit)
-            await self._pause(SAMPLE_S)
+    def _over_memory(self, worker: Worker, used: int) -> None:
+        """End a worker that holds more than its hard limit."""
+        limit = self._options.memory_limit_bytes or 0
+        why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
+        worker.kill(Killed(why=why, memory_bytes=used))
 
-    def _over_memory(self, worker: Worker, limit: int) -> None:
-        """Kill a worker over its limit, once its proportional memory confirms it: shared pages are not its own."""
-        used = self._memory.proportional(worker.child.pid) or worker.rss_bytes
-        if used > limit:
-            why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
-            worker.kill(Killed(why=why, memory_bytes=used))
+    def _over_soft_memory(self, worker: Worker, used: int) -> None:
+        """A worker holds more than its soft limit."""
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls and let those in flight end; return whether they all did in time."""

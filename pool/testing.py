@@ -17,6 +17,7 @@ from pool.calls import Call, Slots
 from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
+from pool.growth import Growth
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
@@ -254,6 +255,7 @@ class _FakeWorkforce:
         self.workers: dict[str, FakeWorker] = {}
         self.exits: deque[ExitReport] = deque(maxlen=20)
         self.restarts = 0
+        self.growth = Growth()
         self.failure = ""
         self.catalogue: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 

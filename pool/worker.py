@@ -40,6 +40,8 @@ class WorkerHooks:
     slot_free: Callable[[Worker], None]
     leaving: Callable[[Worker], None]
     """It takes no more calls: it is about to be killed, or can not be reached."""
+    grew: Callable[[str, int], None]
+    """A call of this function has changed the worker's memory by so many bytes."""
 
 
 class Worker:
@@ -261,6 +263,8 @@ class Worker:
         if call.buffer is not None:
             call.buffer.end()
         self.answered += 1
+        if reply.rss_change:
+            self._hooks.grew(call.function, reply.rss_change)
         if self._lined and self._begin_next():
             self._hooks.slot_free(self)
         else:

@@ -1,6 +1,6 @@
 """`bridge serve`: checks what can be checked, starts the server, says when it is ready and what it serves.
 
-Owns nothing: the server is `bridge.app`.
+Owns nothing: the server is `bridge.process`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def is_loopback(address: str) -> bool:
 
 def start(config: Config, apps: tuple[str, ...], ready: Callable[[Ready], None]) -> int:
     """Run the server; a start that fails becomes a Failure."""
-    from bridge.app import StartFailed, run
+    from bridge.app import StartFailed
+    from bridge.process import run
 
     try:
         return run(config, apps, ready)

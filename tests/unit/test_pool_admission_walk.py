@@ -142,7 +142,7 @@ class Walk:
             self.random.choice(lined).early = True
 
     def balance(self):
-        self.queue._balance()
+        self.queue._lines.balance()
 
     def observe(self):
         """Short calls are lined up although a worker is idle, others are not."""
@@ -157,10 +157,10 @@ class Walk:
         everyone = self.everyone()
         assert all(0 <= worker.free <= worker.slots for worker in everyone)
         assert sum(worker.slots - worker.free for worker in everyone) == len(self.running())
-        assert self.queue._waiting == sum(call.queued for call in self.calls)
+        assert self.queue._queue.count == sum(call.queued for call in self.calls)
         lines = [call for worker in self.workers.values() for call in worker.line]
         assert all(call in self.calls or call.abandoned for call in lines), "a call that left is lined up"
-        assert self.queue.waiting == self.queue._waiting + len(lines)
+        assert self.queue.waiting == self.queue._queue.count + len(lines)
         room = {worker.id for worker in self.workers.values() if worker.free > 0}
         assert self.queue.has_room == bool(room)
         for call in self.calls:
@@ -177,8 +177,8 @@ class Walk:
             running[0].worker.finish(running[0], Reply(True, b"", b""))
         assert self.queue.waiting == 0
         assert all(worker.free == worker.slots and worker.lined == 0 for worker in self.everyone())
-        self.queue._balance()
-        assert self.queue._balancing is None, "no timer runs where no call is lined up"
+        self.queue._lines.balance()
+        assert self.queue._lines.timer is None, "no timer runs where no call is lined up"
 
 
 @pytest.mark.parametrize("lookahead", [0, 1, 4])

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from pool.limits import GroupMemory, members_by_group, proportional_bytes, resident_bytes
+from pool.limits import descendants, members_by_group, proportional_bytes, resident_bytes
+from pool.memory import ProcReadings
 
 HOLD = "import sys; block = bytearray({size}); print('ready', flush=True); sys.stdin.read()"
 PARENT = """
@@ -14,6 +15,26 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {hold!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 child.stdout.readline()
 print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+ORPHAN = """
+import os, subprocess, sys
+parent = subprocess.Popen([sys.executable, "-c", {parent!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+line = parent.stdout.readline()
+parent.kill()
+parent.wait()
+print(line, flush=True)
+sys.stdin.read()
+os.kill(int(line), 9)
+"""
+THREADED = """
+import subprocess, sys, threading
+def start():
+    child = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    print(child.pid, flush=True)
+    child.wait()
+threading.Thread(target=start, daemon=True).start()
 sys.stdin.read()
 """
 
@@ -60,11 +81,27 @@ def test_a_group_is_its_leader_and_all_its_members(holder):
     leader, line = holder(PARENT.format(hold=HOLD.format(size=size)))
     member = int(line)
     assert sorted(members_by_group([leader.pid])[leader.pid]) == sorted([leader.pid, member])
-    memory = GroupMemory()
-    alone = memory.resident(leader.pid)
-    memory.refresh([leader.pid])
-    assert memory.resident(leader.pid) >= alone + size
-    assert memory.proportional(leader.pid) >= size
+    assert descendants(leader.pid) == [member]
+    readings = ProcReadings()
+    pids = readings.members(leader.pid)
+    assert pids == [leader.pid, member]
+    assert readings.resident(pids) >= readings.resident([leader.pid]) + size
+    assert readings.proportional(pids) >= size
+
+
+def test_a_member_whose_parent_has_ended_is_found_by_a_scan(holder):
+    size = 16 << 20
+    leader, line = holder(ORPHAN.format(parent=PARENT.format(hold=HOLD.format(size=size))))
+    readings = ProcReadings()
+    assert readings.members(leader.pid) == [leader.pid]
+    readings.scan([leader.pid])
+    assert readings.members(leader.pid) == [leader.pid, int(line)]
+
+
+def test_descendants_are_found_through_threads_and_other_groups(holder):
+    leader, line = holder(THREADED)
+    assert descendants(leader.pid) == [int(line)]
+    assert members_by_group([leader.pid])[leader.pid] == [leader.pid]
 
 
 def test_a_group_that_nobody_is_in():

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from pool.admission import BALANCE_S, LINED_BYTES, PACKED_S, Admission
+from pool.admission import PACKED_S, Admission
 from pool.calls import Call
 from pool.errors import DeadlineExceeded, QueueFull, Stopped
 from pool.frames import Reply
+from pool.lines import BALANCE_S, LINED_BYTES
 from pool.testing import ScriptedWorker
 
 
@@ -49,7 +50,7 @@ def finish(call):
 
 def short_calls(queue):
     """Let the queue believe that calls are short enough to be packed."""
-    while queue._service_s > PACKED_S:
+    while queue._times.usual_s > PACKED_S:
         queue.observe(0.0)
 
 
@@ -115,8 +116,8 @@ async def test_pinned_calls_are_lined_up_at_their_own_worker_and_stay_there(queu
     assert [call.worker for call in pinned] == [a] * 3
     finish(on_b)
     assert b.free == 1, "an idle neighbour does not get them"
-    queue._balance()
-    queue._balance()
+    queue._lines.balance()
+    queue._lines.balance()
     assert [call.pinned for call in pinned] == ["a"] * 3
     finish(on_a)
     for call in pinned:
@@ -187,9 +188,9 @@ async def test_a_line_behind_a_slow_call_goes_back_to_the_queue_before_later_cal
     stuck = submit()
     later = [submit(), submit()]
     assert (stuck.worker, later[0].worker) == (slow.worker, short.worker)
-    queue._balance()
+    queue._lines.balance()
     finish(short)
-    queue._balance()
+    queue._lines.balance()
     assert not stuck.lined or stuck.worker is not slow.worker
     order = []
     for call in (stuck, *later):
@@ -205,7 +206,7 @@ async def test_lines_that_move_are_left_alone(queue, add, submit):
     a = add("a")
     calls = [submit() for _ in range(5)]
     for call in calls[:3]:
-        queue._balance()
+        queue._lines.balance()
         finish(call)
     assert [call.lined for call in calls[4:]] == [True]
     assert a._passed_over == 0
@@ -215,8 +216,8 @@ async def test_calls_taken_back_are_served_by_age(queue, add, submit):
     add("a", lookahead=8)
     running = submit()
     calls = [submit() for _ in range(12)]
-    queue._balance()
-    queue._balance()
+    queue._lines.balance()
+    queue._lines.balance()
     assert [call.queued for call in calls] == [True] * 12
     assert queue.waiting == 12
     order = []
@@ -231,12 +232,12 @@ async def test_calls_taken_back_are_served_by_age(queue, add, submit):
 async def test_no_timer_runs_for_a_line_that_was_taken_back(queue, add, submit):
     add("a")
     submit(), submit()
-    assert queue._balancing is not None
-    queue._balancing.cancel()
-    queue._balance()
-    queue._balancing.cancel()
-    queue._balance()
-    assert queue._balancing is None
+    assert queue._lines.timer is not None
+    queue._lines.timer.cancel()
+    queue._lines.balance()
+    queue._lines.timer.cancel()
+    queue._lines.balance()
+    assert queue._lines.timer is None
 
 
 # -- leaving a line -----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pool.calls import Call
 from pool.errors import WorkerLost
 from pool.exits import ExitReport
 from pool.frames import FrameReader
+from pool.growth import Growth
 from pool.lifecycle import Event
 from pool.options import Canary, PoolOptions
 from pool.tokens import Tokens, shared_memory
@@ -40,6 +41,7 @@ class Rig:
         self.descriptors = (*self.pipe, pidfd)
         child = SimpleNamespace(sock=ours, tokens=front, control=self.pipe[1], pidfd=pidfd, pid=0)
         self.queue = Admission("p", 20, loop)
+        self.growth = Growth()
         nothing = lambda *_: None  # noqa: E731
         hooks = WorkerHooks(
             ready=nothing,
@@ -47,6 +49,7 @@ class Rig:
             unfit=nothing,
             slot_free=self.queue.slot_free,
             leaving=self.queue.remove,
+            grew=self.growth.add,
         )
         self.worker = Worker("a", child, OPTIONS, loop, hooks)
         self.worker.advance(Event.PROVED)
@@ -171,7 +174,7 @@ async def test_a_call_that_was_next_but_not_begun_survives_a_death(rig):
     assert (second.lined, rig.worker.running) == (False, 1)
     assert rig.die() == [second]
     assert [call.queued for call in (second, third)] == [True, True]
-    assert [call.number for call in rig.queue._general] == [second.number, third.number]
+    assert [call.number for call in rig.queue._queue] == [second.number, third.number]
 
 
 async def test_a_call_that_was_next_and_abandoned_is_not_run_elsewhere(rig):

@@ -1,0 +1,93 @@
+"""The server's figures as Prometheus metrics: one function from what the front knows now to metric families.
+
+Owns nothing and counts nothing: counters are those of `telemetry` and the pools. Needs the extra `prometheus`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from bridge.errors import Code
+from pool.lifecycle import State
+
+if TYPE_CHECKING:
+    from bridge.telemetry import Telemetry
+    from pool.pool import Pool, PoolSnapshot
+
+SERIES = 1000
+"""Functions that have series of their own, by the number of calls; the rest counts together."""
+OTHER = "other"
+_POOL_STATES = ("starting", "ready", "failed", "draining")
+
+
+def families(pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float) -> list[Metric]:
+    """Return everything that is told, as it stands now. For the event loop's thread."""
+    snapshots = [pool.snapshot() for pool in pools.values()]
+    lag = GaugeMetricFamily(
+        "bridge_loop_lag_seconds", "Worst delay of the event loop in the last one to two minutes.", value=loop_lag_s
+    )
+    return [lag, *_calls(telemetry.calls), _exits(telemetry.exits), *_pools(snapshots), *_workers(snapshots)]
+
+
+def _calls(counts: Mapping[tuple[str, int], int]) -> Iterable[Metric]:
+    """One series for each function and code; of too many functions those that are called most."""
+    totals: Counter[str] = Counter()
+    for (function, _), count in counts.items():
+        totals[function] += count
+    kept = {function for function, _ in totals.most_common(SERIES)} if len(totals) > SERIES else totals
+    merged: Counter[tuple[str, int]] = Counter()
+    for (function, code), count in counts.items():
+        merged[function if function in kept else OTHER, code] += count
+    calls = CounterMetricFamily(
+        "bridge_calls", "Calls that were answered, by function and gRPC status.", labels=("function", "code")
+    )
+    for (function, code), count in sorted(merged.items()):
+        calls.add_metric((function, Code(code).name), count)
+    yield calls
+
+
+def _exits(counts: Mapping[tuple[str, str], int]) -> Metric:
+    exits = CounterMetricFamily(
+        "bridge_worker_exits", "Worker processes that ended, by the class of the cause.", labels=("pool", "cause")
+    )
+    for (pool, cause), count in sorted(counts.items()):
+        exits.add_metric((pool, cause), count)
+    return exits
+
+
+def _pools(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:
+    ready = GaugeMetricFamily("bridge_pool_state", "1 for the state that a pool is in.", labels=("pool", "state"))
+    waiting = GaugeMetricFamily("bridge_pool_waiting_calls", "Calls that wait for a worker.", labels=("pool",))
+    running = GaugeMetricFamily("bridge_pool_running_calls", "Calls that run on workers.", labels=("pool",))
+    restarts = CounterMetricFamily("bridge_pool_restarts", "Workers that were started again.", labels=("pool",))
+    proof = GaugeMetricFamily(
+        "bridge_pool_proof_age_seconds", "Time since a call went through the pool's whole path.", labels=("pool",)
+    )
+    for pool in snapshots:
+        for state in _POOL_STATES:
+            ready.add_metric((pool.name, state), float(pool.state == state))
+        waiting.add_metric((pool.name,), pool.waiting)
+        running.add_metric((pool.name,), sum(worker.running for worker in pool.workers))
+        restarts.add_metric((pool.name,), pool.restarts)
+        if pool.proof_age_s is not None:
+            proof.add_metric((pool.name,), pool.proof_age_s)
+    return ready, waiting, running, restarts, proof
+
+
+def _workers(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:
+    workers = GaugeMetricFamily("bridge_pool_workers", "Worker processes by state.", labels=("pool", "state"))
+    memory = GaugeMetricFamily(
+        "bridge_worker_rss_bytes", "Resident memory of a worker and its descendants.", labels=("pool", "worker")
+    )
+    for pool in snapshots:
+        states = Counter(worker.state for worker in pool.workers)
+        for state in State:
+            if state is not State.DEAD:
+                workers.add_metric((pool.name, state.value), states[state])
+        for worker in pool.workers:
+            memory.add_metric((pool.name, worker.id), worker.rss_bytes)
+    return workers, memory
