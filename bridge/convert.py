@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bridge.sessions import Session
     from handlers.contract import FunctionSpec
     from pool.options import PoolOptions
-    from pool.pool import PoolSnapshot, WorkerSnapshot
+    from pool.snapshot import PoolSnapshot, WorkerSnapshot
 
 _KINDS = {
     "function": common_pb2.FUNCTION_KIND_FUNCTION,
@@ -30,6 +30,7 @@ _POOL_STATES = {
 _WORKER_STATES = {
     State.STARTING: pool_pb2.WORKER_STATE_STARTING,
     State.READY: pool_pb2.WORKER_STATE_READY,
+    State.SUSPENDED: pool_pb2.WORKER_STATE_READY,
     State.DRAINING: pool_pb2.WORKER_STATE_DRAINING,
     State.STOPPING: pool_pb2.WORKER_STATE_STOPPING,
     State.DEAD: pool_pb2.WORKER_STATE_STOPPING,

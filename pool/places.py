@@ -98,13 +98,9 @@ class Places:
         place.wake.set()
 
     def order(self, place: Place, cause: str, *, once: bool = False, options: PoolOptions | None = None) -> Order:
-        """Replace what is in a place; an order that stands already is taken over."""
-        old = place.order
-        order = place.order = Order(
-            cause=cause, once=once, options=options, done=asyncio.get_running_loop().create_future()
-        )
-        if old is not None:
-            order.done.add_done_callback(lambda _: old.done.cancel())
+        """Replace what is in a place. It takes the place of an order that stands already, for which nobody may wait."""
+        done: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        order = place.order = Order(cause=cause, once=once, options=options, done=done)
         if once:
             place.not_before = 0.0
         place.wake.set()
@@ -140,6 +136,8 @@ class Places:
             else:
                 await self._wait(place, place.not_before - self._clock.now() if wanted else None)
         self._end(place)
+        if self._tasks.stopping.is_set() and place.run is not None and place.run.alive:
+            await place.run.exited
 
     async def _wait(self, place: Place, seconds: float | None) -> None:
         """Wait until something happens to the place, or for as long as its next start is put off."""
@@ -152,12 +150,12 @@ class Places:
     def _look(self, place: Place) -> None:
         """Take note of what has become of the worker."""
         run = place.run
-        if run is None or run.worker is None:
+        if run is None:
             return
         if run.exited.done():
             place.run = None
             self.restarts += 1
-            self._put_off(place, self._clock.now() - run.worker.started_at)
+            self._put_off(place, self._clock.now() - run.began)
         elif run.unfit:
             place.run = None
             self.restarts += 1
@@ -183,13 +181,12 @@ class Places:
         """Start a worker; once it is proved it serves here, and the one that did so far is retired."""
         order = place.order
         options = order.options if order is not None and order.options is not None else self._options()
-        started = self._clock.now()
-        run = place.starting = Run(place.number, options, place.wake.set)
+        run = place.starting = Run(place.number, options, place.wake.set, self._clock.now())
         await self._crew.start(run)
         if run.proved:
             self._take_over(place, run, order)
         elif not place.closing and not self._tasks.stopping.is_set():
-            self._not_started(place, run, order, self._clock.now() - started)
+            self._not_started(place, run, order)
         place.starting = None
 
     def _take_over(self, place: Place, run: Run, order: Order | None) -> None:
@@ -218,7 +215,7 @@ class Places:
                 old.worker.advance(Event.RETIRE)
             self._crew.retire(old)
 
-    def _not_started(self, place: Place, run: Run, order: Order | None, lived_s: float) -> None:
+    def _not_started(self, place: Place, run: Run, order: Order | None) -> None:
         assert run.failure is not None
         once = order is not None and order.once
         old = place.run
@@ -236,7 +233,7 @@ class Places:
             )
         else:
             self.restarts += 1
-            self._put_off(place, lived_s)
+            self._put_off(place, self._clock.now() - run.began)
         if order is not None and order.once:
             if place.order is order:
                 place.order = None

@@ -30,9 +30,11 @@ EXITS_KEPT = 20
 class Run:
     """One worker's run, from the order to spawn it to its exit, and what is remembered of it."""
 
-    def __init__(self, place: int, options: PoolOptions, changed: Callable[[], None]) -> None:
+    def __init__(self, place: int, options: PoolOptions, changed: Callable[[], None], began: float) -> None:
         loop = asyncio.get_running_loop()
         self.place = place
+        self.began = began
+        """When it was ordered, on the clock of whoever ordered it."""
         self.options = options
         self.changed = changed
         """Wakes whoever keeps its place filled."""
@@ -54,7 +56,7 @@ class Run:
         self.recycle = ""
         """Why it is to be replaced; empty while it is not."""
         self.due_calls: float | None = None
-        self.due_at: float | None = None
+        self.due_age_s: float | None = None
         self.answered_at = loop.time()
         """When it was last seen to have answered."""
 
@@ -92,6 +94,7 @@ class Crew:
         listener: Listener,
         tasks: Tasks,
         fatal: Callable[[BaseException], None],
+        grew: Callable[[str, int], None],
         hooks: Hooks,
     ) -> None:
         self._pool = pool
@@ -100,6 +103,7 @@ class Crew:
         self._listener = listener
         self._tasks = tasks
         self._fatal = fatal
+        self._grew = grew
         self._hooks = hooks
         self._loop = asyncio.get_running_loop()
         self._spawned = 0
@@ -145,6 +149,8 @@ class Crew:
 
         def unfit() -> None:
             run.unfit = True
+            if run.worker is not None:
+                self._admission.remove(run.worker)
             run.changed()
 
         return WorkerHooks(
@@ -153,6 +159,7 @@ class Crew:
             unfit=unfit,
             slot_free=self._admission.slot_free,
             leaving=self._admission.remove,
+            grew=self._grew,
         )
 
     def _listen(self, worker_id: str, child: Child) -> Output:
