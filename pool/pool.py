@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from pool.admission import Admission
-from pool.calls import Call
+from pool.calls import AskHandler, Call
 from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
 from pool.lifecycle import State
@@ -22,7 +22,8 @@ GROWTH_SHOWN = 10
 class Pool:
     """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
 
-    `fatal` is called when supervision itself fails; the owner must end the process then.
+    `fatal` is called when supervision itself fails; the owner must end the process then. `on_ask` answers what running
+    calls ask (`pool.entry.Asker`): a coroutine function of (call, name, bytes), cancelled with the call.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class Pool:
         listener: Listener,
         fatal: Callable[[BaseException], None],
         spawner: Spawner | None = None,
+        on_ask: AskHandler | None = None,
     ) -> None:
         self.options = options
+        self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
         self._supervisor: Workforce = Supervisor(
@@ -130,13 +133,17 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        context: object = None,
     ) -> Call:
         """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
 
-        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
+        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
+        in the call, for `on_ask`. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call.context = context
+        call.on_ask = self._on_ask
         self._admission.submit(call, prefer)
         return call
 

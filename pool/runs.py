@@ -16,13 +16,14 @@ from pool.calls import Call
 from pool.errors import PoolError, StartFailed
 from pool.events import Listener, OutputDropped, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
+from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State
 from pool.options import PoolOptions
 from pool.output import Output
 from pool.spawn import Child, Launch, Spawner
 from pool.stop import kill_group
 from pool.tasks import Tasks
-from pool.worker import Worker, WorkerHooks
+from pool.worker import Worker
 
 EXITS_KEPT = 20
 

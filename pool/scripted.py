@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from pool import asks
 from pool.calls import Call, Slots
 from pool.errors import DeadlineExceeded, PoolError
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
@@ -132,6 +133,7 @@ class ScriptedWorker:
         """Take note that nobody waits for a call any more; its slot comes back with `finish`."""
         if not call.abandoned and (call.lined or call.id in self.calls):
             call.abandoned = True
+            asks.end(call)
             if call.buffer is not None:
                 call.buffer.discard()
 
@@ -152,6 +154,7 @@ class ScriptedWorker:
             self.give_back()
 
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
+        asks.end(call)
         if not call.future.done():
             if isinstance(reply, PoolError):
                 call.fail(reply)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pool.admission import Admission
-from pool.calls import Call
+from pool.calls import AskHandler, Call
 from pool.errors import PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import Reply
@@ -22,6 +22,7 @@ from pool.options import PoolOptions
 from pool.pool import Pool
 from pool.scripted import ScriptedWorker
 from pool.spawn import HowStarted
+from pool.testing_asks import RUNNING, FakeAsker
 
 if TYPE_CHECKING:
     from pool.entry import Entry
@@ -62,12 +63,14 @@ class FakeWorker(ScriptedWorker):
         self._tasks[call.id] = task
         task.add_done_callback(lambda done: self._ended(call, done))
 
-    async def _call(self, _call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+    async def _call(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         started = self._loop.time()
         ok, reply_meta, reply = await self._entry.acall(function, meta, body, timeout_s)
         return Reply(ok, reply_meta, reply, int((self._loop.time() - started) * 1e9))
 
     async def _stream(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         async for item in self._entry.astream(function, meta, body, timeout_s):
             if isinstance(item, tuple):
                 return Reply(*item)
@@ -228,8 +231,10 @@ class _FakeWorkforce:
 class FakePool(Pool):
     """A pool without processes: its workers run `entry` in this event loop. Make it inside of a running loop."""
 
-    def __init__(self, options: PoolOptions, entry: Entry) -> None:
-        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None)
+    def __init__(self, options: PoolOptions, entry: Entry, on_ask: AskHandler | None = None) -> None:
+        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None, on_ask=on_ask)
+        if (bind := getattr(entry, "bind", None)) is not None:
+            bind(FakeAsker())
         self._doubles = _FakeWorkforce(options, self._admission, entry)
         self._supervisor = self._doubles
 

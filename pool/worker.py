@@ -13,35 +13,19 @@ import signal
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from pool import frames
+from pool import asks, frames
 from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError
 from pool.exits import ExitReport, Killed, loss
+from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.spawn import Child
 from pool.stop import kill_group, kill_with_stack, send
 
 _CALL_ID = struct.Struct("<Q")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerHooks:
-    """Whom a worker tells: its supervisor (`ready`, `failed`, `unfit`) and the admission (`slot_free`, `leaving`)."""
-
-    ready: Callable[[bytes], None]
-    failed: Callable[[str], None]
-    unfit: Callable[[], None]
-    """It runs a call that does not stop, beside others that must not be lost: replace it, then let it end."""
-    slot_free: Callable[[Worker], None]
-    leaving: Callable[[Worker], None]
-    """It takes no more calls: it is about to be killed, or can not be reached."""
-    grew: Callable[[str, int], None]
-    """A call of this function has changed the worker's memory by so many bytes."""
 
 
 class Worker:
@@ -194,6 +178,8 @@ class Worker:
         if call.abandoned or call.id not in self._calls:
             return
         call.abandoned = True
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.discard()
         if self._options.concurrency > 1:
@@ -266,6 +252,8 @@ class Worker:
             self._on_result(call_id, body)
         elif kind == frames.CHUNK:
             self._on_chunk(call_id, body)
+        elif kind == frames.ASK:
+            asks.begin(self._calls.get(call_id), body, self._channel.send)
         elif kind == frames.READY:
             self._hooks.ready(bytes(body))
         elif kind == frames.FAILED:
@@ -284,6 +272,8 @@ class Worker:
             call.grace.cancel()
         if call.buffer is not None:
             call.buffer.end()
+        if call.asking:
+            asks.end(call)
         self.answered += 1
         if reply.rss_change:
             self._hooks.grew(call.function, reply.rss_change)
@@ -342,5 +332,7 @@ class Worker:
 
     def _fail(self, call: Call, error: PoolError) -> None:
         call.fail(error)
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.end()
