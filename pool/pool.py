@@ -119,6 +119,11 @@ class Pool:
         return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
 
     @property
+    def draining(self) -> bool:
+        """Whether it takes no more calls, by order."""
+        return self._draining
+
+    @property
     def saturated(self) -> bool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
