@@ -10,12 +10,14 @@ from typing import Protocol
 
 from pool.admission import Admission
 from pool.calls import Call
+from pool.confined import ConfinedSpawner
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
 from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
 from pool.limits import resident_bytes
+from pool.memory import ProcReadings
 from pool.options import PoolOptions
 from pool.spawn import PlainSpawner, Spawner
 from pool.supervisor import Supervisor
@@ -120,7 +122,9 @@ class Pool:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
+        confined = ConfinedSpawner(options, spawner or PlainSpawner())
+        readings = ProcReadings(confined.members)
+        self._supervisor: Workforce = Supervisor(options, self._admission, confined, listener, fatal, readings=readings)
         self._proof_at: float | None = None
         self._calls = 0
         self._canaries = 0

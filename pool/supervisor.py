@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +18,12 @@ from typing import Any
 from pool.admission import Admission
 from pool.calls import Call
 from pool.clock import Clock, MonotonicClock
-from pool.errors import PoolError, PoolUnavailable, StartFailed, mebibytes
+from pool.errors import PoolError, PoolUnavailable, StartFailed
 from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
-from pool.exits import ExitReport, Killed, describe
+from pool.exits import ExitReport, Killed, describe, over_memory
 from pool.growth import Growth
 from pool.lifecycle import Event, State
-from pool.memory import MemoryWatch
+from pool.memory import MemoryWatch, ProcReadings, Readings
 from pool.options import PoolOptions
 from pool.output import Output
 from pool.restart import RestartPolicy
@@ -56,6 +57,7 @@ class Supervisor:
         listener: Listener,
         fatal: Callable[[BaseException], None],
         clock: Clock | None = None,
+        readings: Readings | None = None,
     ) -> None:
         self._options = options
         self._admission = admission
@@ -63,6 +65,7 @@ class Supervisor:
         self._listener = listener
         self._fatal = fatal
         self._clock = clock or MonotonicClock()
+        self._readings = readings or ProcReadings()
         self._policy = RestartPolicy(options.restart, random.random)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,6 +89,7 @@ class Supervisor:
             workers=self.workers.values,
             over_hard=self._over_memory,
             over_soft=self._over_soft_memory,
+            readings=self._readings,
         )
         self._run(watch.run(self._stopping), f"{self._options.name}: memory")
 
@@ -260,11 +264,12 @@ class Supervisor:
         self._admission.remove(worker)
         kill_group(child)
         status = child.reap()
-        self._spawner.ended(child)
+        told = self._spawner.ended(child)
+        killed = worker.killed or (told if status == -signal.SIGKILL else None)
         os.close(child.pidfd)
         os.close(child.control)
         output.finish()
-        cause, signal_name, code = describe(status, worker.killed)
+        cause, signal_name, code = describe(status, killed)
         first, _, rest = run.told.partition("\n")
         report = ExitReport(
             worker=worker.id,
@@ -274,7 +279,7 @@ class Supervisor:
             exit_code=code,
             stderr_tail=output.tail,
             exited_at=self._loop.time(),
-            killed=worker.killed,
+            killed=killed,
         )
         del self.workers[worker.id]
         self._admission.adopt(worker.settle(report))
@@ -291,9 +296,7 @@ class Supervisor:
 
     def _over_memory(self, worker: Worker, used: int) -> None:
         """End a worker that holds more than its hard limit."""
-        limit = self._options.memory_limit_bytes or 0
-        why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
-        worker.kill(Killed(why=why, memory_bytes=used))
+        worker.kill(over_memory(used, self._options.memory_limit_bytes or 0))
 
     def _over_soft_memory(self, worker: Worker, used: int) -> None:
         """A worker holds more than its soft limit."""
