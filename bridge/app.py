@@ -165,13 +165,21 @@ class App:
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
         unary |= local_handlers(
-            self._pools, self._plan.missing, lambda: registry.snapshot, resolver.find, sessions, self._telemetry
+            self._pools,
+            self._plan.missing,
+            lambda: registry.snapshot,
+            resolver.find,
+            sessions,
+            dispatcher.cancel,
+            self._telemetry,
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
             max_message_bytes=config.server.max_message_bytes,
             reflection=config.server.reflection,
+            keepalive_time_s=config.server.keepalive_time_s,
+            keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
             options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]

@@ -1,19 +1,28 @@
 """A spawner that puts every worker which another one starts into a cgroup of its own, before it reads its first frame.
 
-Owns the groups through `pool.cgroups`; where there is no support, or it is switched off, it only passes on.
+Owns the groups through `pool.cgroups`; where there is no support for them it only passes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from pool.cgroups import Cgroups, CgroupSupport, detect, switched_off
+from pool.cgroups import Cgroups, CgroupSupport, detect
 from pool.exits import Killed, out_of_memory
+from pool.memory import ProcReadings, Readings
 from pool.options import PoolOptions
 from pool.spawn import Child, HowStarted, Launch, Spawner
 
 CLOSE_TURNS = 100
 CLOSE_PAUSE_S = 0.01
+
+
+def confine(options: PoolOptions, spawner: Spawner) -> tuple[Spawner, Readings]:
+    """Return the spawner to use for a pool, and where the memory of its workers is read."""
+    if options.cgroups == "off":
+        return spawner, ProcReadings()
+    confined = ConfinedSpawner(options, spawner)
+    return confined, ProcReadings(confined.members)
 
 
 class ConfinedSpawner:
@@ -22,7 +31,7 @@ class ConfinedSpawner:
     def __init__(self, options: PoolOptions, inner: Spawner) -> None:
         self._options = options
         self._inner = inner
-        self._cgroups = Cgroups(detect() if options.cgroups == "auto" else switched_off())
+        self._cgroups = Cgroups(detect())
         self.failure = ""
         """Why the last worker has no group although groups are supported; empty where it has one."""
 

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pool.admission import Admission
-from pool.calls import Call
-from pool.confined import ConfinedSpawner
+from pool.calls import AskHandler, Call
+from pool.confined import confine
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
 from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
 from pool.limits import resident_bytes
-from pool.memory import ProcReadings
 from pool.options import PoolOptions
 from pool.spawn import PlainSpawner, Spawner
 from pool.supervisor import Supervisor
@@ -108,7 +107,8 @@ class Workforce(Protocol):
 class Pool:
     """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
 
-    `fatal` is called when supervision itself fails; the owner must end the process then.
+    `fatal` is called when supervision itself fails; the owner must end the process then. `on_ask` answers what running
+    calls ask (`pool.entry.Asker`): a coroutine function of (call, name, bytes), cancelled with the call.
     """
 
     def __init__(
@@ -118,13 +118,14 @@ class Pool:
         listener: Listener,
         fatal: Callable[[BaseException], None],
         spawner: Spawner | None = None,
+        on_ask: AskHandler | None = None,
     ) -> None:
         self.options = options
+        self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        confined = ConfinedSpawner(options, spawner or PlainSpawner())
-        readings = ProcReadings(confined.members)
-        self._supervisor: Workforce = Supervisor(options, self._admission, confined, listener, fatal, readings=readings)
+        spawner, readings = confine(options, spawner or PlainSpawner())
+        self._supervisor: Workforce = Supervisor(options, self._admission, spawner, listener, fatal, readings=readings)
         self._proof_at: float | None = None
         self._calls = 0
         self._canaries = 0
@@ -172,13 +173,17 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        context: object = None,
     ) -> Call:
         """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
 
-        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
+        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
+        in the call, for `on_ask`. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call.context = context
+        call.on_ask = self._on_ask
         self._admission.submit(call, prefer)
         return call
 

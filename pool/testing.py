@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pool import asks
 from pool.admission import Admission
-from pool.calls import Call, Slots
+from pool.calls import AskHandler, Call, Slots
 from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
 from pool.frames import STREAM_WINDOW, Reply, chunk_cost
@@ -21,6 +22,7 @@ from pool.growth import Growth
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
+from pool.testing_asks import RUNNING, FakeAsker
 
 if TYPE_CHECKING:
     from pool.entry import Entry
@@ -155,6 +157,7 @@ class ScriptedWorker:
         """Take note that nobody waits for a call any more; its slot comes back with `finish`."""
         if not call.abandoned and (call.lined or call.id in self.calls):
             call.abandoned = True
+            asks.end(call)
             if call.buffer is not None:
                 call.buffer.discard()
 
@@ -175,6 +178,7 @@ class ScriptedWorker:
             self.give_back()
 
     def _settle(self, call: Call, reply: Reply | PoolError) -> None:
+        asks.end(call)
         if not call.future.done():
             if isinstance(reply, PoolError):
                 call.fail(reply)
@@ -207,12 +211,14 @@ class FakeWorker(ScriptedWorker):
         self._tasks[call.id] = task
         task.add_done_callback(lambda done: self._ended(call, done))
 
-    async def _call(self, _call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+    async def _call(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         started = self._loop.time()
         ok, reply_meta, reply = await self._entry.acall(function, meta, body, timeout_s)
         return Reply(ok, reply_meta, reply, int((self._loop.time() - started) * 1e9))
 
     async def _stream(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         async for item in self._entry.astream(function, meta, body, timeout_s):
             if isinstance(item, tuple):
                 return Reply(*item)
@@ -318,8 +324,10 @@ class _FakeWorkforce:
 class FakePool(Pool):
     """A pool without processes: its workers run `entry` in this event loop. Make it inside of a running loop."""
 
-    def __init__(self, options: PoolOptions, entry: Entry) -> None:
-        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None)
+    def __init__(self, options: PoolOptions, entry: Entry, on_ask: AskHandler | None = None) -> None:
+        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None, on_ask=on_ask)
+        if (bind := getattr(entry, "bind", None)) is not None:
+            bind(FakeAsker())
         self._doubles = _FakeWorkforce(options, self._admission, entry)
         self._supervisor = self._doubles
 

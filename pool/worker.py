@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pool import frames
+from pool import asks, frames
 from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
@@ -182,6 +182,8 @@ class Worker:
         if call.abandoned or call.id not in self._calls:
             return
         call.abandoned = True
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.discard()
         if self._options.concurrency > 1:
@@ -244,6 +246,8 @@ class Worker:
             self._on_result(call_id, body)
         elif kind == frames.CHUNK:
             self._on_chunk(call_id, body)
+        elif kind == frames.ASK:
+            asks.begin(self._calls.get(call_id), body, self._channel.send)
         elif kind == frames.READY:
             self._hooks.ready(bytes(body))
         elif kind == frames.FAILED:
@@ -262,6 +266,8 @@ class Worker:
             call.grace.cancel()
         if call.buffer is not None:
             call.buffer.end()
+        if call.asking:
+            asks.end(call)
         self.answered += 1
         if reply.rss_change:
             self._hooks.grew(call.function, reply.rss_change)
@@ -319,6 +325,8 @@ class Worker:
 
     def _fail(self, call: Call, error: PoolError) -> None:
         call.fail(error)
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.end()
 
