@@ -110,7 +110,6 @@ class App:
         sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
         address = await self._listen(native, sessions)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
         self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:

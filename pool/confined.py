@@ -6,6 +6,7 @@ Owns the groups through `pool.cgroups`; where there is no support for them it on
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from pool.cgroups import Cgroups, CgroupSupport, detect
 from pool.exits import Killed, out_of_memory
@@ -65,8 +66,8 @@ class ConfinedSpawner:
         return out_of_memory(verdict.peak_bytes, self._options.memory_limit_bytes if verdict.own_limit else None)
 
     def describe(self) -> HowStarted:
-        """Return how workers start."""
-        return self._inner.describe()
+        """Return how workers start, and where they have their groups."""
+        return replace(self._inner.describe(), cgroups=self.failure or self.support.why)
 
     def rebuild(self, options: PoolOptions | None = None) -> None:
         """Start further workers with these options and new code. Whether there are cgroups stays as it was."""

@@ -97,6 +97,8 @@ class HowStarted:
     why: str = ""
     """Why they are not forked; empty where they are, or where that was not asked for."""
     template_pid: int | None = None
+    cgroups: str = "switched off by server.cgroups"
+    """Where workers have cgroups of their own, or why they have none."""
 
 
 class Spawner(Protocol):
