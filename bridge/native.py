@@ -35,6 +35,10 @@ class NativeRunner:
         self._entry = entry
         self.running = 0
 
+    def renew(self, entry: Entry) -> None:
+        """Run calls on another entry from now on; those that run end on the old one."""
+        self._entry = entry
+
     async def run(self, call: Call) -> bytes:
         """Run a unary call. A synchronous function runs in the event loop: it is small, that is why it is native."""
         self._begin(call)
