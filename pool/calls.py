@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pool.errors import PoolError
 from pool.frames import Reply
 from pool.streams import StreamBuffer
+
+if TYPE_CHECKING:
+    from pool.turns import Account, Lane
+
+HIGH, NORMAL, LOW = 1, 0, -1
+"""The priorities of calls."""
 
 
 class Call:
@@ -16,26 +22,37 @@ class Call:
 
     `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
     still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
-    `time.perf_counter()`.
+    `time.perf_counter()`, 0 before. `lane` and `work_s` are the queue's while it waits; `account` and `charge_s` are
+    set once it had its turn among several tenants or priorities.
     """
+
+    lane: Lane
+    work_s: float
+    charge_s: float
 
     __slots__ = (
         "abandoned",
+        "account",
         "body",
         "bucket",
         "buffer",
+        "charge_s",
         "deadline",
         "function",
         "future",
         "grace",
         "id",
+        "lane",
         "launched_at",
         "lined",
         "meta",
         "number",
         "on_launch",
         "pinned",
+        "priority",
         "queued",
+        "tenant",
+        "work_s",
         "worker",
     )
 
@@ -48,6 +65,8 @@ class Call:
         future: asyncio.Future[Reply],
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        priority: int = NORMAL,
+        tenant: str = "",
     ) -> None:
         self.function = function
         self.meta = meta
@@ -55,6 +74,9 @@ class Call:
         self.deadline = deadline
         self.future = future
         self.on_launch = on_launch
+        self.priority = priority
+        self.tenant = tenant
+        self.account: Account | None = None
         self.buffer = StreamBuffer(future) if stream else None
         self.worker: Slots | None = None
         self.pinned: str | None = None

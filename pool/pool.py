@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pool.admission import Admission
-from pool.calls import Call
+from pool.calls import NORMAL, Call
 from pool.errors import PoolError
 from pool.events import Listener
 from pool.exits import ExitReport
@@ -120,6 +120,7 @@ class Pool:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
+        self._admission.bound(options)
         self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
         self._proof_at: float | None = None
         self._calls = 0
@@ -133,11 +134,11 @@ class Pool:
         self._supervisor.start()
         return await asyncio.shield(self._supervisor.catalogue)
 
-    def served(self, service_s: float) -> None:
+    def served(self, service_s: float, function: str = "") -> None:
         """Say that a call came back over the whole path: that is what readiness is judged by."""
         self._proof_at = self._loop.time()
         self._calls += 1
-        self._admission.observe(service_s)
+        self._admission.observe(service_s, function)
 
     def has_worker(self, worker: str) -> bool:
         """Return whether a worker lives and takes calls."""
@@ -168,13 +169,18 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        priority: int = NORMAL,
+        tenant: str = "",
     ) -> Call:
-        """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
+        """Submit a call; its `future` has the reply.
+
+        Raises QueueFull, DeadlineUnreachable, Stopped or PoolUnavailable at once. Among waiting calls those of a higher
+        `priority` go first, and the tenants of one priority take turns.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
-        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch, priority, tenant)
         self._admission.submit(call, prefer)
         return call
 
@@ -197,7 +203,7 @@ class Pool:
             self.release(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
-        self.served(reply.worker_ns / 1e9)
+        self.served(reply.worker_ns / 1e9, canary.function)
         return None
 
     def snapshot(self) -> PoolSnapshot:
