@@ -29,6 +29,7 @@ from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
 from bridge.servicers.table import local_handlers, service_names
 from bridge.sessions import Sessions
+from bridge.slow_readers import SlowReaders
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
@@ -89,6 +90,7 @@ class App:
             for options in self._plan.pools
         }
         self._health = Health(self._pools, config.health)
+        self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._registry = Registry()
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
@@ -108,8 +110,8 @@ class App:
         sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
         address = await self._listen(native, sessions)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
         self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
+        self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
@@ -160,15 +162,23 @@ class App:
             sessions,
         )
         self._dispatcher = dispatcher
-        unary, streaming = Forwarder(dispatcher, self._telemetry, config.server).handlers()
+        unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
         unary |= local_handlers(
-            self._pools, self._plan.missing, lambda: registry.snapshot, resolver.find, sessions, self._telemetry
+            self._pools,
+            self._plan.missing,
+            lambda: registry.snapshot,
+            resolver.find,
+            sessions,
+            dispatcher.cancel,
+            self._telemetry,
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
             max_message_bytes=config.server.max_message_bytes,
             reflection=config.server.reflection,
+            keepalive_time_s=config.server.keepalive_time_s,
+            keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
             options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
@@ -206,6 +216,7 @@ class App:
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
+        self._readers.drain()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]

@@ -6,8 +6,10 @@ transport can replace this one, handlers know nothing of grpc.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +49,22 @@ class ServerOptions:
     address: str
     max_message_bytes: int
     reflection: bool
+    keepalive_time_s: float = 30.0
+    keepalive_timeout_s: float = 10.0
 
 
 class AddressInUse(Exception):
     """The address can not be bound."""
 
 
+LAST_WORDS_S = 1.0
+"""How long the end of a stream may wait for a client that does not read; the client gets it when it reads on."""
+RECEIVE_FACTOR = 2
+"""The transport takes in requests up to so many times `max_message_bytes`, so that the bridge can say what is wrong
+with them; beyond that the transport refuses them, in its own words."""
+
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
+_MOST = (1 << 31) - 1
 
 
 class _UnaryBehaviour:
@@ -87,7 +98,10 @@ def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:
     async def behave(request: bytes, context: Any) -> None:
         answer = await handler(request, context.invocation_metadata() or (), context.time_remaining(), context.write)
         if answer.code:
-            await context.abort(_CODES[answer.code], answer.message, answer.trailers)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await context.abort(_CODES[answer.code], answer.message, answer.trailers)
+            return
         context.set_trailing_metadata(answer.trailers)
 
     return grpc.unary_stream_rpc_method_handler(behave)
@@ -145,13 +159,15 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
     size = options.max_message_bytes
+    silent_ms, answer_ms = int(1000 * options.keepalive_time_s), int(1000 * options.keepalive_timeout_s)
     return [
-        ("grpc.max_receive_message_length", size),
-        ("grpc.max_send_message_length", size),
+        ("grpc.max_receive_message_length", min(RECEIVE_FACTOR * size, _MOST)),
+        ("grpc.max_send_message_length", min(size, _MOST)),
         ("grpc.so_reuseport", 0),  # else a second server silently shares the port
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.ping_timeout_ms", 10_000),  # without it a frozen client is never noticed
+        ("grpc.server_handshake_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", silent_ms),
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),  # without it a frozen client is never noticed
         ("grpc.max_concurrent_streams", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

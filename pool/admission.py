@@ -39,6 +39,8 @@ class Admission:
         self._loop = loop
         self._room: dict[str, Slots] = {}
         self._members: dict[str, Slots] = {}
+        self._apart: dict[str, bool] = {}
+        """Members that are given nothing for now, or (True) only calls that are pinned to them."""
         self._times = ServiceTimes()
         self._queue = Waiting(self._times)
         self._appointments = Appointments(random.random)
@@ -48,13 +50,6 @@ class Admission:
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
         self.observe = self._times.observe
-
-    def bound(self, options: PoolOptions) -> None:
-        """Take the limits and sizes of a pool's options, now or after they have changed."""
-        self._limit = options.queue_limit
-        self._limit_bytes = options.queue_bytes
-        self._concurrency = options.concurrency
-        self._most = options.most
 
     @property
     def waiting(self) -> int:
@@ -66,15 +61,24 @@ class Admission:
         """Whether a call would be granted a worker at once."""
         return bool(self._room)
 
-    def has_member(self, worker: str) -> bool:
-        """Return whether a worker takes calls here."""
-        return worker in self._members
+    def has_member(self, worker: str, *, apart: bool = False) -> bool:
+        """Return whether a worker takes calls here; with `apart` also where it takes only those pinned to it."""
+        return worker in self._members and (apart or worker not in self._apart)
+
+    @property
+    def arrivals(self) -> int:
+        """Calls that have come so far: the `number` of the last."""
+        return self._arrivals
+
+    def oldest(self) -> int | None:
+        """Return the `number` of the call that has waited longest in the queue; looks at each."""
+        return min((call.number for call in self._queue), default=None)
 
     def choose(self) -> str | None:
         """Return the worker that a new session is best bound to: one with room, else that with the fewest waiters."""
         for worker in self._room:
             return worker
-        return min(self._members, key=self._waiters, default=None)
+        return min((worker for worker in self._members if worker not in self._apart), key=self._waiters, default=None)
 
     def _waiters(self, worker: str) -> int:
         return self._queue.pinned_to(worker) + self._members[worker].lined
@@ -163,6 +167,19 @@ class Admission:
         if calls > 0 or size > 0:
             self._make_room(call, calls, size)
         queue.add(call)
+        if self._apart and call.pinned in self._apart:
+            self.slot_free(self._members[call.pinned])
+
+    def cancel(self, call: Call, error: PoolError) -> bool:
+        """End a call with `error`, wherever it is; return whether it had not ended."""
+        if call.future.done():
+            return False
+        if self._withdraw(call) or call.worker is None:
+            call.fail(error)
+        else:
+            call.fail(error)
+            call.worker.abandon(call)
+        return True
 
     def _check_deadline(self, call: Call, deadline: float) -> None:
         """Refuse a call that would surely be too late: those before it alone take longer than it has."""
@@ -193,7 +210,7 @@ class Admission:
             self._limit,
             retry_s,
             waiting=self.waiting,
-            waiting_bytes=self._queue.bytes,
+            queued_bytes=self._queue.bytes,
             limit_bytes=self._limit_bytes,
             size=len(call.body),
             exceeded="calls" if calls > 0 else "bytes",
@@ -211,11 +228,25 @@ class Admission:
         """Give a worker no more calls; who waited for it alone, or in its line, waits for any now."""
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
+        self._apart.pop(worker.id, None)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
         if moved and not back:
             self._serve_all()
+
+    def set_apart(self, worker: Slots, *, pinned: bool) -> None:
+        """Give a worker no calls for now, or only those that are pinned to it; its line waits for others."""
+        if worker.id in self._members:
+            self._apart[worker.id] = pinned
+            self._room.pop(worker.id, None)
+            self.adopt(take_all(worker))
+            self.slot_free(worker)
+
+    def put_back(self, worker: Slots) -> None:
+        """Let a worker that was set apart take any call again."""
+        if self._apart.pop(worker.id, None) is not None:
+            self.slot_free(worker)
 
     def adopt(self, calls: Sequence[Call]) -> None:
         """Serve, in the order of arrival, what was lined up and was taken back; a pool that has stopped refuses it."""
@@ -233,6 +264,9 @@ class Admission:
     def slot_free(self, worker: Slots) -> None:
         """Launch those who wait into a worker's free slots: no turn of the loop lies in between."""
         if worker.id not in self._members:
+            return
+        if self._apart and worker.id in self._apart:
+            self._serve_pinned(worker)
             return
         if self._queue.count:
             self._serve(worker)
@@ -254,6 +288,11 @@ class Admission:
                 return
             lines.append(worker, call)
 
+    def _serve_pinned(self, worker: Slots) -> None:
+        while self._apart[worker.id] and worker.free > 0 and (call := self._queue.take_pinned(worker.id)) is not None:
+            worker.take()
+            worker.launch(call)
+
     def refuse(self, error: Callable[[], PoolError]) -> None:
         """Refuse new calls with `error()` until a worker is added, and fail those that wait."""
         if not self._stopped:
@@ -265,6 +304,19 @@ class Admission:
         """Refuse new calls for good, and fail those that wait; lines go on for as long as they move."""
         self.refuse(lambda: Stopped(self._pool))
         self._stopped = True
+
+    def resume(self) -> None:
+        """Take calls again after `stop`, where there is a worker; else they wait for one."""
+        self._stopped = False
+        self._refusal = None
+        self._serve_all()
+
+    def configure(self, options: PoolOptions) -> None:
+        """Take over the limits and sizes of options; calls that wait already stay."""
+        self._limit = options.queue_limit
+        self._limit_bytes = options.queue_bytes
+        self._concurrency = options.concurrency
+        self._most = options.most
 
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
+from pool.entry import Answer
 from pool.errors import PoolError
 from pool.frames import Reply
 from pool.streams import StreamBuffer
@@ -23,7 +24,8 @@ class Call:
     `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
     still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
     `time.perf_counter()`, 0 before. `lane` and `work_s` are the queue's while it waits; `account` and `charge_s` are
-    set once it had its turn among several tenants or priorities.
+    set once it had its turn among several tenants or priorities. `context` is whatever the submitter wants to find
+    again in `on_ask`, which answers what the call asks while it runs; `asking` has its asks that are not answered yet.
     """
 
     lane: Lane
@@ -33,10 +35,12 @@ class Call:
     __slots__ = (
         "abandoned",
         "account",
+        "asking",
         "body",
         "bucket",
         "buffer",
         "charge_s",
+        "context",
         "deadline",
         "function",
         "future",
@@ -47,6 +51,7 @@ class Call:
         "lined",
         "meta",
         "number",
+        "on_ask",
         "on_launch",
         "pinned",
         "priority",
@@ -80,6 +85,9 @@ class Call:
         self.buffer = StreamBuffer(future) if stream else None
         self.worker: Slots | None = None
         self.pinned: str | None = None
+        self.asking: dict[int, asyncio.Task[Answer]] | None = None
+        self.on_ask: AskHandler | None = None
+        self.context: object = None
         self.grace: asyncio.TimerHandle | None = None
         self.lined = self.queued = self.abandoned = False
         self.id = self.bucket = self.number = 0
@@ -90,6 +98,10 @@ class Call:
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # a caller that has left must not make asyncio complain
+
+
+AskHandler = Callable[[Call, str, bytes], Coroutine[Any, Any, Answer]]
+"""Answers what a running call asks: (call, name, bytes) to (ok, bytes)."""
 
 
 class Slots(Protocol):

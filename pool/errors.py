@@ -12,7 +12,7 @@ class PoolError(Exception):
 class QueueFull(PoolError):
     """As many calls wait as may wait, or as many bytes; or the call waited and gave way to another.
 
-    `exceeded` is "calls" or "bytes", `waiting` and `waiting_bytes` what waited then.
+    `exceeded` is "calls" or "bytes", `waiting` and `queued_bytes` what waited then.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class QueueFull(PoolError):
         retry_after_s: float,
         *,
         waiting: int | None = None,
-        waiting_bytes: int = 0,
+        queued_bytes: int = 0,
         limit_bytes: int = 0,
         size: int = 0,
         exceeded: str = "calls",
@@ -31,7 +31,7 @@ class QueueFull(PoolError):
         waiting = limit if waiting is None else waiting
         if exceeded == "bytes":
             state = (
-                f"pool '{pool}' has requests of {mebibytes(waiting_bytes)} waiting, its limit is "
+                f"pool '{pool}' has requests of {mebibytes(queued_bytes)} waiting, its limit is "
                 f"{mebibytes(limit_bytes)}, and this one has {mebibytes(size)}; raise pools.{pool}.queue_bytes"
             )
         else:
@@ -43,7 +43,7 @@ class QueueFull(PoolError):
         self.limit = limit
         self.retry_after_s = retry_after_s
         self.waiting = waiting
-        self.waiting_bytes = waiting_bytes
+        self.queued_bytes = queued_bytes
         self.limit_bytes = limit_bytes
         self.exceeded = exceeded
         self.displaced = displaced
@@ -163,6 +163,10 @@ class WorkerProtocol(PoolError):
         self.pool = pool
         self.worker = worker
         self.what = what
+
+
+class AskRefused(Exception):
+    """What runs here can ask the front nothing, or not this; the message says why."""
 
 
 class FrameError(ValueError):

@@ -46,8 +46,7 @@ class Waiting:
 
     def pinned_to(self, worker: str) -> int:
         """Return about how many wait for this worker alone."""
-        others = self._others.get(worker, {}) if self._others else {}
-        return len(self._pinned.get(worker, ())) + sum(map(len, others.values()))
+        return sum(map(len, self._lanes_of(worker)))
 
     def ahead_s(self, call: Call) -> float:
         """Return what those calls take at least that will surely be begun before a new one: its elders in its lane."""
@@ -185,7 +184,8 @@ class Waiting:
     def take(self, worker: str, largest: int | None = None) -> Call | None:
         """Take out the live call whose turn it is at this worker; None where its body is larger than `largest`."""
         if self._ranked:
-            return self._take_turn(worker, largest)
+            lanes = [self._general, *self._others.get(None, {}).values(), *self._lanes_of(worker)]
+            return self._take_turn(self._live(lanes), largest)
         lane = self._oldest(worker)
         if lane is None or (largest is not None and len(lane[0].body) > largest):
             return None
@@ -196,6 +196,10 @@ class Waiting:
         if call.work_s:
             lane.work_s -= call.work_s
         return call
+
+    def take_pinned(self, worker: str) -> Call | None:
+        """Take out the live call whose turn it is among those that wait for this worker alone."""
+        return self._take_turn(self._live(self._lanes_of(worker)), None)
 
     def _oldest(self, worker: str) -> Lane | None:
         """Return the plain lane whose head is the oldest live call that this worker may serve."""
@@ -211,8 +215,7 @@ class Waiting:
                 return pinned
         return general or None
 
-    def _take_turn(self, worker: str, largest: int | None) -> Call | None:
-        lanes = self._live_lanes(worker)
+    def _take_turn(self, lanes: list[Lane], largest: int | None) -> Call | None:
         if not lanes:
             return None
         lane = self._turns.choose(lanes)
@@ -223,11 +226,15 @@ class Waiting:
         self._forget(call)
         return call
 
-    def _live_lanes(self, worker: str) -> list[Lane]:
-        """Return the lanes with calls that this worker may serve, each with a live call at its head."""
-        lanes = [self._general, *self._others.get(None, {}).values(), *self._others.get(worker, {}).values()]
+    def _lanes_of(self, worker: str) -> list[Lane]:
+        """Return the lanes of calls that wait for this worker alone."""
+        lanes = [*self._others.get(worker, {}).values()]
         if worker in self._pinned:
             lanes.append(self._pinned[worker])
+        return lanes
+
+    def _live(self, lanes: list[Lane]) -> list[Lane]:
+        """Return the lanes in which a call waits, each with a live one at its head."""
         live = []
         for lane in lanes:
             while lane and lane[0].future.done():
@@ -256,9 +263,7 @@ class Waiting:
 
     def unpin(self, worker: str) -> bool:
         """Let those that waited for this worker alone wait for any; return whether there were any."""
-        lanes = [*self._others.get(worker, {}).values()]
-        if worker in self._pinned:
-            lanes.append(self._pinned[worker])
+        lanes = self._lanes_of(worker)
         moved = [call for lane in lanes for call in lane if call.queued and not call.future.done()]
         for call in moved:
             self._forget(call)

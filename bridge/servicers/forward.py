@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridge.call import Call, new_call
 from bridge.deadline import timeout_s
+from bridge.errors import BridgeError, Code
 from bridge.interceptors.errors import guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
 from bridge.resolve import FORWARDED
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bridge.config import ServerConfig
     from bridge.dispatch import Dispatcher
     from bridge.server import Metadata, Streaming, Unary, Write
+    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
 
 PACKAGE = "/bridge.v1."
@@ -24,9 +26,13 @@ PACKAGE = "/bridge.v1."
 class Forwarder:
     """Makes a call of a request, dispatches it, and answers."""
 
-    def __init__(self, dispatcher: Dispatcher, telemetry: Telemetry, config: ServerConfig) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, telemetry: Telemetry, config: ServerConfig, readers: SlowReaders
+    ) -> None:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
+        self._readers = readers
+        self._largest = config.max_message_bytes
         self._default_s = min(config.default_timeout_s, config.max_timeout_s)
         self._longest_s = config.max_timeout_s
         self._loop = asyncio.get_running_loop()
@@ -44,13 +50,25 @@ class Forwarder:
 
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
         identity = identify(metadata)
+        if len(request) > self._largest:
+            raise _too_large(len(request), self._largest)
         timeout = self._default_s
         if remaining_s is not None or identity.timeout_ms is not None:
             timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
         return new_call(method, identity, request, self._loop.time() + timeout)
 
     async def _stream(self, call: Call, write: Write) -> None:
-        async with aclosing(self._dispatcher.stream(call)) as batches:
-            async for messages in batches:
-                for message in messages:
-                    await write(message)
+        now = self._loop.time
+        with self._readers.stream(call.deadline) as writing:
+            async with aclosing(self._dispatcher.stream(call)) as batches:
+                async for messages in batches:
+                    for message in messages:
+                        writing.since = now()
+                        await write(message)
+                    writing.since = None
+
+
+def _too_large(size: int, limit: int) -> BridgeError:
+    message = f"the request has {size} bytes, more than server.max_message_bytes ({limit}) allows"
+    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
+    return BridgeError(Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", message, metadata=metadata)

@@ -175,6 +175,12 @@ def endless(port: int) -> Iterator[int]:
             number += 1
 
 
+def flood(port: int) -> Iterator[str]:
+    """As `endless`, with large items: a client that does not read has soon all that fits on the way to it."""
+    for _ in endless(port):
+        yield "x" * 50_000
+
+
 @function(placement="native")
 def native_add(a: int, b: int) -> int:
     return a + b

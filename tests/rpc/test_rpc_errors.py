@@ -112,7 +112,8 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate, even
     eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     outcome = rpc.call("hold_narrow", port=gate.port)
     assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert outcome.metadata == {"pool": "narrow", "limit": "1"}
+    told = {"pool": "narrow", "exceeded": "calls", "displaced": "false", "limit": "1", "waiting": "1"}
+    assert {key: outcome.metadata[key] for key in told} == told
     assert 0 < outcome.retry_s <= 30
     assert "pools.narrow.queue_limit" in outcome.message
     assert outcome.receipt.pool == "narrow"
@@ -287,11 +288,20 @@ def test_a_response_just_within_the_limit(rpc):
     assert len(rpc.call("big", size=(1 << 20) - 100).value) == (1 << 20) - 100
 
 
-def test_a_request_that_is_too_large_is_refused_by_the_transport(rpc):
-    outcome = rpc.call("size_of", data="x" * (1 << 20))
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_is_too_large(rpc, stream):
+    outcome = (rpc.stream if stream else rpc.call)("size_of", data="x" * (1 << 20))
+    assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+    assert (1 << 20) < int(outcome.metadata["size_bytes"]) < (1 << 20) + 100
+    assert outcome.metadata["limit_bytes"] == str(1 << 20)
+    assert "server.max_message_bytes" in outcome.message
+    assert rpc.call("size_of", data="x" * 1_000_000).value == 1_000_000
+
+
+def test_a_request_that_is_far_too_large_is_refused_by_the_transport(rpc):
+    outcome = rpc.call("size_of", data="x" * (2 << 20))
     assert outcome.code is Code.RESOURCE_EXHAUSTED
     assert "larger than max" in outcome.message
-    assert rpc.call("size_of", data="x" * 1_000_000).value == 1_000_000
 
 
 def test_a_small_request_that_is_large_when_unpacked(rpc):

@@ -33,7 +33,7 @@ class Rig:
         self.loop = loop
         self.begun = []
         self.queue = Admission("p", 0, loop)
-        self.queue.bound(options(**{"queue_limit": MANY, **changes}))
+        self.queue.configure(options(**{"queue_limit": MANY, **changes}))
         self.workers = [ScriptedWorker(f"w{n}", "p", 1, self.queue.slot_free, lookahead) for n in range(workers)]
         for worker in self.workers:
             self.queue.add(worker)
@@ -308,7 +308,7 @@ async def test_the_queue_is_bounded_in_bytes_too(loop):
     message = r"1\.000|600 bytes.*waiting, its limit is .*1000 bytes.*this one has .*500 bytes.*pools\.p\.queue_bytes"
     with pytest.raises(QueueFull, match=message) as full:
         rig.submit(size=500)
-    assert (full.value.exceeded, full.value.waiting_bytes, full.value.limit_bytes) == ("bytes", 600, 1000)
+    assert (full.value.exceeded, full.value.queued_bytes, full.value.limit_bytes) == ("bytes", 600, 1000)
     second = rig.submit(size=400)
     rig.queue.release(first)
     third = rig.submit(size=600)

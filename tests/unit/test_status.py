@@ -23,7 +23,7 @@ CRASH = {"pool": "general", "worker": "general-1", "function": "f"}
 
 POOL_ROWS = [
     (
-        pool.QueueFull("p", 7, 0.5, waiting=7, waiting_bytes=90, limit_bytes=100),
+        pool.QueueFull("p", 7, 0.5, waiting=7, queued_bytes=90, limit_bytes=100),
         Code.RESOURCE_EXHAUSTED,
         "QUEUE_FULL",
         {
@@ -33,7 +33,7 @@ POOL_ROWS = [
             "limit": "7",
             "waiting": "7",
             "limit_bytes": "100",
-            "waiting_bytes": "90",
+            "queued_bytes": "90",
         },
         0.5,
     ),
