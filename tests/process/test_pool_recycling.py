@@ -14,9 +14,16 @@ from pool.lifecycle import State
 from pool.restart import RestartOptions
 
 QUICK = {"check_interval_s": 0.2, "check_timeout_s": 2.0}
-FAILS_WHILE = (
-    "import os\nif os.path.exists({gate!r}) and os.environ['BRIDGE_WORKER_ID'] != 'rig-1': raise ValueError('no')"
-)
+FAILS_WHILE = """
+import os
+if os.path.exists({gate!r}) and os.environ["BRIDGE_WORKER_ID"] != "rig-1":
+    raise ValueError("no")
+"""
+STARTS_AFTER = """
+import os, time
+while os.environ["BRIDGE_WORKER_ID"] == "rig-2" and not os.path.exists({gate!r}):
+    time.sleep(0.005)
+"""
 
 
 class Load:
