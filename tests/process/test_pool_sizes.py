@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pool.errors import CancelledByOperator, Stopped
-from pool.events import PoolScaled, WorkerExited, WorkerRecycled, WorkerSpawned
+from pool.events import PoolScaled, WorkerExited, WorkerSpawned
 
 QUICK = {"check_interval_s": 0.2, "check_timeout_s": 2.0}
 WAIT = "import os, time\nwhile not os.path.exists({gate!r}): time.sleep(0.005)\nresult = 'well'"
@@ -130,4 +130,3 @@ async def test_a_fault_of_any_part_of_supervision_is_fatal(rig, part):
     force._fatal = lambda error: None
     await one.pool.stop()
     one.fatal.clear()
-    assert one.of(WorkerRecycled) == []
