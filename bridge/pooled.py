@@ -59,24 +59,38 @@ class PooledRunner:
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
         call.route = receipts.POOLED
-        session = call.session
+        session, identity = call.session, call.identity
         if session is None:
-            return pool.submit(call.function, call_meta(call), call.request, call.deadline, stream=stream)
+            return pool.submit(
+                call.function,
+                call_meta(call),
+                call.request,
+                call.deadline,
+                stream=stream,
+                priority=identity.priority,
+                tenant=identity.tenant,
+            )
         prefer = session.workers.get(call.pool)
         if prefer is None or not pool.has_worker(prefer):
             prefer = pool.choose()
         if prefer is not None:
             session.ran_on(call.pool, prefer)  # before it runs: the session's next call must go the same way
-        on_launch = partial(session.ran_on, call.pool)
-        meta = call_meta(call)
         return pool.submit(
-            call.function, meta, call.request, call.deadline, prefer=prefer, stream=stream, on_launch=on_launch
+            call.function,
+            call_meta(call),
+            call.request,
+            call.deadline,
+            prefer=prefer,
+            stream=stream,
+            on_launch=partial(session.ran_on, call.pool),
+            priority=identity.priority,
+            tenant=identity.tenant,
         )
 
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
-        pool.served(reply.worker_ns / 1e9)
+        pool.served(reply.worker_ns / 1e9, call.function)
         settle(call, reply.ok, reply.meta)
 
 
