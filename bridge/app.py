@@ -165,7 +165,13 @@ class App:
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
         unary |= local_handlers(
-            self._pools, self._plan.missing, lambda: registry.snapshot, resolver.find, sessions, self._telemetry
+            self._pools,
+            self._plan.missing,
+            lambda: registry.snapshot,
+            resolver.find,
+            sessions,
+            dispatcher.cancel,
+            self._telemetry,
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
