@@ -9,22 +9,30 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
+from bridge.errors import BridgeError, Code
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
+from pool.errors import WorkerGone
 from pool.frames import Reply
+from pool.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
+    from bridge.session_record import Session
+    from bridge.sessions import Sessions
     from pool.pool import Pool
+
+NATIVE_QUEUE = 256
 
 
 class PooledRunner:
     """Runs calls on workers."""
 
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
+    def __init__(self, pools: Mapping[str, Pool], sessions: Sessions) -> None:
         self._pools = pools
+        self._sessions = sessions
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
@@ -32,6 +40,8 @@ class PooledRunner:
         job = call.job = self._submit(call, pool, stream=False)
         try:
             reply = await job.future
+        except WorkerGone as error:
+            raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
             pool.release(job)
@@ -47,6 +57,8 @@ class PooledRunner:
             while messages := await job.buffer.take():
                 yield messages
             reply = await job.future
+        except WorkerGone as error:
+            raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
             pool.release(job)
@@ -66,7 +78,9 @@ class PooledRunner:
         call.route = receipts.POOLED
         session = call.session
         if session is None:
-            return pool.submit(call.function, call_meta(call), call.request, call.deadline, stream=stream)
+            return pool.submit(call.function, call_meta(call), call.request, call.deadline, stream=stream, context=call)
+        if session.mode == "strict":
+            return self._submit_bound(call, session, pool, stream=stream)
         prefer = session.workers.get(call.pool)
         if prefer is None or not pool.has_worker(prefer):
             prefer = pool.choose()
@@ -75,14 +89,63 @@ class PooledRunner:
         on_launch = partial(session.ran_on, call.pool)
         meta = call_meta(call)
         return pool.submit(
-            call.function, meta, call.request, call.deadline, prefer=prefer, stream=stream, on_launch=on_launch
+            call.function,
+            meta,
+            call.request,
+            call.deadline,
+            prefer=prefer,
+            stream=stream,
+            on_launch=on_launch,
+            context=call,
         )
+
+    def _submit_bound(self, call: Call, session: Session, pool: Pool, *, stream: bool) -> Job:
+        """Submit a call of a strict session to its worker, which is chosen at the first call."""
+        if session.lost:
+            raise session.refusal()
+        worker = session.workers.get(call.pool)
+        if worker is None:
+            worker = pool.choose()
+            if worker is None:
+                message = f"no worker of pool '{call.pool}' is ready for the session to be bound to; try again"
+                raise BridgeError(Code.UNAVAILABLE, "POOL_UNAVAILABLE", message, retry_after_s=1.0)
+            self._sessions.bind(session, call.pool, worker)
+        meta = call_meta(call)
+        try:
+            return pool.submit(
+                call.function,
+                meta,
+                call.request,
+                call.deadline,
+                prefer=worker,
+                stream=stream,
+                context=call,
+                bound=True,
+            )
+        except WorkerGone:
+            raise self._lost(call, pool, worker) from None
+
+    def _lost(self, call: Call, pool: Pool, worker: str) -> BridgeError:
+        """Return the refusal of a call whose session's worker has gone; its end may not have been told of yet."""
+        assert call.session is not None
+        if not call.session.lost:
+            self._sessions.worker_gone(pool.options.name, worker, moved=is_retired(pool, worker))
+        return call.session.refusal()
+
+    def queue_limit(self, pool: str) -> int:
+        """Return how many calls may wait for a pool; for none, as native calls have it, what is usual."""
+        return self._pools[pool].options.queue_limit if pool else NATIVE_QUEUE
 
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
         pool.served(reply.worker_ns / 1e9)
         settle(call, reply.ok, reply.meta)
+
+
+def is_retired(pool: Pool, worker: str) -> bool:
+    """Return whether a worker that takes no more calls is being retired on purpose; else it has died."""
+    return any(each.id == worker and each.state is State.DRAINING for each in pool.snapshot().workers)
 
 
 def _note(call: Call, job: Job) -> None:

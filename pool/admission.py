@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
-from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
+from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped, WorkerGone
 from pool.estimates import ServiceTimes
 from pool.lines import LINED_BYTES, Lines, take_all
 from pool.waiting import Waiting
@@ -36,6 +36,8 @@ class Admission:
         self._times = ServiceTimes()
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
+        self._bound: dict[str, set[Call]] = {}
+        """Calls that are for one worker alone and have not ended, by that worker."""
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -86,6 +88,29 @@ class Admission:
             self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
+
+    def submit_bound(self, call: Call, worker: str) -> None:
+        """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
+        if worker not in self._members:
+            raise WorkerGone(self._pool, worker)
+        self.submit(call, worker)
+        bound = self._bound.setdefault(worker, set())
+        bound.add(call)
+        call.future.add_done_callback(lambda _future: self._unbind(call, worker))
+
+    def _unbind(self, call: Call, worker: str) -> None:
+        bound = self._bound.get(worker)
+        if bound is not None:
+            bound.discard(call)
+            if not bound:
+                del self._bound[worker]
+
+    def _fail_bound(self, worker: str) -> None:
+        """End the calls for this worker alone that it has not begun."""
+        for call in self._bound.pop(worker, ()):
+            if call.worker is None or call.lined:
+                self._queue.leave(call)
+                call.fail(WorkerGone(self._pool, worker))
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -146,6 +171,8 @@ class Admission:
         """Give a worker no more calls; who waited for it alone, or in its line, waits for any now."""
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
+        if self._bound:
+            self._fail_bound(worker.id)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)

@@ -172,17 +172,22 @@ class Pool:
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
         context: object = None,
+        bound: bool = False,
     ) -> Call:
         """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
-        in the call, for `on_ask`. Whatever happens, call
+        in the call, for `on_ask`. With `bound` the call is for the worker that it prefers alone, and ends with
+        WorkerGone where that takes no more calls. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
         call.context = context
         call.on_ask = self._on_ask
-        self._admission.submit(call, prefer)
+        if bound and prefer is not None:
+            self._admission.submit_bound(call, prefer)
+        else:
+            self._admission.submit(call, prefer)
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:
