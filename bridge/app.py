@@ -116,7 +116,6 @@ class App:
         native = self._native_entry(snapshot)
         address = await self._listen(native)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:

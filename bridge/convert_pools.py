@@ -10,7 +10,7 @@ from pool.lifecycle import State
 
 if TYPE_CHECKING:
     from pool.options import PoolOptions
-    from pool.pool import PoolSnapshot, WorkerSnapshot
+    from pool.snapshot import PoolSnapshot, WorkerSnapshot
 
 _POOL_STATES = {
     "starting": pool_pb2.POOL_STATE_STARTING,
@@ -21,6 +21,7 @@ _POOL_STATES = {
 _WORKER_STATES = {
     State.STARTING: pool_pb2.WORKER_STATE_STARTING,
     State.READY: pool_pb2.WORKER_STATE_READY,
+    State.SUSPENDED: pool_pb2.WORKER_STATE_DRAINING,  # it takes no calls
     State.DRAINING: pool_pb2.WORKER_STATE_DRAINING,
     State.STOPPING: pool_pb2.WORKER_STATE_STOPPING,
     State.DEAD: pool_pb2.WORKER_STATE_STOPPING,

@@ -14,7 +14,6 @@ from bridge.native import call_meta, settle
 from pool.calls import Call as Job
 from pool.errors import WorkerGone
 from pool.frames import Reply
-from pool.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -126,10 +125,13 @@ class PooledRunner:
             raise self._lost(call, pool, worker) from None
 
     def _lost(self, call: Call, pool: Pool, worker: str) -> BridgeError:
-        """Return the refusal of a call whose session's worker has gone; its end may not have been told of yet."""
+        """Return the refusal of a call whose session's worker has gone.
+
+        Where that has not been told of yet, the worker is about to be killed: of one that is retired it would have.
+        """
         assert call.session is not None
         if not call.session.lost:
-            self._sessions.worker_gone(pool.options.name, worker, moved=is_retired(pool, worker))
+            self._sessions.worker_gone(pool.options.name, worker, moved=False)
         return call.session.refusal()
 
     def queue_limit(self, pool: str) -> int:
@@ -141,11 +143,6 @@ class PooledRunner:
         call.memory_change = reply.rss_change
         pool.served(reply.worker_ns / 1e9)
         settle(call, reply.ok, reply.meta)
-
-
-def is_retired(pool: Pool, worker: str) -> bool:
-    """Return whether a worker that takes no more calls is being retired on purpose; else it has died."""
-    return any(each.id == worker and each.state is State.DRAINING for each in pool.snapshot().workers)
 
 
 def _note(call: Call, job: Job) -> None:

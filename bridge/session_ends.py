@@ -19,7 +19,7 @@ from handlers.session_hooks import NAME
 from pool.errors import PoolError, Stopped, WorkerGone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bridge.session_record import Ended, Session
     from pool.calls import Call as Job
@@ -59,15 +59,11 @@ class SessionEnds:
         """Return what is done when each worker has been told of a session's end, or its time is over."""
         return self._open.get(session, [])
 
-    def ended(self, session: Session, reason: Ended) -> None:
-        """Take note of an end."""
+    def ended(self, session: Session, reason: Ended, places: Iterable[tuple[str, str]]) -> None:
+        """Take note of the end of a session in these workers, each with its pool."""
         if not self.having:
             return
-        ends = [
-            _End(session, self._pools[pool], worker, reason)
-            for pool, worker in session.workers.items()
-            if pool in self.having
-        ]
+        ends = [_End(session, self._pools[pool], worker, reason) for pool, worker in places if pool in self.having]
         for end in ends:
             if len(self._waiting) >= self._most_waiting:
                 log(logging.WARNING, "too many sessions end at a time: a worker is not told", session=session.id)
@@ -75,7 +71,7 @@ class SessionEnds:
             else:
                 self._waiting.append(end)
         if ends:
-            self._open[session] = [end.done for end in ends]
+            self._open.setdefault(session, []).extend(end.done for end in ends)
         self._tell_next()
 
     def _tell_next(self) -> None:

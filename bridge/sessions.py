@@ -22,15 +22,19 @@ EMPTY_ROWS = 64
 """Rows of ended sessions that may stay in the order of expiry, beside one per open session."""
 
 
-def _no_end(_session: Session, _reason: Ended) -> None:
+Bound = list[tuple[str, str]]
+"""Pools and the workers in them that a strict session is bound to."""
+
+
+def _no_end(_session: Session, _reason: Ended, _bound: Bound) -> None:
     """Nobody wants to know."""
 
 
 class Sessions:
     """All open sessions. Expired ones are gone for every purpose, whether or not they have been swept.
 
-    `on_end` hears of each session that has ended, and why; `hold(pool, worker, held)` of each worker that strict
-    sessions are bound to, with False when one has let go.
+    `hold(pool, worker)` hears of each worker that a strict session is bound to; `on_end` of each session that has ended,
+    why, and what it was bound to.
     """
 
     def __init__(
@@ -38,8 +42,8 @@ class Sessions:
         limits: SessionLimits,
         *,
         now: Callable[[], float] = time.monotonic,
-        on_end: Callable[[Session, Ended], None] = _no_end,
-        hold: Callable[[str, str, bool], None] = lambda _pool, _worker, _held: None,
+        on_end: Callable[[Session, Ended, Bound], None] = _no_end,
+        hold: Callable[[str, str], None] = lambda _pool, _worker: None,
     ) -> None:
         self._limits = limits
         self._now = now
@@ -152,7 +156,7 @@ class Sessions:
         """Bind a strict session to its worker in a pool."""
         session.workers[pool] = worker
         self._bound.setdefault((pool, worker), set()).add(session)
-        self._hold(pool, worker, True)
+        self._hold(pool, worker)
 
     def worker_gone(self, pool: str, worker: str, *, moved: bool) -> list[Session]:
         """Refuse what is bound to a worker from now on: it died, or (`moved`) was retired. Return those sessions."""
@@ -161,7 +165,6 @@ class Sessions:
             session.lost = session.lost or ("SESSION_MOVED" if moved else "SESSION_LOST")
             session.lost_worker = session.lost_worker or worker
             del session.workers[pool]
-            self._hold(pool, worker, False)
         return list(sessions)
 
     # -- ends -----------------------------------------------------------------------------------------------------
@@ -209,18 +212,15 @@ class Sessions:
             heapq.heapify(self._expiry)
         if session.variables is not None:
             session.variables.end(reason)
-        self._on_end(session, reason)
-        if session.mode == "strict":
-            self._let_go(session)
+        self._on_end(session, reason, self._unbind(session) if session.mode == "strict" else [])
 
-    def _let_go(self, session: Session) -> None:
-        for pool, worker in session.workers.items():
-            bound = self._bound.get((pool, worker), set())
-            if session in bound:
-                bound.discard(session)
-                self._hold(pool, worker, False)
-                if not bound:
-                    del self._bound[pool, worker]
+    def _unbind(self, session: Session) -> Bound:
+        found = [place for place in session.workers.items() if session in self._bound.get(place, ())]
+        for place in found:
+            self._bound[place].discard(session)
+            if not self._bound[place]:
+                del self._bound[place]
+        return found
 
     def _add(self, session_id: str, ttl_s: float, tenant: str, mode: Mode, ordered: bool) -> Session:
         limits = self._limits

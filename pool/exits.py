@@ -3,12 +3,14 @@
 import signal
 from dataclasses import dataclass
 
+from pool.errors import PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol, mebibytes
+
 SIGNALS = {member.value: member.name for member in signal.Signals}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
-    """The front ended the worker on purpose; `why` is told to callers and operators."""
+    """Why a worker was killed: by the front, or by the kernel for lack of memory. Callers and operators are told."""
 
     why: str
     memory_bytes: int | None = None
@@ -33,6 +35,20 @@ class ExitReport:
     killed: Killed | None = None
 
 
+def over_memory(used: int, limit: int) -> Killed:
+    """Return why the front kills a worker that holds more than its hard limit, in bytes."""
+    why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
+    return Killed(why=why, memory_bytes=used)
+
+
+def out_of_memory(used: int, limit: int | None) -> Killed:
+    """Return why the kernel has killed a worker: `limit`, in bytes, is its hard limit where that was what ran out."""
+    if limit is None:
+        return Killed(why="killed by the kernel: the machine, or a limit around the bridge, was out of memory")
+    why = f"out of memory in its cgroup: held {mebibytes(used)}, its limit is {mebibytes(limit)}"
+    return Killed(why=why, memory_bytes=used)
+
+
 def describe(status: int | None, killed: Killed | None) -> tuple[str, str, int | None]:
     """Return (cause, signal name or "", exit code or None) of an exit status as `Popen.returncode` gives it."""
     name, code = "", status
@@ -45,3 +61,23 @@ def describe(status: int | None, killed: Killed | None) -> tuple[str, str, int |
     if name:
         return f"killed by {name}", name, code
     return f"exited with code {code}", name, code
+
+
+def loss(pool: str, function: str, report: ExitReport, memory_limit_bytes: int) -> PoolError:
+    """Return what is told to the caller of a function that ran in a worker when it ended."""
+    killed = report.killed
+    if killed is not None and killed.memory_bytes is not None:
+        return WorkerMemoryLimit(pool, report.worker, function, killed.memory_bytes, memory_limit_bytes)
+    if killed is not None and killed.protocol:
+        return WorkerProtocol(pool, report.worker, killed.why)
+    if killed is not None and killed.stopped:
+        return Stopped(pool)
+    return WorkerLost(
+        pool,
+        report.worker,
+        function,
+        report.cause,
+        signal=report.signal,
+        exit_code=report.exit_code,
+        stderr=report.stderr_tail,
+    )
