@@ -5,11 +5,11 @@ Owns nothing: the pools own their workers, `sessions` the pins. A call is releas
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
-from bridge.errors import BridgeError, Code
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
 from pool.errors import WorkerGone
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
+    from bridge.errors import BridgeError
     from bridge.session_record import Session
     from bridge.sessions import Sessions
     from pool.pool import Pool
@@ -36,6 +37,8 @@ class PooledRunner:
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
         pool = self._pools[call.pool]
+        if call.session is not None and call.session.mode == "strict":
+            await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=False)
         try:
             reply = await job.future
@@ -50,6 +53,8 @@ class PooledRunner:
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
         pool = self._pools[call.pool]
+        if call.session is not None and call.session.mode == "strict":
+            await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=True)
         assert job.buffer is not None
         try:
@@ -98,17 +103,20 @@ class PooledRunner:
             context=call,
         )
 
+    async def _bind(self, call: Call, session: Session, pool: Pool) -> None:
+        """Bind a strict session to a worker of this pool, at its first call there; wait where none is ready."""
+        while not session.lost and call.pool not in session.workers:
+            self._sessions.check_open(session)
+            if (worker := pool.choose()) is not None:
+                self._sessions.bind(session, call.pool, worker)
+            elif (error := await pool.canary(call.deadline - asyncio.get_running_loop().time())) is not None:
+                raise error
+
     def _submit_bound(self, call: Call, session: Session, pool: Pool, *, stream: bool) -> Job:
-        """Submit a call of a strict session to its worker, which is chosen at the first call."""
+        """Submit a call of a strict session to its worker."""
         if session.lost:
             raise session.refusal()
-        worker = session.workers.get(call.pool)
-        if worker is None:
-            worker = pool.choose()
-            if worker is None:
-                message = f"no worker of pool '{call.pool}' is ready for the session to be bound to; try again"
-                raise BridgeError(Code.UNAVAILABLE, "POOL_UNAVAILABLE", message, retry_after_s=1.0)
-            self._sessions.bind(session, call.pool, worker)
+        worker = session.workers[call.pool]
         meta = call_meta(call)
         try:
             return pool.submit(

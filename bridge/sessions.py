@@ -33,8 +33,8 @@ def _no_end(_session: Session, _reason: Ended, _bound: Bound) -> None:
 class Sessions:
     """All open sessions. Expired ones are gone for every purpose, whether or not they have been swept.
 
-    `hold(pool, worker)` hears of each worker that a strict session is bound to; `on_end` of each session that has ended,
-    why, and what it was bound to.
+    `hold(pool, worker)` hears of each worker that a strict session is bound to; `on_end` of each session that has
+    ended, why, and what it was bound to.
     """
 
     def __init__(
@@ -126,10 +126,15 @@ class Sessions:
         session.used_at = self._now()
         self._sessions.move_to_end(session.id)
 
-    def variables(self, session: Session) -> Variables:
-        """Return the variables of an open session; made where it has none yet. Raises NOT_FOUND after its end."""
+    @staticmethod
+    def check_open(session: Session) -> None:
+        """Raise NOT_FOUND where a session has ended while one of its calls goes on."""
         if session.ended:
             raise _unknown(session.id)
+
+    def variables(self, session: Session) -> Variables:
+        """Return the variables of an open session; made where it has none yet. Raises NOT_FOUND after its end."""
+        self.check_open(session)
         if session.variables is None:
             session.variables = Variables(self._budget)
         return session.variables
