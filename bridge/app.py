@@ -177,6 +177,7 @@ class App:
             resolver.find,
             self._sessions.servicer,
             dispatcher.cancel,
+            lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
@@ -218,8 +219,8 @@ class App:
 
     @property
     def is_well(self) -> bool:
-        """Whether the whole server serves, as its health says."""
-        return self._health.serving("") is True
+        """Whether every pool serves that an operator has not drained."""
+        return self._health.is_well
 
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""

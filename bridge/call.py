@@ -19,13 +19,17 @@ EMPTY_META = ReplyMeta()
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who calls and how, as the request's metadata says it. Empty strings where it says nothing."""
+    """Who calls and how, as the request's metadata says it. Empty strings where it says nothing.
+
+    `priority` is 1, 0 or -1: high, normal, low.
+    """
 
     request_id: str
     session_id: str = ""
     tenant: str = ""
     traceparent: str = ""
     timeout_ms: int | None = None
+    priority: int = 0
     session_mode: Mode | None = None
     session_ordered: bool | None = None
 

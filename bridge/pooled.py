@@ -70,19 +70,23 @@ class PooledRunner:
 
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
-        job = call.job
-        if not isinstance(job, Job) or job.future.done():
-            return False
-        call.cancelled = True
-        self._pools[call.pool].release(job)
-        job.future.cancel()
-        return True
+        job, pool = call.job, self._pools.get(call.pool)
+        return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
         call.route = receipts.POOLED
-        session = call.session
+        session, identity = call.session, call.identity
         if session is None:
-            return pool.submit(call.function, call_meta(call), call.request, call.deadline, stream=stream, context=call)
+            return pool.submit(
+                call.function,
+                call_meta(call),
+                call.request,
+                call.deadline,
+                stream=stream,
+                priority=identity.priority,
+                tenant=identity.tenant,
+                context=call,
+            )
         if session.mode == "strict":
             return self._submit_bound(call, session, pool, stream=stream)
         prefer = session.workers.get(call.pool)
@@ -90,16 +94,16 @@ class PooledRunner:
             prefer = pool.choose()
         if prefer is not None:
             session.ran_on(call.pool, prefer)  # before it runs: the session's next call must go the same way
-        on_launch = partial(session.ran_on, call.pool)
-        meta = call_meta(call)
         return pool.submit(
             call.function,
-            meta,
+            call_meta(call),
             call.request,
             call.deadline,
             prefer=prefer,
             stream=stream,
-            on_launch=on_launch,
+            on_launch=partial(session.ran_on, call.pool),
+            priority=identity.priority,
+            tenant=identity.tenant,
             context=call,
         )
 
@@ -116,16 +120,17 @@ class PooledRunner:
         """Submit a call of a strict session to its worker."""
         if session.lost:
             raise session.refusal()
-        worker = session.workers[call.pool]
-        meta = call_meta(call)
+        worker, identity = session.workers[call.pool], call.identity
         try:
             return pool.submit(
                 call.function,
-                meta,
+                call_meta(call),
                 call.request,
                 call.deadline,
                 prefer=worker,
                 stream=stream,
+                priority=identity.priority,
+                tenant=identity.tenant,
                 context=call,
                 bound=True,
             )
@@ -149,7 +154,7 @@ class PooledRunner:
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
-        pool.served(reply.worker_ns / 1e9)
+        pool.served(reply.worker_ns / 1e9, call.function)
         settle(call, reply.ok, reply.meta)
 
 

@@ -50,6 +50,8 @@ class Run:
         """It takes no more calls, and its place is to be filled at once."""
         self.told = ""
         """What the worker said about a start that failed: a line, then details."""
+        self.canary: Call | None = None
+        """The canary that it runs."""
         self.canaries = 0
         """Calls that it has ended and that no user made."""
         self.holders = 0
@@ -66,6 +68,13 @@ class Run:
     def alive(self) -> bool:
         """Whether it has a process that has not ended."""
         return self.worker is not None and not self.exited.done()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it takes calls and runs none, but for a canary."""
+        if self.worker is None or self.worker.state is not State.READY:
+            return False
+        return self.worker.running == (self.canary is not None)
 
     def kill(self, killed: Killed, *, stack: bool = False) -> None:
         """End its process, where it has one."""

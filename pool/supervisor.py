@@ -179,7 +179,7 @@ class Supervisor:
             now, self._admission.arrivals, min((number for number in oldest if number is not None), default=None)
         )
         load = Load(
-            target=self.target, ready=len(ready), idle=sum(not worker.running for worker in ready), waited_s=waits
+            target=self.target, ready=len(ready), idle=sum(run.idle for run in self.runs.values()), waited_s=waits
         )
         options = self._options
         bounds = Bounds(

@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from bridge.call import Identity
 from bridge.errors import bad_metadata
 from bridge.session_record import Mode
+from pool.calls import HIGH, LOW, NORMAL
 
 VALUE_CHARACTERS = 256
 _PREFIX = os.urandom(6).hex()
 _NUMBERS = itertools.count(1)
+PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -26,6 +28,7 @@ def identify(metadata: Metadata) -> Identity:
     """Read the metadata of a request. Raises BAD_METADATA where a value can not be used."""
     request_id = session_id = tenant = traceparent = ""
     timeout_ms: int | None = None
+    priority = NORMAL
     mode: Mode | None = None
     ordered: bool | None = None
     for key, value in metadata:
@@ -44,9 +47,13 @@ def identify(metadata: Metadata) -> Identity:
                 tenant = _text(key, value)
             case "x-timeout-ms":
                 timeout_ms = _milliseconds(key, _text(key, value))
+            case "x-priority":
+                priority = _priority(key, _text(key, value))
             case "traceparent":
                 traceparent = _text(key, value)
-    return Identity(request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, mode, ordered)
+    return Identity(
+        request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered
+    )
 
 
 def request_id_of(metadata: Metadata) -> str:
@@ -71,6 +78,13 @@ def _milliseconds(key: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 12:
         raise bad_metadata(key, f"expected whole milliseconds, got {text[:40]!r}")
     return int(text)
+
+
+def _priority(key: str, text: str) -> int:
+    priority = PRIORITIES.get(text)
+    if priority is None:
+        raise bad_metadata(key, f"expected 'high', 'normal' or 'low', got {text[:40]!r}")
+    return priority
 
 
 def _mode(key: str, text: str) -> Mode:

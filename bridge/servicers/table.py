@@ -31,11 +31,12 @@ def local_handlers(
     find: Callable[[str], FunctionSpec],
     session: SessionServicer,
     cancel: Callable[[str], int],
+    drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, cancel)
+    pool = PoolServicer(pools, missing, snapshot, cancel, drain_timeout_s)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
@@ -44,6 +45,10 @@ def local_handlers(
         ("MetricService/ListMetrics", metric_pb2.ListMetricsRequest, catalogue.list_metrics),
         ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
+        ("PoolService/Scale", pool_pb2.ScaleRequest, pool.scale),
+        ("PoolService/Drain", pool_pb2.DrainRequest, pool.drain),
+        ("PoolService/Resume", pool_pb2.ResumeRequest, pool.resume),
+        ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]

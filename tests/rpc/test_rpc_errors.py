@@ -112,7 +112,8 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate, even
     eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     outcome = rpc.call("hold_narrow", port=gate.port)
     assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert outcome.metadata == {"pool": "narrow", "limit": "1"}
+    told = {"pool": "narrow", "exceeded": "calls", "displaced": "false", "limit": "1", "waiting": "1"}
+    assert {key: outcome.metadata[key] for key in told} == told
     assert 0 < outcome.retry_s <= 30
     assert "pools.narrow.queue_limit" in outcome.message
     assert outcome.receipt.pool == "narrow"

@@ -24,13 +24,14 @@ def test_everything_that_is_read():
             ("x-session-ordered", "1"),
             ("x-tenant", "acme"),
             ("x-timeout-ms", "1500"),
+            ("x-priority", "high"),
             ("traceparent", "00-abc-def-01"),
             ("user-agent", "grpc-node"),
             ("x-unknown", "passed over"),
             ("some-bin", b"\x00"),
         )
     )
-    assert identity == Identity("r-1", "s-1", "acme", "00-abc-def-01", 1500, "strict", True)
+    assert identity == Identity("r-1", "s-1", "acme", "00-abc-def-01", 1500, 1, "strict", True)
 
 
 def test_without_metadata_a_request_gets_an_id_of_its_own():
@@ -44,7 +45,16 @@ def test_without_metadata_a_request_gets_an_id_of_its_own():
 
 @pytest.mark.parametrize(
     "key",
-    ["x-request-id", "x-session-id", "x-session-mode", "x-session-ordered", "x-tenant", "x-timeout-ms", "traceparent"],
+    [
+        "x-request-id",
+        "x-session-id",
+        "x-session-mode",
+        "x-session-ordered",
+        "x-tenant",
+        "x-timeout-ms",
+        "traceparent",
+        "x-priority",
+    ],
 )
 @pytest.mark.parametrize("value", ["x" * (VALUE_CHARACTERS + 1), "a\nb", "\x1b[2J", "a\x00", "ä", b"bytes"])
 def test_no_value_that_could_hurt_a_log_or_a_trailer(key, value):
@@ -64,6 +74,19 @@ def test_timeouts_are_whole_milliseconds(value):
 @pytest.mark.parametrize(("value", "expected"), [("0", 0), ("1", 1), ("999999999999", 999999999999), ("007", 7)])
 def test_timeouts(value, expected):
     assert identify((("x-timeout-ms", value),)).timeout_ms == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("high", 1), ("normal", 0), ("low", -1)])
+def test_priorities(value, expected):
+    assert identify((("x-priority", value),)).priority == expected
+    assert identify(()).priority == 0
+
+
+@pytest.mark.parametrize("value", ["", "High", "1", "urgent"])
+def test_other_priorities_are_refused(value):
+    error = refused(("x-priority", value))
+    assert (error.reason, error.violations[0][0]) == ("BAD_METADATA", "x-priority")
+    assert "'high', 'normal' or 'low'" in error.message
 
 
 def test_session_modes():
