@@ -12,9 +12,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from pool.bound import BoundCalls
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
-from pool.errors import DeadlineExceeded, DeadlineUnreachable, PoolError, QueueFull, Stopped, WorkerGone
+from pool.errors import DeadlineExceeded, DeadlineUnreachable, PoolError, QueueFull, Stopped
 from pool.estimates import SHORT_S, Appointments, ServiceTimes
 from pool.lines import LINED_BYTES, Lines, take_all
 from pool.options import PoolOptions
@@ -46,8 +47,7 @@ class Admission:
         self._appointments = Appointments(random.random)
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
-        self._bound: dict[str, set[Call]] = {}
-        """Calls that are for one worker alone and have not ended, by that worker."""
+        self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -113,25 +113,9 @@ class Admission:
     def submit_bound(self, call: Call, worker: str) -> None:
         """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
         if worker not in self._members:
-            raise WorkerGone(self._pool, worker)
+            raise self._bound.gone(worker)
         self.submit(call, worker)
-        bound = self._bound.setdefault(worker, set())
-        bound.add(call)
-        call.future.add_done_callback(lambda _future: self._unbind(call, worker))
-
-    def _unbind(self, call: Call, worker: str) -> None:
-        bound = self._bound.get(worker)
-        if bound is not None:
-            bound.discard(call)
-            if not bound:
-                del self._bound[worker]
-
-    def _fail_bound(self, worker: str) -> None:
-        """End the calls for this worker alone that it has not begun."""
-        for call in self._bound.pop(worker, ()):
-            if call.worker is None or call.lined:
-                self._queue.leave(call)
-                call.fail(WorkerGone(self._pool, worker))
+        self._bound.add(call, worker)
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -255,7 +239,7 @@ class Admission:
         self._room.pop(worker.id, None)
         self._apart.pop(worker.id, None)
         if self._bound:
-            self._fail_bound(worker.id)
+            self._bound.fail(worker.id, self._queue.leave)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
