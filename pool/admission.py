@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
+from pool.bound import BoundCalls
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
 from pool.errors import DeadlineExceeded, DeadlineUnreachable, PoolError, QueueFull, Stopped
@@ -46,6 +47,7 @@ class Admission:
         self._appointments = Appointments(random.random)
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
+        self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -107,6 +109,13 @@ class Admission:
             self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
+
+    def submit_bound(self, call: Call, worker: str) -> None:
+        """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
+        if worker not in self._members:
+            raise self._bound.gone(worker)
+        self.submit(call, worker)
+        self._bound.add(call, worker)
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -229,6 +238,8 @@ class Admission:
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         self._apart.pop(worker.id, None)
+        if self._bound:
+            self._bound.fail(worker.id, self._queue.leave)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
