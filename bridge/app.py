@@ -29,8 +29,8 @@ from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
-from bridge.servicers.table import local_handlers, service_names
-from bridge.sessions import Sessions
+from bridge.servicers.table import local_handlers, local_streams, service_names
+from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
@@ -38,6 +38,7 @@ from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
+from pool.events import PoolEvent
 from pool.pool import Pool
 from pool.spawn import PlainSpawner
 
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
 
-SWEEP_S = 60.0
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
 
@@ -90,7 +90,9 @@ class App:
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         self._spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
-        self._pools: dict[str, Pool] = {options.name: self._make_pool(options) for options in self._plan.pools}
+        self._pools: dict[str, Pool] = {}
+        self._sessions = SessionParts(config.sessions, self._pools)
+        self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
         self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
         self._health = Health(self._pools, config.health)
@@ -106,8 +108,13 @@ class App:
 
     def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
         """Make a pool; one for a trial tells of its workers' output alone."""
-        listener = self._telemetry.trial_event if trial else self._telemetry.pool_event
-        return Pool(options, listener=listener, fatal=_fatal, spawner=self._spawner)
+        listener = self._telemetry.trial_event if trial else self._pool_event
+        ask = self._sessions.asks.of_worker
+        return Pool(options, listener=listener, fatal=_fatal, spawner=self._spawner, on_ask=ask)
+
+    def _pool_event(self, event: PoolEvent) -> None:
+        self._sessions.pool_event(event)
+        self._telemetry.pool_event(event)
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
@@ -118,10 +125,9 @@ class App:
             if app not in served:
                 log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
-        sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
-        address = await self._listen(native, sessions)
+        address = await self._listen(native)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
+        self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
@@ -146,6 +152,7 @@ class App:
             if (failure := await pool.canary(pool.options.canary.timeout_s)) is not None:
                 raise StartFailed(str(failure))
         self._catalogues |= {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
+        self._sessions.catalogues(self._catalogues)
         try:
             return self._registry.merge(self._catalogues)
         except Conflict as error:
@@ -160,11 +167,12 @@ class App:
             message = f"{error} (in the front process, which imports it for its native functions)"
             raise StartFailed(message, error.detail) from None
 
-    async def _listen(self, native: Entry, sessions: Sessions) -> str:
+    async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
-        resolver = Resolver(lambda: registry.snapshot, self._plan)
-        router, runner = Router(_native_limits(config)), NativeRunner(native)
-        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, PooledRunner(self._pools), sessions)
+        sessions = self._sessions
+        resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
+        runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
+        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
@@ -173,11 +181,12 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
-            sessions,
+            self._sessions.servicer,
             dispatcher.cancel,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
+        streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
@@ -224,6 +233,7 @@ class App:
         self._plan = tried.plan
         self._catalogues.clear()
         self._catalogues |= tried.catalogues
+        self._sessions.catalogues(self._catalogues)
         try:
             self._registry.merge(self._catalogues)
         except Conflict as error:  # only where a pool went on with its old code although the new had been tried
@@ -248,6 +258,7 @@ class App:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
         self._readers.drain()
+        self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
@@ -275,12 +286,6 @@ class App:
 
 def _native_limits(config: Config) -> NativeLimits:
     return NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
-
-
-async def _sweep(sessions: Sessions) -> None:
-    while True:
-        await asyncio.sleep(SWEEP_S)
-        sessions.sweep()
 
 
 def _end_on_bug(task: asyncio.Task[None]) -> None:
