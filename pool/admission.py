@@ -11,8 +11,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from pool.bounds import Bounds
+from pool.bound import BoundCalls
 from pool.calls import Call, Slots
+from pool.capacity import Capacity
 from pool.deadlines import Deadlines
 from pool.errors import DeadlineExceeded, PoolError, Quarantined, QueueFull, Stopped
 from pool.estimates import SHORT_S, ServiceTimes
@@ -33,7 +34,7 @@ class Admission:
 
     def __init__(self, pool: str, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
-        self._bounds = Bounds(pool, limit)
+        self._capacity = Capacity(pool, limit)
         self.quarantine = Quarantine(pool)
         self._loop = loop
         self._room: dict[str, Slots] = {}
@@ -44,6 +45,7 @@ class Admission:
         self._queue = Waiting(self._times)
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
+        self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -101,15 +103,22 @@ class Admission:
         self._arrivals += 1
         call.number = self._arrivals
         if worker is None:
-            if self._queue.count or not self._lines.add(call, self._bounds.limit):
+            if self._queue.count or not self._lines.add(call, self._capacity.limit):
                 self._enqueue(call)
-        elif long or self._queue.count or not self._lines.add(call, self._bounds.limit):
+        elif long or self._queue.count or not self._lines.add(call, self._capacity.limit):
             self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 
     def _quarantined(self, call: Call) -> Quarantined | None:
         return self.quarantine.check(call.function, call.body, self._loop.time())
+
+    def submit_bound(self, call: Call, worker: str) -> None:
+        """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
+        if worker not in self._members:
+            raise self._bound.gone(worker)
+        self.submit(call, worker)
+        self._bound.add(call, worker)
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -167,10 +176,10 @@ class Admission:
         queue = self._queue
         if call.deadline is not None and self._times.usual_s >= SHORT_S and (ahead_s := queue.ahead_s(call)):
             own_s, left_s = self._times.least_s(call.function), call.deadline - self._loop.time()
-            late = self._bounds.too_late(ahead_s, own_s, left_s, 0 if call.pinned else len(self._members))
+            late = self._capacity.too_late(ahead_s, own_s, left_s, None if call.pinned else len(self._members))
             if late is not None:
                 raise late
-        need = self._bounds.exceeded(self.waiting, queue.bytes, len(call.body))
+        need = self._capacity.exceeded(self.waiting, queue.bytes, len(call.body))
         if need is not None:
             self._make_room(call, need)
         queue.add(call)
@@ -199,13 +208,13 @@ class Admission:
             other.fail(error)
 
     def _full(self, call: Call, need: Need, *, displaced: bool) -> QueueFull:
-        return self._bounds.full(
+        return self._capacity.full(
             self._loop.time(),
             need,
             len(call.body),
             waiting=self.waiting,
             queued_bytes=self._queue.bytes,
-            pace_s=self._bounds.pace_s(self._times.usual_s, len(self._members)),
+            pace_s=self._capacity.pace_s(self._times.usual_s, len(self._members)),
             displaced=displaced,
         )
 
@@ -221,6 +230,8 @@ class Admission:
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         self._apart.pop(worker.id, None)
+        if self._bound:
+            self._bound.fail(worker.id, self._queue.leave)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
@@ -318,7 +329,7 @@ class Admission:
 
     def configure(self, options: PoolOptions) -> None:
         """Take over the limits and sizes of options; calls that wait already stay."""
-        self._bounds.configure(options)
+        self._capacity.configure(options)
         self.quarantine.configure(options.quarantine_after, options.quarantine_ttl_s, options.canary.function)
 
     def close(self) -> None:

@@ -149,6 +149,7 @@ class Pool:
         priority: int = NORMAL,
         tenant: str = "",
         context: object = None,
+        bound: bool = False,
     ) -> Call:
         """Submit a call; its `future` has the reply.
 
@@ -156,13 +157,17 @@ class Pool:
         those of a higher `priority` go first, and the tenants of one priority take turns.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
-        in the call, for `on_ask`. Whatever happens, call `release` in the end: for a call that has not ended it is the
-        cancel.
+        in the call, for `on_ask`. With `bound` the call is for the worker that it prefers alone, and ends with
+        WorkerGone where that takes no more calls. Whatever happens, call `release` in the end: for a call that has not
+        ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch, priority, tenant)
         call.context = context
         call.on_ask = self._on_ask
-        self._admission.submit(call, prefer)
+        if bound and prefer is not None:
+            self._admission.submit_bound(call, prefer)
+        else:
+            self._admission.submit(call, prefer)
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:

@@ -13,7 +13,7 @@ from pool.options import PoolOptions
 from pool.turns import Need
 
 
-class Bounds:
+class Capacity:
     """The limits of one pool's queue. `limit` is in calls; bytes have none before `configure`."""
 
     def __init__(self, pool: str, limit: int) -> None:
@@ -58,10 +58,11 @@ class Bounds:
         """Return the time from one end of a call to the next, with so many workers."""
         return usual_s / (max(1, workers) * self._concurrency)
 
-    def too_late(self, ahead_s: float, own_s: float, left_s: float, workers: int) -> DeadlineUnreachable | None:
+    def too_late(self, ahead_s: float, own_s: float, left_s: float, workers: int | None) -> DeadlineUnreachable | None:
         """Return what a caller is told whose call would surely be too late: those before it take longer than it has.
 
-        `workers` are those that may serve it; it counts as many as the pool may ever have. One for 0.
+        `workers` are those that there are, None where only one may serve it; it counts as many as there may ever be.
         """
-        predicted_s = ahead_s / ((max(self._most, workers) if workers else 1) * self._concurrency)
+        slots = self._concurrency * (1 if workers is None else max(self._most, workers))
+        predicted_s = ahead_s / slots
         return DeadlineUnreachable(self._pool, predicted_s + own_s, left_s) if predicted_s > left_s else None
