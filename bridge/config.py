@@ -169,6 +169,9 @@ class PoolConfig(Section):
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
     )
+    drain_hold_s: Seconds = Field(
+        30.0, description="How long a worker that is being retired serves the strict sessions that are bound to it."
+    )
     start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
     threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
     nice: Int = Field(0, ge=0, le=19, description="Added to the niceness of its workers; 19 is the least urgent.")
