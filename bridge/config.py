@@ -161,8 +161,16 @@ class PoolConfig(Section):
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )
+    restart_budget: Int = Field(
+        10,
+        ge=1,
+        description="After so many deaths of workers in a minute the pool, where none is ready, counts as failed.",
+    )
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
+    )
+    drain_hold_s: Seconds = Field(
+        30.0, description="How long a worker that is being retired serves the strict sessions that are bound to it."
     )
     start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
     threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
