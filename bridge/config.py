@@ -161,6 +161,11 @@ class PoolConfig(Section):
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )
+    restart_budget: Int = Field(
+        10,
+        ge=1,
+        description="After so many deaths of workers in a minute the pool, where none is ready, counts as failed.",
+    )
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
     )

@@ -14,6 +14,7 @@ from bridge.config import resolve_secret
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions, ModelOptions
 from pool.options import Canary, PoolOptions
+from pool.restart import RestartOptions
 
 if TYPE_CHECKING:
     from bridge.config import Config, PoolConfig
@@ -149,6 +150,7 @@ def _options(
         max_frame_bytes=config.server.max_message_bytes * 2,
         env=_environment(pool, environ),
         nice=pool.nice,
+        restart=RestartOptions(budget=pool.restart_budget),
     )
 
 
