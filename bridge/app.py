@@ -27,8 +27,8 @@ from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
-from bridge.servicers.table import local_handlers, service_names
-from bridge.sessions import Sessions
+from bridge.servicers.table import local_handlers, local_streams, service_names
+from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
@@ -36,6 +36,7 @@ from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
+from pool.events import PoolEvent
 from pool.pool import Pool
 from pool.spawn import PlainSpawner
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
 
-SWEEP_S = 60.0
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
 
@@ -85,10 +85,13 @@ class App:
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
-        self._pools: dict[str, Pool] = {
-            options.name: Pool(options, listener=self._telemetry.pool_event, fatal=_fatal, spawner=spawner)
-            for options in self._plan.pools
-        }
+        self._pools: dict[str, Pool] = {}
+        self._sessions = SessionParts(config.sessions, self._pools)
+        ask = self._sessions.asks.of_worker
+        for options in self._plan.pools:
+            self._pools[options.name] = Pool(
+                options, listener=self._pool_event, fatal=_fatal, spawner=spawner, on_ask=ask
+            )
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._registry = Registry()
@@ -97,6 +100,10 @@ class App:
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _pool_event(self, event: PoolEvent) -> None:
+        self._sessions.pool_event(event)
+        self._telemetry.pool_event(event)
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
@@ -107,10 +114,9 @@ class App:
             if app not in served:
                 log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
-        sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
-        address = await self._listen(native, sessions)
+        address = await self._listen(native)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
+        self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
@@ -135,6 +141,7 @@ class App:
             if (failure := await pool.canary(pool.options.canary.timeout_s)) is not None:
                 raise StartFailed(str(failure))
         catalogues = {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
+        self._sessions.catalogues(catalogues)
         try:
             return self._registry.merge(catalogues)
         except Conflict as error:
@@ -150,16 +157,16 @@ class App:
             message = f"{error} (in the front process, which imports it for its native functions)"
             raise StartFailed(message, error.detail) from None
 
-    async def _listen(self, native: Entry, sessions: Sessions) -> str:
+    async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
         limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
         resolver = Resolver(lambda: registry.snapshot, self._plan.missing_functions, self._plan.off_functions)
         dispatcher = Dispatcher(
             resolver,
             Router(limits),
-            NativeRunner(native),
-            PooledRunner(self._pools),
-            sessions,
+            NativeRunner(native, self._sessions.asks),
+            PooledRunner(self._pools, self._sessions.sessions),
+            self._sessions.sessions,
         )
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
@@ -168,10 +175,12 @@ class App:
             self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
-            sessions,
+            self._sessions.servicer,
             dispatcher.cancel,
+            lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
+        streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
@@ -210,13 +219,14 @@ class App:
 
     @property
     def is_well(self) -> bool:
-        """Whether the whole server serves, as its health says."""
-        return self._health.serving("") is True
+        """Whether every pool serves that an operator has not drained."""
+        return self._health.is_well
 
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
         self._readers.drain()
+        self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
@@ -240,12 +250,6 @@ class App:
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         log(logging.INFO, "stopped")
-
-
-async def _sweep(sessions: Sessions) -> None:
-    while True:
-        await asyncio.sleep(SWEEP_S)
-        sessions.sweep()
 
 
 def _end_on_bug(task: asyncio.Task[None]) -> None:

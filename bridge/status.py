@@ -57,7 +57,9 @@ def of_pool(error: pool.PoolError, *, idempotent: bool) -> BridgeError:
     text = str(error)
     match error:
         case pool.QueueFull():
-            metadata = {"pool": error.pool, "limit": str(error.limit)}
+            metadata = {"pool": error.pool, "exceeded": error.exceeded, "displaced": str(error.displaced).lower()}
+            metadata |= {"limit": str(error.limit), "waiting": str(error.waiting)}
+            metadata |= {"limit_bytes": str(error.limit_bytes), "queued_bytes": str(error.queued_bytes)}
             return BridgeError(
                 Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", text, metadata=metadata, retry_after_s=error.retry_after_s
             )
@@ -84,6 +86,9 @@ def of_pool(error: pool.PoolError, *, idempotent: bool) -> BridgeError:
             return BridgeError(
                 Code.UNAVAILABLE, "POOL_UNAVAILABLE", text, metadata=metadata, retry_after_s=error.retry_after_s
             )
+        case pool.StartFailed():
+            metadata = {"pool": error.pool, "cause": error.cause}
+            return BridgeError(Code.FAILED_PRECONDITION, "WORKER_NOT_STARTED", text, metadata=metadata)
         case pool.WorkerMemoryLimit():
             return _memory(error)
         case pool.WorkerLost():

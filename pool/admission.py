@@ -8,14 +8,18 @@ until the worker has really done with it. Who finds no slot waits in `Waiting`, 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Callable, Sequence
 
+from pool.bound import BoundCalls
 from pool.calls import Call, Slots
 from pool.deadlines import Deadlines
-from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
-from pool.estimates import ServiceTimes
+from pool.errors import DeadlineExceeded, DeadlineUnreachable, PoolError, QueueFull, Stopped
+from pool.estimates import SHORT_S, Appointments, ServiceTimes
 from pool.lines import LINED_BYTES, Lines, take_all
 from pool.options import PoolOptions
+from pool.turns import Need
 from pool.waiting import Waiting
 
 PACKED_S = 100e-6
@@ -30,15 +34,20 @@ class Admission:
     def __init__(self, pool: str, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._limit = limit
+        self._limit_bytes = 1 << 62
+        self._concurrency = 1
+        self._most = 1
         self._loop = loop
         self._room: dict[str, Slots] = {}
         self._members: dict[str, Slots] = {}
         self._apart: dict[str, bool] = {}
         """Members that are given nothing for now, or (True) only calls that are pinned to them."""
-        self._queue = Waiting()
         self._times = ServiceTimes()
+        self._queue = Waiting(self._times)
+        self._appointments = Appointments(random.random)
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
+        self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -77,7 +86,9 @@ class Admission:
         return self._queue.pinned_to(worker) + self._members[worker].lined
 
     def submit(self, call: Call, prefer: str | None = None) -> None:
-        """Launch a call where a slot is free, else let it wait. Raises QueueFull, Stopped or PoolUnavailable.
+        """Launch a call where a slot is free, else let it wait.
+
+        Raises QueueFull, DeadlineUnreachable, Stopped or PoolUnavailable.
 
         `prefer` names the only worker to take while it is a member. Call `release` when the caller has done with it.
         """
@@ -99,6 +110,13 @@ class Admission:
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 
+    def submit_bound(self, call: Call, worker: str) -> None:
+        """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
+        if worker not in self._members:
+            raise self._bound.gone(worker)
+        self.submit(call, worker)
+        self._bound.add(call, worker)
+
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
         del self._room[worker.id]
@@ -110,12 +128,23 @@ class Admission:
         """Say that the caller has done with a call; where it has not ended, that is its cancel. May be called again."""
         if call.bucket:
             self._deadlines.discard(call, call.bucket)
+        if call.account is not None:
+            self._pay(call)
         if call.future.done() and not call.future.cancelled():
             return
         if self._withdraw(call):
             call.future.cancel()
         elif call.worker is not None:
             call.worker.abandon(call)
+
+    def _pay(self, call: Call) -> None:
+        """Charge a call that had its turn among several tenants with the time that it has held its worker."""
+        used_s = 0.0
+        if call.launched_at:
+            used_s = time.perf_counter() - call.launched_at
+            if not call.future.done() or call.future.cancelled():
+                used_s = max(used_s, call.charge_s)  # it may hold its worker for longer
+        self._queue.settle(call, used_s)
 
     def _expire(self, call: Call) -> None:
         if call.future.done():
@@ -139,9 +168,14 @@ class Admission:
         return call.worker is None
 
     def _enqueue(self, call: Call) -> None:
-        if self.waiting >= self._limit:
-            raise QueueFull(self._pool, self._limit, self._predict())
-        self._queue.add(call)
+        queue = self._queue
+        if call.deadline is not None and self._times.usual_s >= SHORT_S:
+            self._check_deadline(call, call.deadline)
+        calls = self.waiting + 1 - self._limit
+        size = queue.bytes + len(call.body) - self._limit_bytes
+        if calls > 0 or size > 0:
+            self._make_room(call, calls, size)
+        queue.add(call)
         if self._apart and call.pinned in self._apart:
             self.slot_free(self._members[call.pinned])
 
@@ -156,9 +190,41 @@ class Admission:
             call.worker.abandon(call)
         return True
 
-    def _predict(self) -> float:
-        """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
-        return min(30.0, max(0.05, self._times.usual_s * self.waiting / max(1, len(self._members))))
+    def _check_deadline(self, call: Call, deadline: float) -> None:
+        """Refuse a call that would surely be too late: those before it alone take longer than it has."""
+        ahead_s = self._queue.ahead_s(call)
+        if ahead_s:
+            workers = 1 if call.pinned is not None else max(self._most, len(self._members))
+            predicted_s = ahead_s / (workers * self._concurrency)
+            left_s = deadline - self._loop.time()
+            if predicted_s > left_s:
+                raise DeadlineUnreachable(self._pool, predicted_s + self._times.least_s(call.function), left_s)
+
+    def _make_room(self, call: Call, calls: int, size: int) -> None:
+        """Let calls that must give way to a new one leave. Raises QueueFull where it has no right to their room."""
+        leaving = self._queue.room_for(call, Need(calls, size, self._limit, self._limit_bytes))
+        if not leaving:
+            raise self._full(call, calls, displaced=False)
+        for other in leaving:
+            error = self._full(other, calls, displaced=True)
+            self._queue.leave(other)
+            other.fail(error)
+
+    def _full(self, call: Call, calls: int, *, displaced: bool) -> QueueFull:
+        slots = max(1, len(self._members)) * self._concurrency
+        each_s = self._times.usual_s / slots
+        retry_s = self._appointments.next_s(self._loop.time(), each_s * self.waiting, each_s)
+        return QueueFull(
+            self._pool,
+            self._limit,
+            retry_s,
+            waiting=self.waiting,
+            queued_bytes=self._queue.bytes,
+            limit_bytes=self._limit_bytes,
+            size=len(call.body),
+            exceeded="calls" if calls > 0 else "bytes",
+            displaced=displaced,
+        )
 
     def add(self, worker: Slots) -> None:
         """Let a worker take calls. Once the pool has stopped it takes none all the same."""
@@ -172,6 +238,8 @@ class Admission:
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         self._apart.pop(worker.id, None)
+        if self._bound:
+            self._bound.fail(worker.id, self._queue.leave)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
@@ -224,8 +292,12 @@ class Admission:
         while worker.free > 0 and (call := queue.take(worker.id)) is not None:
             worker.take()
             worker.launch(call)
-        while worker.line_room > 0 and (call := queue.take(worker.id, LINED_BYTES)) is not None:
-            self._lines.append(worker, call)
+        lines = self._lines
+        while worker.line_room > 0 and not (lines.ranked and worker.lined >= lines.longest()):
+            call = queue.take(worker.id, LINED_BYTES)
+            if call is None:
+                return
+            lines.append(worker, call)
 
     def _serve_pinned(self, worker: Slots) -> None:
         while self._apart[worker.id] and worker.free > 0 and (call := self._queue.take_pinned(worker.id)) is not None:
@@ -251,8 +323,11 @@ class Admission:
         self._serve_all()
 
     def configure(self, options: PoolOptions) -> None:
-        """Take over the limits of new options; calls that wait already stay."""
+        """Take over the limits and sizes of options; calls that wait already stay."""
         self._limit = options.queue_limit
+        self._limit_bytes = options.queue_bytes
+        self._concurrency = options.concurrency
+        self._most = options.most
 
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""

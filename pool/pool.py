@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from pool.admission import Admission
-from pool.calls import AskHandler, Call
+from pool.calls import NORMAL, AskHandler, Call
 from pool.confined import confine
 from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
@@ -40,6 +40,7 @@ class Pool:
         self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
+        self._admission.configure(options)
         spawner, readings = confine(options, spawner or PlainSpawner())
         self._supervisor: Workforce = Supervisor(
             options, self._admission, spawner, listener, fatal, proved=self._proved, readings=readings
@@ -56,11 +57,11 @@ class Pool:
         self._supervisor.start()
         return await asyncio.shield(self._supervisor.catalogue)
 
-    def served(self, service_s: float) -> None:
+    def served(self, service_s: float, function: str = "") -> None:
         """Say that a call came back over the whole path: that is what readiness is judged by."""
         self._proof_at = self._loop.time()
         self._calls += 1
-        self._admission.observe(service_s)
+        self._admission.observe(service_s, function)
 
     def _proved(self) -> None:
         """A canary came back over the whole path."""
@@ -121,6 +122,11 @@ class Pool:
         return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
 
     @property
+    def draining(self) -> bool:
+        """Whether it takes no more calls, by order."""
+        return self._draining
+
+    @property
     def saturated(self) -> bool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
@@ -135,18 +141,28 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        priority: int = NORMAL,
+        tenant: str = "",
         context: object = None,
+        bound: bool = False,
     ) -> Call:
-        """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
+        """Submit a call; its `future` has the reply.
+
+        Raises QueueFull, DeadlineUnreachable, Stopped or PoolUnavailable at once. Among waiting calls those of a higher
+        `priority` go first, and the tenants of one priority take turns.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
-        in the call, for `on_ask`. Whatever happens, call
+        in the call, for `on_ask`. With `bound` the call is for the worker that it prefers alone, and ends with
+        WorkerGone where that takes no more calls. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
-        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch, priority, tenant)
         call.context = context
         call.on_ask = self._on_ask
-        self._admission.submit(call, prefer)
+        if bound and prefer is not None:
+            self._admission.submit_bound(call, prefer)
+        else:
+            self._admission.submit(call, prefer)
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:

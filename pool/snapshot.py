@@ -96,9 +96,21 @@ class Workforce(Protocol):
 
     growth: Growth
     catalogue: asyncio.Future[bytes]
-    target: int
-    least: int
-    most: int
+
+    @property
+    def target(self) -> int:
+        """Workers that there are to be."""
+        ...
+
+    @property
+    def least(self) -> int:
+        """The fewest that scaling leaves."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """The most that scaling starts."""
+        ...
 
     @property
     def workers(self) -> Mapping[str, Member]:

@@ -22,7 +22,21 @@ EXITED = pool.WorkerLost("general", "general-1", "f", "exited with code 3", sign
 CRASH = {"pool": "general", "worker": "general-1", "function": "f"}
 
 POOL_ROWS = [
-    (pool.QueueFull("p", 7, 0.5), Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", {"pool": "p", "limit": "7"}, 0.5),
+    (
+        pool.QueueFull("p", 7, 0.5, waiting=7, queued_bytes=90, limit_bytes=100),
+        Code.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+        {
+            "pool": "p",
+            "exceeded": "calls",
+            "displaced": "false",
+            "limit": "7",
+            "waiting": "7",
+            "limit_bytes": "100",
+            "queued_bytes": "90",
+        },
+        0.5,
+    ),
     (pool.DeadlineExceeded("p", "IN_QUEUE"), Code.DEADLINE_EXCEEDED, "IN_QUEUE", {"pool": "p"}, None),
     (pool.DeadlineExceeded("p", "IN_WORKER"), Code.DEADLINE_EXCEEDED, "IN_WORKER", {"pool": "p"}, None),
     (
@@ -70,7 +84,13 @@ POOL_ROWS = [
         None,
     ),
     (pool.WorkerProtocol("p", "p-1", "?"), Code.INTERNAL, "WORKER_PROTOCOL", {"pool": "p", "worker": "p-1"}, None),
-    (pool.StartFailed("p", "cause", "detail"), Code.INTERNAL, "INTERNAL", {}, None),
+    (
+        pool.StartFailed("p", "no key", "detail"),
+        Code.FAILED_PRECONDITION,
+        "WORKER_NOT_STARTED",
+        {"pool": "p", "cause": "no key"},
+        None,
+    ),
 ]
 
 
