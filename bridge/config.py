@@ -268,6 +268,11 @@ class SessionsConfig(Section):
     ttl_s: Seconds = Field(3600.0, description="A session ends after this long without a call.")
     max_sessions: Int = Field(10_000, ge=1, description="Sessions that may be open at a time.")
     max_per_tenant: Int | None = Field(None, ge=1, description="Sessions that one tenant may have open; none: all.")
+    max_calls: Int = Field(
+        128,
+        ge=1,
+        description="Calls of one session that may wait or run at a time, so that none fills the queue of a pool.",
+    )
     evict_idle_s: Seconds | None = Field(
         None,
         description="When `max_sessions` are open, the one that has been longest without a call is ended to make room, "
