@@ -19,6 +19,7 @@ import msgspec
 
 from handlers.functions.discovery import handler_of
 from handlers.functions.handler import FunctionHandler
+from handlers.functions.signature import inspect_signature
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -79,9 +80,8 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
 
 def _handler(fault: Callable[..., Awaitable[Any]], pool: str) -> Handler:
     name = f"{PREFIX}{pool}.{fault.__name__}"
-    made = handler_of(fault, name=name)
-    spec = msgspec.structs.replace(made.spec, kind="builtin", pool=pool, example='{"run": "1"}')
-    return FunctionHandler(fault, spec, made.signature)
+    spec = msgspec.structs.replace(handler_of(fault, name=name).spec, kind="builtin", pool=pool)
+    return FunctionHandler(fault, spec, inspect_signature(fault, name))
 
 
 def _hang(_number: int, _frame: FrameType | None) -> None:
