@@ -36,8 +36,9 @@ from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
+from pool.guard import Guard
 from pool.pool import Pool
-from pool.spawn import PlainSpawner
+from pool.template import TemplateSpawner
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -84,9 +85,12 @@ class App:
         self._apps = apps
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
-        spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
+        guard = Guard()  # one for all pools
+        listener = self._telemetry.pool_event
         self._pools: dict[str, Pool] = {
-            options.name: Pool(options, listener=self._telemetry.pool_event, fatal=_fatal, spawner=spawner)
+            options.name: Pool(
+                options, listener=listener, fatal=_fatal, spawner=TemplateSpawner(options, listener, guard)
+            )
             for options in self._plan.pools
         }
         self._health = Health(self._pools, config.health)

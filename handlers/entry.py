@@ -71,6 +71,12 @@ class Entry:
                 raise LoadFailed(_clash(handler.spec, other.spec))
             self._handlers[handler.spec.name] = handler
 
+    def preload(self) -> None:
+        """Let every handler import what it would import later, without loading or starting anything."""
+        for handler in self._handlers.values():
+            if (preload := getattr(handler, "preload", None)) is not None:
+                preload()
+
     def warm_up(self) -> None:
         """Let every handler that has something to load do so."""
         for handler in self._handlers.values():

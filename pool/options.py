@@ -36,7 +36,7 @@ class PoolOptions:
     """One worker more where the oldest waiting call has waited this long."""
     scale_down_idle_s: float = 60.0
     """One worker fewer where one has been idle this long."""
-    start: Literal["auto", "template", "spawn"] = "spawn"
+    start: Literal["auto", "template", "spawn"] = "auto"
     """How workers start: forked from a template process, spawned afresh, or `auto`: forked where that is safe."""
     cpus: tuple[tuple[int, ...], ...] = ()
     """CPU affinity: the worker of place i runs on the CPUs of item i modulo the length; empty for no affinity."""

@@ -17,8 +17,9 @@ from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
 from pool.limits import resident_bytes
 from pool.options import PoolOptions
-from pool.spawn import PlainSpawner, Spawner
+from pool.spawn import Spawner
 from pool.supervisor import Supervisor
+from pool.template import TemplateSpawner
 
 GROWTH_SHOWN = 10
 """Functions of which a snapshot tells what they added to their workers' memory."""
@@ -120,7 +121,8 @@ class Pool:
         self.options = options
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        self._supervisor: Workforce = Supervisor(options, self._admission, spawner or PlainSpawner(), listener, fatal)
+        starts = spawner or TemplateSpawner(options, listener)
+        self._supervisor: Workforce = Supervisor(options, self._admission, starts, listener, fatal)
         self._proof_at: float | None = None
         self._calls = 0
         self._canaries = 0

@@ -313,6 +313,7 @@ class Supervisor:
         """End every worker: by request, and by force where that takes longer than `stop_timeout_s`."""
         self._stopping.set()
         self._admission.stop()
+        self._spawner.halt()
         for worker in list(self.workers.values()):
             if worker.state is State.STARTING or worker.running:
                 worker.kill(Killed(why="the server stopped", stopped=True))

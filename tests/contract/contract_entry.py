@@ -23,6 +23,9 @@ class ContractEntry:
         self._is_async = is_async
         self._meeting = asyncio.Barrier(2)
 
+    def preload(self):
+        pass
+
     def warm_up(self):
         pass
 
