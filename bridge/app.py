@@ -114,7 +114,6 @@ class App:
         sessions = Sessions(self._config.sessions.ttl_s, self._config.sessions.max_sessions)
         address = await self._listen(native, sessions)
         self._serve_metrics()
-        self._tasks += [asyncio.create_task(self._health.probe(pool)) for pool in self._pools.values()]
         self._tasks += [asyncio.create_task(_sweep(sessions)), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
         for task in self._tasks:
@@ -169,13 +168,21 @@ class App:
         self._dispatcher = dispatcher
         unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
         unary |= local_handlers(
-            self._pools, self._plan.missing, lambda: registry.snapshot, resolver.find, sessions, self._telemetry
+            self._pools,
+            self._plan.missing,
+            lambda: registry.snapshot,
+            resolver.find,
+            sessions,
+            dispatcher.cancel,
+            self._telemetry,
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         options = ServerOptions(
             address=config.server.address,
             max_message_bytes=config.server.max_message_bytes,
             reflection=config.server.reflection,
+            keepalive_time_s=config.server.keepalive_time_s,
+            keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
             options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]

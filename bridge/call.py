@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from handlers.contract import FunctionSpec, ReplyMeta
 
 if TYPE_CHECKING:
+    import asyncio
+
     from bridge.sessions import Session
+    from pool.calls import Call as Job
 
 EMPTY_META = ReplyMeta()
 
@@ -41,6 +44,10 @@ class Call(msgspec.Struct, eq=False):
     pool: str = ""
     worker: str = ""
     session: Session | None = None
+    job: Job | asyncio.Task[Any] | None = None
+    """What runs it: its pool's call, or the task of a native function."""
+    cancelled: bool = False
+    """Whether an operator has ended it, where it is native."""
     leased_at: float | None = None
     worker_ns: int = 0
     memory_change: int | None = None

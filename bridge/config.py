@@ -86,6 +86,12 @@ class ServerConfig(Section):
         60.0,
         description="How long a message of a stream may wait for a client that does not read; the stream ends then.",
     )
+    keepalive_time_s: Seconds = Field(
+        30.0, ge=1.0, description="A connection on which nothing has come for so long is asked whether it still lives."
+    )
+    keepalive_timeout_s: Seconds = Field(
+        10.0, ge=1.0, description="How long that answer may take; then the connection and its calls end."
+    )
     expose_tracebacks: Flag = Field(False, description="Whether callers get the Python traceback of user code.")
     reflection: Flag = Field(True, description="Whether tools may ask the server for its services and messages.")
     chaos: Flag = Field(

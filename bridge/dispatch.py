@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from bridge import receipts
 from bridge.errors import BridgeError, Code
 from bridge.router import Native
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Dispatcher:
-    """Takes a call from its envelope to its reply. Owns the count of calls in flight and the order to take no more."""
+    """Takes a call from its envelope to its reply. Owns the set of calls in flight and the order to take no more."""
 
     def __init__(
         self, resolver: Resolver, router: Router, native: NativeRunner, pooled: PooledRunner, sessions: Sessions
@@ -32,30 +33,38 @@ class Dispatcher:
         self._pooled = pooled
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
-        self._running = 0
+        self._calls: set[Call] = set()
         self._draining: asyncio.Event | None = None
         """Set once nothing runs any more; None before draining."""
 
     async def run(self, call: Call) -> bytes:
         """Answer a unary call with the bytes of its response message."""
-        self._running += 1
+        self._calls.add(call)
         try:
             body = await self._place(call).run(call)
         finally:
-            self._ended()
+            self._ended(call)
         call.bytes_out = len(body)
         return body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Answer a streaming call with the bytes of its response messages, as many at a time as have come."""
-        self._running += 1
+        self._calls.add(call)
         try:
             async with aclosing(self._place(call).stream(call)) as batches:
                 async for messages in batches:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:
-            self._ended()
+            self._ended(call)
+
+    def cancel(self, request_id: str) -> int:
+        """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
+        return sum(
+            (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
+            for call in list(self._calls)
+            if call.identity.request_id == request_id
+        )
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
@@ -74,16 +83,16 @@ class Dispatcher:
         call.pool = decision.pool
         return self._pooled
 
-    def _ended(self) -> None:
-        self._running -= 1
-        if self._draining is not None and not self._running:
+    def _ended(self, call: Call) -> None:
+        self._calls.discard(call)
+        if self._draining is not None and not self._calls:
             self._draining.set()
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""
         if self._draining is None:
             self._draining = asyncio.Event()
-        if not self._running:
+        if not self._calls:
             return True
         try:
             async with asyncio.timeout(timeout_s):

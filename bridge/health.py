@@ -1,24 +1,22 @@
 """Whether the server can do its work, judged anew at every question.
 
-A pool serves when a worker takes calls and a call has come back over its whole path recently; where none has, a canary
-goes that way. Owns the probing tasks and the flag that draining sets; caches no verdict.
+A pool serves when a worker takes calls and a call has come back over its whole path recently. The pool itself sends
+canaries that way to workers that have not answered for a while, and takes out those that do not answer; here is only
+judged. Owns the flag that draining sets; caches no verdict.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.resolve import FORWARDED
-from bridge.telemetry import log
 
 if TYPE_CHECKING:
     from bridge.config import HealthConfig
     from pool.pool import Pool
 
-PROBE_TIMEOUT_S = 2.0
 SERVICES = sorted(
     {f"bridge.v1.{name.partition('/')[0]}" for name in FORWARDED}
     | {"bridge.v1.SessionService", "bridge.v1.PoolService"}
@@ -94,20 +92,3 @@ class Health:
         except TimeoutError:
             return True
         return not self._closed
-
-    async def probe(self, pool: Pool) -> None:
-        """Send a canary through a pool whenever it has been without a proof for the interval; never ends."""
-        interval_s = self._config.interval_s
-        while True:
-            age_s = pool.proof_age_s
-            if age_s is None or age_s >= interval_s:
-                if pool.ready_workers and not pool.saturated:
-                    await self._canary(pool)
-                await asyncio.sleep(interval_s / 2)
-            else:
-                await asyncio.sleep(interval_s - age_s)
-
-    async def _canary(self, pool: Pool) -> None:
-        error = await pool.canary(PROBE_TIMEOUT_S)
-        if error is not None and not self._draining:
-            log(logging.WARNING, f"canary failed: {error}", pool=pool.options.name)

@@ -43,6 +43,7 @@ class NativeRunner:
             meta = call_meta(call)
             if self._entry.is_async(call.function):
                 loop = asyncio.get_running_loop()
+                call.job = asyncio.current_task()
                 async with asyncio.timeout(max(0.0, call.deadline - loop.time())):
                     ok, reply_meta, body = await self._entry.acall(call.function, meta, call.request, None)
             else:
@@ -55,10 +56,18 @@ class NativeRunner:
         settle(call, ok, reply_meta)
         return body
 
+    def cancel(self, call: Call) -> bool:
+        """End an asynchronous call with CANCELLED_BY_OPERATOR; a synchronous one has ended when this can be asked."""
+        if not isinstance(call.job, asyncio.Task) or call.cancelled:
+            return False
+        call.cancelled = True
+        return call.job.cancel()
+
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; each message by itself, so that others get their turn in between."""
         self._begin(call)
         loop = asyncio.get_running_loop()
+        call.job = asyncio.current_task()
         started = time.perf_counter_ns()
         try:
             async with aclosing(self._entry.astream(call.function, call_meta(call), call.request, None)) as items:

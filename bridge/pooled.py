@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from bridge import receipts
 from bridge.native import call_meta, settle
+from pool.calls import Call as Job
 from pool.frames import Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
-    from pool.calls import Call as Job
     from pool.pool import Pool
 
 
@@ -29,7 +29,7 @@ class PooledRunner:
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
         pool = self._pools[call.pool]
-        job = self._submit(call, pool, stream=False)
+        job = call.job = self._submit(call, pool, stream=False)
         try:
             reply = await job.future
         finally:
@@ -41,7 +41,7 @@ class PooledRunner:
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
         pool = self._pools[call.pool]
-        job = self._submit(call, pool, stream=True)
+        job = call.job = self._submit(call, pool, stream=True)
         assert job.buffer is not None
         try:
             while messages := await job.buffer.take():
@@ -51,6 +51,16 @@ class PooledRunner:
             _note(call, job)
             pool.release(job)
         self._settle(call, pool, reply)
+
+    def cancel(self, call: Call) -> bool:
+        """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
+        job = call.job
+        if not isinstance(job, Job) or job.future.done():
+            return False
+        call.cancelled = True
+        self._pools[call.pool].release(job)
+        job.future.cancel()
+        return True
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
         call.route = receipts.POOLED

@@ -16,7 +16,8 @@ from pool.lifecycle import State
 
 if TYPE_CHECKING:
     from bridge.telemetry import Telemetry
-    from pool.pool import Pool, PoolSnapshot
+    from pool.pool import Pool
+    from pool.snapshot import PoolSnapshot
 
 SERIES = 1000
 """Functions that have series of their own, by the number of calls; the rest counts together."""

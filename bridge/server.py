@@ -49,6 +49,8 @@ class ServerOptions:
     address: str
     max_message_bytes: int
     reflection: bool
+    keepalive_time_s: float = 30.0
+    keepalive_timeout_s: float = 10.0
 
 
 class AddressInUse(Exception):
@@ -157,13 +159,15 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
     size = options.max_message_bytes
+    silent_ms, answer_ms = int(1000 * options.keepalive_time_s), int(1000 * options.keepalive_timeout_s)
     return [
         ("grpc.max_receive_message_length", min(RECEIVE_FACTOR * size, _MOST)),
         ("grpc.max_send_message_length", min(size, _MOST)),
         ("grpc.so_reuseport", 0),  # else a second server silently shares the port
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.ping_timeout_ms", 10_000),  # without it a frozen client is never noticed
+        ("grpc.server_handshake_timeout_ms", 20_000),
+        ("grpc.keepalive_time_ms", silent_ms),
+        ("grpc.keepalive_timeout_ms", answer_ms),
+        ("grpc.http2.ping_timeout_ms", answer_ms),  # without it a frozen client is never noticed
         ("grpc.max_concurrent_streams", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

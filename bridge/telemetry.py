@@ -75,6 +75,8 @@ class Telemetry:
                 log(level, f"worker ended: {event.report.cause}", pool=event.pool, worker=event.worker)
             case events.PoolFailed():
                 log(logging.ERROR, f"pool failed: {event.cause}", pool=event.pool)
+            case _:
+                _replacement_event(event)
 
 
 def exit_class(event: events.WorkerExited) -> str:
@@ -87,6 +89,27 @@ def exit_class(event: events.WorkerExited) -> str:
     if killed is not None:
         return "protocol" if killed.protocol else "killed"
     return "signal" if event.report.signal else "exited"
+
+
+def _replacement_event(event: events.PoolEvent) -> None:
+    """Log what is not the start or the end of a process."""
+    match event:
+        case events.PoolScaled():
+            log(logging.INFO, f"{event.old} workers become {event.new}: {event.cause}", pool=event.pool)
+        case events.WorkerRecycled():
+            message = f"worker replaced by {event.replacement}: {event.cause}"
+            log(logging.INFO, message, pool=event.pool, worker=event.worker)
+        case events.ReplacementFailed():
+            again = "not tried again" if event.retry_s is None else f"tried again after {event.retry_s:.1f} s"
+            message = f"the worker's replacement did not start, it stays; {again}: {event.cause}"
+            log(logging.WARNING, message, pool=event.pool, worker=event.worker)
+        case events.WorkerCondemned():
+            log(logging.WARNING, f"worker is replaced: {event.cause}", pool=event.pool, worker=event.worker)
+        case events.WorkerSuspended():
+            message = "worker's process is stopped, as by SIGSTOP; it gets no calls"
+            log(logging.WARNING, message, pool=event.pool, worker=event.worker)
+        case events.WorkerResumed():
+            log(logging.INFO, "worker's process goes on", pool=event.pool, worker=event.worker)
 
 
 def log(level: int, message: str, **fields: object) -> None:

@@ -10,7 +10,10 @@ import threading
 import time
 from contextvars import ContextVar, Token
 
-from handlers.contract import CallMeta, UsageRecord
+import msgspec
+
+from handlers.contract import Asker, CallMeta, ErrorRecord, UsageRecord
+from handlers.errors import HandlerError, of_record
 
 _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 
@@ -18,10 +21,11 @@ _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_lock", "_usage", "deadline", "meta", "model_s")
+    __slots__ = ("_asker", "_lock", "_usage", "deadline", "meta", "model_s")
 
-    def __init__(self, meta: CallMeta, timeout_s: float | None = None) -> None:
+    def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
+        self._asker = asker
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.model_s = 0.0
         self._usage: dict[str, UsageRecord] | None = None
@@ -38,6 +42,21 @@ class CallContext:
             if self._usage is None:
                 self._usage = {}
             self._usage[record.model] = _sum(self._usage.get(record.model), record)
+
+    def ask(self, name: str, body: bytes) -> bytes:
+        """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""
+        return _answer(*self._front.ask(name, body))
+
+    async def aask(self, name: str, body: bytes) -> bytes:
+        """Ask the front something and await the answer: for async code. Raises HandlerError."""
+        return _answer(*await self._front.aask(name, body))
+
+    @property
+    def _front(self) -> Asker:
+        if self._asker is None:
+            message = "this call runs without a server around it, so there is nobody to ask"
+            raise HandlerError(message, code="FAILED_PRECONDITION", reason="NO_SERVER")
+        return self._asker
 
     @property
     def usage(self) -> tuple[UsageRecord, ...]:
@@ -57,6 +76,12 @@ class CallContext:
 def current() -> CallContext:
     """Return the call that runs here. Raises LookupError outside a call."""
     return _CURRENT.get()
+
+
+def _answer(ok: bool, body: bytes) -> bytes:
+    if ok:
+        return body
+    raise of_record(msgspec.json.decode(body, type=ErrorRecord))
 
 
 def _sum(old: UsageRecord | None, new: UsageRecord) -> UsageRecord:

@@ -149,6 +149,21 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
 
 
+class Asker(Protocol):
+    """How a running call asks the front something: (name, bytes) to (ok, bytes), an ErrorRecord as JSON where not ok.
+
+    It knows by itself which call runs where it is used.
+    """
+
+    def ask(self, name: str, body: bytes) -> tuple[bool, bytes]:
+        """Ask, and wait for the answer: for code that is not async."""
+        ...
+
+    async def aask(self, name: str, body: bytes) -> tuple[bool, bytes]:
+        """Ask, and await the answer: for async code."""
+        ...
+
+
 class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
     """What the entry tells the front beside the response bytes; empty bytes stand for the empty record."""
 

@@ -19,7 +19,7 @@ from types import FrameType
 import msgspec
 
 from handlers.context import CallContext
-from handlers.contract import CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
+from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
 from handlers.loading import LoadFailed, load_module
 from handlers.own_loop import Interrupted, OwnLoop
@@ -56,6 +56,7 @@ class Entry:
         self._options = options
         self._max_bytes = options.max_message_bytes
         self._own: OwnLoop | None = None
+        self._asker: Asker | None = None
         self._handlers: dict[str, Handler] = {}
         for family in options.builtins:
             self._add(import_module(FAMILIES[family]).open_handlers(options))
@@ -76,6 +77,10 @@ class Entry:
         for handler in self._handlers.values():
             if (preload := getattr(handler, "preload", None)) is not None:
                 preload()
+
+    def bind(self, asker: Asker) -> None:
+        """Take note of whom running calls ask what only the front knows."""
+        self._asker = asker
 
     def warm_up(self) -> None:
         """Let every handler that has something to load do so."""
@@ -105,7 +110,7 @@ class Entry:
 
     def call(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
         """Run a unary call to its end; an async function runs on this thread's own loop. A cancel passes through."""
-        context = CallContext(_decode_meta(meta), timeout_s)
+        context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         token = context.enter()
         try:
             handler = self._find(function)
@@ -124,7 +129,7 @@ class Entry:
         self, function: str, meta: bytes, body: bytes, timeout_s: float | None
     ) -> Generator[bytes | Result, None, None]:
         """Run a streaming call: its messages, then its result. Closing it early closes the handler's iterator."""
-        context = CallContext(_decode_meta(meta), timeout_s)
+        context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         token = context.enter()
         items: Iterator[bytes] = iter(())
         try:
@@ -150,7 +155,7 @@ class Entry:
 
     async def acall(self, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Result:
         """Run a unary call on the running loop. Its cancellation passes through."""
-        context = CallContext(_decode_meta(meta), timeout_s)
+        context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         context.enter()
         try:
             handler = self._find(function)
@@ -169,7 +174,7 @@ class Entry:
         self, function: str, meta: bytes, body: bytes, timeout_s: float | None
     ) -> AsyncGenerator[bytes | Result, None]:
         """Run a streaming call on the running loop: its messages, then its result. Close it to close the handler's."""
-        context = CallContext(_decode_meta(meta), timeout_s)
+        context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         context.enter()
         try:
             handler = self._find(function)

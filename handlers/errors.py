@@ -44,6 +44,18 @@ class HandlerError(Exception):
         )
 
 
+def of_record(record: ErrorRecord) -> HandlerError:
+    """Return the failure that a record stands for."""
+    return HandlerError(
+        record.message,
+        code=record.code,
+        reason=record.reason,
+        violations=record.violations,
+        metadata=record.metadata,
+        retry_after_s=record.retry_after_s,
+    )
+
+
 class BadInput(HandlerError):
     """The request does not fit the schema; `violations` holds one pair (field path, description) per mistake."""
 

@@ -15,6 +15,7 @@ from pool.deadlines import Deadlines
 from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
 from pool.estimates import ServiceTimes
 from pool.lines import LINED_BYTES, Lines, take_all
+from pool.options import PoolOptions
 from pool.waiting import Waiting
 
 PACKED_S = 100e-6
@@ -32,6 +33,8 @@ class Admission:
         self._loop = loop
         self._room: dict[str, Slots] = {}
         self._members: dict[str, Slots] = {}
+        self._apart: dict[str, bool] = {}
+        """Members that are given nothing for now, or (True) only calls that are pinned to them."""
         self._queue = Waiting()
         self._times = ServiceTimes()
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
@@ -51,15 +54,24 @@ class Admission:
         """Whether a call would be granted a worker at once."""
         return bool(self._room)
 
-    def has_member(self, worker: str) -> bool:
-        """Return whether a worker takes calls here."""
-        return worker in self._members
+    def has_member(self, worker: str, *, apart: bool = False) -> bool:
+        """Return whether a worker takes calls here; with `apart` also where it takes only those pinned to it."""
+        return worker in self._members and (apart or worker not in self._apart)
+
+    @property
+    def arrivals(self) -> int:
+        """Calls that have come so far: the `number` of the last."""
+        return self._arrivals
+
+    def oldest(self) -> int | None:
+        """Return the `number` of the call that has waited longest in the queue; looks at each."""
+        return min((call.number for call in self._queue), default=None)
 
     def choose(self) -> str | None:
         """Return the worker that a new session is best bound to: one with room, else that with the fewest waiters."""
         for worker in self._room:
             return worker
-        return min(self._members, key=self._waiters, default=None)
+        return min((worker for worker in self._members if worker not in self._apart), key=self._waiters, default=None)
 
     def _waiters(self, worker: str) -> int:
         return self._queue.pinned_to(worker) + self._members[worker].lined
@@ -130,6 +142,19 @@ class Admission:
         if self.waiting >= self._limit:
             raise QueueFull(self._pool, self._limit, self._predict())
         self._queue.add(call)
+        if self._apart and call.pinned in self._apart:
+            self.slot_free(self._members[call.pinned])
+
+    def cancel(self, call: Call, error: PoolError) -> bool:
+        """End a call with `error`, wherever it is; return whether it had not ended."""
+        if call.future.done():
+            return False
+        if self._withdraw(call) or call.worker is None:
+            call.fail(error)
+        else:
+            call.fail(error)
+            call.worker.abandon(call)
+        return True
 
     def _predict(self) -> float:
         """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
@@ -146,11 +171,25 @@ class Admission:
         """Give a worker no more calls; who waited for it alone, or in its line, waits for any now."""
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
+        self._apart.pop(worker.id, None)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
         if moved and not back:
             self._serve_all()
+
+    def set_apart(self, worker: Slots, *, pinned: bool) -> None:
+        """Give a worker no calls for now, or only those that are pinned to it; its line waits for others."""
+        if worker.id in self._members:
+            self._apart[worker.id] = pinned
+            self._room.pop(worker.id, None)
+            self.adopt(take_all(worker))
+            self.slot_free(worker)
+
+    def put_back(self, worker: Slots) -> None:
+        """Let a worker that was set apart take any call again."""
+        if self._apart.pop(worker.id, None) is not None:
+            self.slot_free(worker)
 
     def adopt(self, calls: Sequence[Call]) -> None:
         """Serve, in the order of arrival, what was lined up and was taken back; a pool that has stopped refuses it."""
@@ -169,6 +208,9 @@ class Admission:
         """Launch those who wait into a worker's free slots: no turn of the loop lies in between."""
         if worker.id not in self._members:
             return
+        if self._apart and worker.id in self._apart:
+            self._serve_pinned(worker)
+            return
         if self._queue.count:
             self._serve(worker)
         if worker.free > 0:
@@ -185,6 +227,11 @@ class Admission:
         while worker.line_room > 0 and (call := queue.take(worker.id, LINED_BYTES)) is not None:
             self._lines.append(worker, call)
 
+    def _serve_pinned(self, worker: Slots) -> None:
+        while self._apart[worker.id] and worker.free > 0 and (call := self._queue.take_pinned(worker.id)) is not None:
+            worker.take()
+            worker.launch(call)
+
     def refuse(self, error: Callable[[], PoolError]) -> None:
         """Refuse new calls with `error()` until a worker is added, and fail those that wait."""
         if not self._stopped:
@@ -196,6 +243,16 @@ class Admission:
         """Refuse new calls for good, and fail those that wait; lines go on for as long as they move."""
         self.refuse(lambda: Stopped(self._pool))
         self._stopped = True
+
+    def resume(self) -> None:
+        """Take calls again after `stop`, where there is a worker; else they wait for one."""
+        self._stopped = False
+        self._refusal = None
+        self._serve_all()
+
+    def configure(self, options: PoolOptions) -> None:
+        """Take over the limits of new options; calls that wait already stay."""
+        self._limit = options.queue_limit
 
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""

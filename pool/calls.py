@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
+from pool.entry import Answer
 from pool.errors import PoolError
 from pool.frames import Reply
 from pool.streams import StreamBuffer
@@ -16,14 +17,17 @@ class Call:
 
     `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
     still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
-    `time.perf_counter()`.
+    `time.perf_counter()`. `context` is whatever the submitter wants to find again in `on_ask`, which answers what the
+    call asks while it runs; `asking` has its asks that are not answered yet.
     """
 
     __slots__ = (
         "abandoned",
+        "asking",
         "body",
         "bucket",
         "buffer",
+        "context",
         "deadline",
         "function",
         "future",
@@ -33,6 +37,7 @@ class Call:
         "lined",
         "meta",
         "number",
+        "on_ask",
         "on_launch",
         "pinned",
         "queued",
@@ -58,6 +63,9 @@ class Call:
         self.buffer = StreamBuffer(future) if stream else None
         self.worker: Slots | None = None
         self.pinned: str | None = None
+        self.asking: dict[int, asyncio.Task[Answer]] | None = None
+        self.on_ask: AskHandler | None = None
+        self.context: object = None
         self.grace: asyncio.TimerHandle | None = None
         self.lined = self.queued = self.abandoned = False
         self.id = self.bucket = self.number = 0
@@ -68,6 +76,10 @@ class Call:
         if not self.future.done():
             self.future.set_exception(error)
             self.future.exception()  # a caller that has left must not make asyncio complain
+
+
+AskHandler = Callable[[Call, str, bytes], Coroutine[Any, Any, Answer]]
+"""Answers what a running call asks: (call, name, bytes) to (ok, bytes)."""
 
 
 class Slots(Protocol):

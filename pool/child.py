@@ -15,16 +15,22 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections import deque
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pool import frames
-from pool.entry import Entry, Result
-from pool.errors import CallCancelled
+from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
+from pool.entry import Answer, Entry, Result
+from pool.errors import AskRefused, CallCancelled
 from pool.frames import FrameReader, Request
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens
+
+if TYPE_CHECKING:
+    import asyncio
 
 _IDS = struct.Struct("<Q")
 _CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
@@ -88,12 +94,19 @@ class Blocking:
         self._cancelled = 0
         self._credit = 0
         self._ahead: deque[tuple[int, int, memoryview]] = deque()
+        self._call_id = 0
+        self._asks: dict[int, Deliver] = {}
+        self._last_ask = 0
+        self._watched: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.get_ident()
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
         self._page = resource.getpagesize()
         self._pages = rss_pages(self._statm)
         signal.signal(signal.SIGUSR1, self._on_cancel)
+        if (bind := getattr(entry, "bind", None)) is not None:
+            bind(self)
 
     def serve(self) -> int:
         """Answer calls until the front says stop or goes away."""
@@ -109,7 +122,7 @@ class Blocking:
                 self._answer(frames.read_call(kind, call_id, body))
             elif kind == frames.STOP:
                 return 0
-            # a CREDIT for a call that has ended is stale
+            # a CREDIT or an ANSWER for a call that has ended is stale
 
     def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names.
@@ -135,6 +148,8 @@ class Blocking:
 
     def _answer(self, request: Request) -> None:
         started = time.perf_counter_ns()
+        self._call_id = request.call_id
+        ASKING_CALL.set(request.call_id)
         try:
             self._interruptible(request.call_id)
             ok, meta, body = self._stream(request) if request.stream else self._call(request)
@@ -142,6 +157,9 @@ class Blocking:
         except CallCancelled:
             self._running = 0
             ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
+        self._call_id = 0
+        if self._asks:
+            self._end_asks()
         worker_ns = time.perf_counter_ns() - started
         pages = rss_pages(self._statm)
         change, self._pages = (pages - self._pages) * self._page, pages
@@ -168,25 +186,123 @@ class Blocking:
 
     def _await_credit(self, call_id: int) -> None:
         """Wait until the reader has room; a cancel interrupts the wait. Calls that come meanwhile are put by."""
+        self._put_by(call_id)
         while self._credit <= 0:
-            frame = self._reader.next()
-            if frame is None:
-                self._receive(call_id)
-                continue
+            self._receive(call_id)
+            self._put_by(call_id)
+
+    def _put_by(self, call_id: int) -> None:
+        """Take the frames that have come whole: credit and answers where they belong, calls to be begun later."""
+        while (frame := self._reader.next()) is not None:
             kind, for_call, body = frame
-            if kind == frames.CREDIT and for_call == call_id:
-                self._credit += frames.read_credit(body)
-            elif kind != frames.CREDIT:
+            if kind == frames.CREDIT:
+                if for_call == call_id:
+                    self._credit += frames.read_credit(body)
+            elif kind == frames.ANSWER:
+                ask_id, answer = frames.read_answer(body)
+                if (deliver := self._asks.pop(ask_id, None)) is not None and for_call == call_id:
+                    deliver(answer)
+            else:
                 self._ahead.append((kind, for_call, memoryview(bytes(body))))
 
     def _receive(self, call_id: int) -> None:
         self._interruptible(call_id)
         self._readable.poll()
         self._running = 0
+        self._take_bytes()
+
+    def _take_bytes(self) -> None:
         count = self._sock.recv_into(self._reader.space())
         if count == 0:
             os._exit(0)  # the front has gone
         self._reader.filled(count)
+
+    def ask(self, name: str, body: bytes) -> Answer:
+        """Ask the front and wait for the answer. Raises AskRefused, or CallCancelled where a cancel comes meanwhile."""
+        refuse_on_loop()
+        box: list[Answer | None] = []
+        call_id, ask_id = self._send_ask(name, body, box.append)
+        try:
+            while not box:
+                self._receive(call_id)
+                self._put_by(call_id)
+        finally:
+            self._asks.pop(ask_id, None)
+        self._interruptible(call_id)
+        answer = box[0]
+        if answer is None:
+            raise AskRefused(ENDED)
+        return answer
+
+    async def aask(self, name: str, body: bytes) -> Answer:
+        """Ask the front; the answer is read by the loop that runs in this thread. Raises as `ask` does."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+
+        def deliver(answer: Answer | None) -> None:
+            if future.done() or loop.is_closed():
+                return
+            if answer is None:
+                future.set_exception(AskRefused(ENDED))
+                future.exception()  # seen: what has asked may never look again
+            else:
+                future.set_result(answer)
+
+        _, ask_id = self._send_ask(name, body, deliver)
+        self._watch(loop)
+        try:
+            return await future
+        finally:
+            if self._asks.get(ask_id) is deliver:
+                del self._asks[ask_id]
+            if not self._asks:
+                self._watch(None)
+
+    def _send_ask(self, name: str, body: bytes, deliver: Deliver) -> tuple[int, int]:
+        """Send what is asked; return the ids of the call and of the ask."""
+        if threading.get_ident() != self._thread:
+            raise AskRefused("a worker that runs one call at a time asks in the thread of the call, not in another one")
+        call_id = self._call_id
+        if not call_id or ASKING_CALL.get() != call_id:
+            raise AskRefused(ENDED)
+        encoded = check_size(name, body, len(self._asks))
+        self._last_ask = ask_id = (self._last_ask + 1) & 0xFFFFFFFF
+        self._asks[ask_id] = deliver
+        self._running = 0
+        self._send(frames.ask_head(call_id, ask_id, encoded, len(body)), body)
+        self._interruptible(call_id)
+        return call_id, ask_id
+
+    def _watch(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """Let a loop read the socket while its tasks wait for answers."""
+        if loop is not self._watched:
+            if self._watched is not None and not self._watched.is_closed():
+                self._watched.remove_reader(self._sock.fileno())
+            if loop is not None:
+                loop.add_reader(self._sock.fileno(), self._on_readable)
+            self._watched = loop
+
+    def _on_readable(self) -> None:
+        """Read what has come, for a loop: no cancel may raise in here, so one that comes is passed on at the end."""
+        call_id, self._running = self._call_id, 0
+        self._take_bytes()
+        self._put_by(call_id)
+        if not call_id:
+            return
+        self._running = call_id
+        if self._cancelled == call_id and self._running:
+            self._running = 0
+            if not self._entry.interrupt(None):
+                self._end_asks()
+
+    def _end_asks(self) -> None:
+        """Tell all who still wait for answers that none will come."""
+        asks, self._asks = self._asks, {}
+        for deliver in asks.values():
+            deliver(None)
+        self._watch(None)
 
     def _send(self, head: bytes, body: bytes) -> None:
         if len(body) <= 65536:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import itertools
 import os
 import socket
 import threading
@@ -19,8 +20,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 from pool import frames
-from pool.entry import Entry, Result
-from pool.errors import CallCancelled
+from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
+from pool.entry import Answer, Entry, Result
+from pool.errors import AskRefused, CallCancelled
 from pool.frames import FrameReader, Request
 
 THREADS = 32
@@ -39,7 +41,7 @@ def serve(sock: socket.socket, reader: FrameReader, entry: Entry) -> int:
 class _Running:
     """A call in flight: its task, or its job and the thread that runs it, and the room of its stream."""
 
-    __slots__ = ("begun", "cancelled", "credit", "job", "lock", "room", "task", "thread")
+    __slots__ = ("asks", "begun", "cancelled", "credit", "job", "lock", "room", "task", "thread")
 
     def __init__(self) -> None:
         self.begun = False
@@ -49,6 +51,7 @@ class _Running:
         self.thread: int | None = None
         self.credit = frames.STREAM_WINDOW
         self.lock = threading.Lock()
+        self.asks: dict[int, Deliver] | None = None
         self.room: SimpleQueue[None] = SimpleQueue()
         """Wakes the thread that waits for credit. Both are C code: an exception raised in a thread while it is inside
         of `threading.Condition` could leave that locked."""
@@ -95,6 +98,9 @@ class Concurrent:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
         self._write = threading.Lock()
         self._room_made: dict[int, asyncio.Event] = {}
+        self._asks = itertools.count(1)
+        if (bind := getattr(entry, "bind", None)) is not None:
+            bind(self)
 
     async def serve(self) -> None:
         """Read frames as they come; ends with the front or at its word."""
@@ -125,6 +131,8 @@ class Concurrent:
                 self._cancel(call_id)
             elif kind == frames.CREDIT:
                 self._add_credit(call_id, frames.read_credit(body))
+            elif kind == frames.ANSWER:
+                self._on_answer(call_id, body)
             elif kind == frames.STOP:
                 self._stop.set()
 
@@ -143,6 +151,8 @@ class Concurrent:
             if running.thread is not None:
                 raise_in_thread(running.thread, CallCancelled)
                 running.room.put(None)
+                for deliver in tuple((running.asks or {}).values()):
+                    deliver(None)
             elif running.job is not None:
                 running.job.cancel()  # where a thread takes it at this moment, `_InThread` sees the mark
             elif running.begun:
@@ -163,6 +173,7 @@ class Concurrent:
     async def _answer(self, request: Request, running: _Running) -> None:
         started = time.perf_counter_ns()
         running.begun = True
+        ASKING_CALL.set(request.call_id)
         try:
             if running.cancelled:
                 raise CallCancelled
@@ -171,6 +182,8 @@ class Concurrent:
             ok, meta, body = False, b"", b""  # nobody reads it: it only says that the slot is free
         finally:
             self._calls.pop(request.call_id, None)
+            if running.asks:
+                self._end_asks(running)
         worker_ns = time.perf_counter_ns() - started
         self._send(frames.result_head(request.call_id, ok, meta, len(body), worker_ns, None), body)
 
@@ -201,10 +214,12 @@ class Concurrent:
                 del self._room_made[call_id]
 
     def _call_in_thread(self, request: Request, running: _Running) -> Result:
+        ASKING_CALL.set(request.call_id)
         with _InThread(running):
             return self._entry.call(request.function, request.meta, request.body, request.timeout_s)
 
     def _stream_in_thread(self, request: Request, running: _Running) -> Result:
+        ASKING_CALL.set(request.call_id)
         with _InThread(running):
             items = self._entry.stream(request.function, request.meta, request.body, request.timeout_s)
             with contextlib.closing(items):
@@ -220,6 +235,77 @@ class Concurrent:
                 running.credit -= frames.chunk_cost(len(item))
             self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
         raise AssertionError("an entry's stream must end with its result")
+
+    def ask(self, name: str, body: bytes) -> Answer:
+        """Ask the front and wait in this thread. Raises AskRefused; the call's cancel is raised in the thread."""
+        refuse_on_loop()
+        box: SimpleQueue[Answer | None] = SimpleQueue()
+        running, ask_id = self._send_ask(name, body, box.put)
+        try:
+            while (answer := box.get()) is None:
+                if running.thread != threading.get_ident():  # else the cancel is raised here by now
+                    raise AskRefused(ENDED)
+        finally:
+            (running.asks or {}).pop(ask_id, None)
+        return answer
+
+    async def aask(self, name: str, body: bytes) -> Answer:
+        """Ask the front and await the answer, on the worker's loop or any other. Raises AskRefused."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+
+        def settle(answer: Answer | None) -> None:
+            if future.done():
+                return
+            if answer is None:
+                future.set_exception(AskRefused(ENDED))
+                future.exception()  # seen: what has asked may never look again
+            else:
+                future.set_result(answer)
+
+        def deliver(answer: Answer | None) -> None:
+            if loop is self._loop:
+                settle(answer)
+            else:
+                with contextlib.suppress(RuntimeError):  # that loop has been closed
+                    loop.call_soon_threadsafe(settle, answer)
+
+        running, ask_id = self._send_ask(name, body, deliver)
+        try:
+            return await future
+        finally:
+            (running.asks or {}).pop(ask_id, None)
+
+    def _send_ask(self, name: str, body: bytes, deliver: Deliver) -> tuple[_Running, int]:
+        """Send what is asked; return its call and its id. Under the lock: its frame must precede the call's result."""
+        call_id = ASKING_CALL.get()
+        running = self._calls.get(call_id)
+        if running is None:
+            raise AskRefused(ENDED)
+        encoded = check_size(name, body, len(running.asks or ()))
+        ask_id = next(self._asks) & 0xFFFFFFFF
+        head = frames.ask_head(call_id, ask_id, encoded, len(body))
+        with self._write:
+            if self._calls.get(call_id) is not running or running.cancelled:
+                raise AskRefused(ENDED)
+            if running.asks is None:
+                running.asks = {}
+            running.asks[ask_id] = deliver
+            self._sock.sendall(head + body)
+        return running, ask_id
+
+    def _on_answer(self, call_id: int, body: memoryview) -> None:
+        ask_id, answer = frames.read_answer(body)
+        running = self._calls.get(call_id)
+        if running is not None and (deliver := (running.asks or {}).pop(ask_id, None)) is not None:
+            deliver(answer)
+
+    def _end_asks(self, running: _Running) -> None:
+        """Tell all who still wait for answers that none will come."""
+        with self._write:
+            asks, running.asks = running.asks, None
+        for deliver in (asks or {}).values():
+            deliver(None)
 
     def _send(self, head: bytes, body: bytes) -> None:
         """Write one frame whole. The socket blocks: the front always reads, and bounded credit keeps writes short."""

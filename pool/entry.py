@@ -11,11 +11,29 @@ from typing import Protocol
 
 Result = tuple[bool, bytes, bytes]
 """(ok, meta, body) of a finished call."""
+Answer = tuple[bool, bytes]
+"""(ok, body) of an ask. Where `ok` is false the body says why: a JSON object with `code`, `reason` and `message`."""
+
+
+class Asker(Protocol):
+    """How a running call asks the front something. It knows by itself which call runs where it is used.
+
+    Both raise AskRefused where no question can be asked, and let the cancel of the call through.
+    """
+
+    def ask(self, name: str, body: bytes) -> Answer:
+        """Ask, and wait for the answer: for code that is not async."""
+        ...
+
+    async def aask(self, name: str, body: bytes) -> Answer:
+        """Ask, and await the answer: for async code."""
+        ...
 
 
 class Entry(Protocol):
     """What a worker serves. Failures of user code are results with ok=False, never exceptions.
 
+    An entry may have `bind(asker)`: called once before the first call, with an `Asker` for the calls it will run.
     `stream` and `astream` yield the chunks and at last the result. `is_async` says which of the two sorts to use.
     Only a cancel leaves as an exception: `CallCancelled`, or on an event loop `asyncio.CancelledError`.
     """

@@ -138,6 +138,10 @@ class WorkerProtocol(PoolError):
         self.what = what
 
 
+class AskRefused(Exception):
+    """What runs here can ask the front nothing, or not this; the message says why."""
+
+
 class FrameError(ValueError):
     """Bytes that are no frame."""
 

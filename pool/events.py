@@ -61,5 +61,73 @@ class PoolFailed:
     cause: str
 
 
-PoolEvent = WorkerSpawned | WorkerReady | WorkerExited | WorkerOutput | OutputDropped | PoolFailed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolScaled:
+    """The pool is to have another number of workers."""
+
+    pool: str
+    old: int
+    new: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecycled:
+    """A ready worker has taken the place of another, which ends its calls and then goes."""
+
+    pool: str
+    worker: str
+    replacement: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacementFailed:
+    """A worker that was to replace another did not start; the old one stays. Tried again after `retry_s`, or never."""
+
+    pool: str
+    worker: str
+    cause: str
+    retry_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerCondemned:
+    """A worker takes no more calls and is replaced at once; it is ended when that hurts no other call."""
+
+    pool: str
+    worker: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSuspended:
+    """A worker's process was found stopped, as by SIGSTOP; it is given no calls."""
+
+    pool: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerResumed:
+    """A worker's process that was stopped goes on, and takes calls again."""
+
+    pool: str
+    worker: str
+
+
+PoolEvent = (
+    WorkerSpawned
+    | WorkerReady
+    | WorkerExited
+    | WorkerOutput
+    | OutputDropped
+    | PoolFailed
+    | PoolScaled
+    | WorkerRecycled
+    | ReplacementFailed
+    | WorkerCondemned
+    | WorkerSuspended
+    | WorkerResumed
+)
 Listener = Callable[[PoolEvent], None]

@@ -3,6 +3,8 @@
 import signal
 from dataclasses import dataclass
 
+from pool.errors import PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
+
 SIGNALS = {member.value: member.name for member in signal.Signals}
 
 
@@ -45,3 +47,23 @@ def describe(status: int | None, killed: Killed | None) -> tuple[str, str, int |
     if name:
         return f"killed by {name}", name, code
     return f"exited with code {code}", name, code
+
+
+def loss(pool: str, function: str, report: ExitReport, memory_limit_bytes: int) -> PoolError:
+    """Return what is told to the caller of a function that ran in a worker when it ended."""
+    killed = report.killed
+    if killed is not None and killed.memory_bytes is not None:
+        return WorkerMemoryLimit(pool, report.worker, function, killed.memory_bytes, memory_limit_bytes)
+    if killed is not None and killed.protocol:
+        return WorkerProtocol(pool, report.worker, killed.why)
+    if killed is not None and killed.stopped:
+        return Stopped(pool)
+    return WorkerLost(
+        pool,
+        report.worker,
+        function,
+        report.cause,
+        signal=report.signal,
+        exit_code=report.exit_code,
+        stderr=report.stderr_tail,
+    )

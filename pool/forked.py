@@ -5,18 +5,16 @@ Imported by the template: standard library and the child's own modules only.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import random
 import signal
 import sys
 import time
 
+from pool.environ_block import write_identity
 from pool.forking import Order
 from pool.startup import harden
 
-MARK = "BRIDGE_WORKER_MARK"
-"""As `pool.orphans` has it, which is no part of a worker."""
 PARENT_S = 0.00005
 
 
@@ -29,33 +27,13 @@ def become_worker(order: Order, intermediate: int, stdout: int, stderr: int) -> 
     os.dup2(stderr, 2)
     os.close(stdout)
     os.close(stderr)
-    carry_mark(order.mark)
     os.environ.update(order.environ)
+    write_identity(order.environ.get("BRIDGE_WORKER_ID", ""), order.mark)
     while os.getppid() == intermediate:
         time.sleep(PARENT_S)
     signal.set_wakeup_fd(-1)
     harden(order.parent, order.limits)
     reseed()
-
-
-def carry_mark(mark: str) -> None:
-    """Make this process one of the worker `mark`, for those who read its environment from outside.
-
-    The kernel shows the block that the process was started with, so the template's mark in it is written over; what
-    this process forks has a copy of the block, and what it executes gets `os.environ`.
-    """
-    os.environ[MARK] = mark
-    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - at each start
-        fields = file.read().rpartition(b")")[2].split()
-    start, end = int(fields[47]), int(fields[48])
-    block = ctypes.string_at(start, end - start) if end > start else b""
-    at = (b"\0" + block).find(b"\0" + MARK.encode() + b"=")
-    if at < 0:
-        return  # a library has written over the block: only what executes a program is found
-    value_at = at + len(MARK) + 1
-    value = block[value_at : block.index(b"\0", value_at)]
-    if len(value) == len(mark):
-        ctypes.memmove(start + value_at, mark.encode(), len(mark))
 
 
 def reseed() -> None:

@@ -17,6 +17,8 @@ _CALL = Struct("<dHI")
 _CALL_FRAME = Struct(HEADER.format + _CALL.format[1:])
 _RESULT = Struct("<?Qq?I")
 _CREDIT = Struct("<I")
+_ASK = Struct("<IH")
+_ANSWER = Struct("<I?")
 
 MAX_FRAME_BYTES = 2**32 - 1
 """The largest body a frame can state; settings keep messages far below."""
@@ -28,6 +30,7 @@ STREAM = 3
 CANCEL = 4
 CREDIT = 5
 STOP = 6
+ANSWER = 7
 LINED = 0x40
 """Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
@@ -35,12 +38,19 @@ READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
-FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED))
+ASK = 20
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK))
 
 STREAM_WINDOW = 1 << 20
 """Bytes of chunks that a worker may send ahead of the reader."""
 CHUNK_OVERHEAD = 64
 """What a chunk costs beside its bytes, so that empty chunks are bounded as well."""
+
+OPEN_ASKS = 256
+"""Asks of one call that may be without an answer at a time."""
+ASK_BYTES = 64 << 20
+"""The largest body of an ask or an answer."""
+ASK_NAME_BYTES = 128
 
 
 class Reply:
@@ -138,6 +148,39 @@ def pack_credit(call_id: int, amount: int) -> bytes:
 def read_credit(body: memoryview) -> int:
     """Read the body of a CREDIT frame."""
     return int(_CREDIT.unpack(body)[0])
+
+
+def ask_head(call_id: int, ask_id: int, name: bytes, size: int) -> bytes:
+    """Return all of an ASK frame but the last `size` bytes, what is asked with."""
+    return HEADER.pack(_ASK.size + len(name) + size, ASK, call_id) + _ASK.pack(ask_id, len(name)) + name
+
+
+def read_ask(body: memoryview) -> tuple[int, str, bytes]:
+    """Read the body of an ASK frame as (ask id, name, bytes). Raises FrameError for what no worker may send."""
+    if len(body) < _ASK.size:
+        raise FrameError(f"an ask of {len(body)} bytes, expected at least {_ASK.size}")
+    ask_id, name_size = _ASK.unpack_from(body)
+    body_at = _ASK.size + name_size
+    if name_size > ASK_NAME_BYTES or body_at > len(body) or len(body) - body_at > ASK_BYTES:
+        raise FrameError(
+            f"an ask that states a name of {name_size} bytes in a body of {len(body)}; at most {ASK_NAME_BYTES} and "
+            f"{ASK_BYTES} bytes go"
+        )
+    try:
+        return ask_id, str(body[_ASK.size : body_at], "utf-8"), bytes(body[body_at:])
+    except UnicodeDecodeError:
+        raise FrameError("an ask whose name is not UTF-8") from None
+
+
+def answer_head(call_id: int, ask_id: int, ok: bool, size: int) -> bytes:
+    """Return all of an ANSWER frame but the last `size` bytes, what is answered."""
+    return HEADER.pack(_ANSWER.size + size, ANSWER, call_id) + _ANSWER.pack(ask_id, ok)
+
+
+def read_answer(body: memoryview) -> tuple[int, tuple[bool, bytes]]:
+    """Read the body of an ANSWER frame as (ask id, (ok, bytes))."""
+    ask_id, ok = _ANSWER.unpack_from(body)
+    return ask_id, (ok, bytes(body[_ANSWER.size :]))
 
 
 def chunk_cost(size: int) -> int:

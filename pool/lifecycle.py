@@ -11,6 +11,7 @@ class State(Enum):
 
     STARTING = "starting"
     READY = "ready"
+    SUSPENDED = "suspended"
     DRAINING = "draining"
     STOPPING = "stopping"
     DEAD = "dead"
@@ -21,8 +22,14 @@ class Event(Enum):
 
     PROVED = "proved"
     """It has imported, warmed up and answered a canary."""
+    SUSPEND = "suspend"
+    """Its process is stopped, as by SIGSTOP: it is given no calls for now."""
+    RESUME = "resume"
+    """Its process goes on."""
+    RETIRE = "retire"
+    """Its replacement is ready: it is to finish its calls and take no more."""
     DRAIN = "drain"
-    """It is to finish its calls and take no more."""
+    """It is to finish its calls and take no more, replaced or not."""
     STOP = "stop"
     """It is to end now."""
     EXITED = "exited"
@@ -34,17 +41,31 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.STARTING, Event.DRAIN): State.STOPPING,
     (State.STARTING, Event.STOP): State.STOPPING,
     (State.STARTING, Event.EXITED): State.DEAD,
+    (State.READY, Event.SUSPEND): State.SUSPENDED,
+    (State.READY, Event.RETIRE): State.DRAINING,
     (State.READY, Event.DRAIN): State.DRAINING,
     (State.READY, Event.STOP): State.STOPPING,
     (State.READY, Event.EXITED): State.DEAD,
+    (State.SUSPENDED, Event.RESUME): State.READY,
+    (State.SUSPENDED, Event.RETIRE): State.DRAINING,
+    (State.SUSPENDED, Event.DRAIN): State.DRAINING,
+    (State.SUSPENDED, Event.STOP): State.STOPPING,
+    (State.SUSPENDED, Event.EXITED): State.DEAD,
+    (State.DRAINING, Event.RETIRE): State.DRAINING,
     (State.DRAINING, Event.DRAIN): State.DRAINING,
     (State.DRAINING, Event.STOP): State.STOPPING,
     (State.DRAINING, Event.EXITED): State.DEAD,
     (State.STOPPING, Event.PROVED): State.STOPPING,
+    (State.STOPPING, Event.RETIRE): State.STOPPING,
     (State.STOPPING, Event.DRAIN): State.STOPPING,
     (State.STOPPING, Event.STOP): State.STOPPING,
     (State.STOPPING, Event.EXITED): State.DEAD,
 }
+"""A worker whose order is to retire is READY until a spare is: `RETIRE` comes with the spare, never before."""
+
+
+GOES_BACK = {(State.SUSPENDED, Event.RESUME)}
+"""The only steps that lead back to a state before."""
 
 
 class IllegalTransition(Exception):

@@ -36,7 +36,7 @@ class PoolOptions:
     """One worker more where the oldest waiting call has waited this long."""
     scale_down_idle_s: float = 60.0
     """One worker fewer where one has been idle this long."""
-    start: Literal["auto", "template", "spawn"] = "auto"
+    start: Literal["auto", "template", "spawn"] = "spawn"
     """How workers start: forked from a template process, spawned afresh, or `auto`: forked where that is safe."""
     cpus: tuple[tuple[int, ...], ...] = ()
     """CPU affinity: the worker of place i runs on the CPUs of item i modulo the length; empty for no affinity."""
@@ -64,6 +64,8 @@ class PoolOptions:
     """How long a worker may be without an answer before a canary is sent to it."""
     check_timeout_s: float = 2.0
     """How long that canary may take before an idle worker counts as hung and is replaced."""
+    drain_hold_s: float = 30.0
+    """How long a worker that is being retired goes on serving the strict sessions that are bound to it."""
     stall_after_s: float | None = None
     """A worker whose call runs longer is killed, whatever the call's deadline; None never does: C calls may be long."""
     quarantine_after: int = 2

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
 from pool.admission import Admission
-from pool.calls import Call
-from pool.errors import PoolError
+from pool.calls import AskHandler, Call
+from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
-from pool.exits import ExitReport
-from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
-from pool.limits import resident_bytes
 from pool.options import PoolOptions
+from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
@@ -25,89 +20,11 @@ GROWTH_SHOWN = 10
 """Functions of which a snapshot tells what they added to their workers' memory."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSnapshot:
-    """A worker as it stands. Bytes and seconds."""
-
-    id: str
-    pid: int
-    state: State
-    running: int
-    answered: int
-    rss_bytes: int
-    age_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSnapshot:
-    """A pool as it stands. `proof_age_s` is None before the first call has gone through."""
-
-    name: str
-    state: str
-    """starting, ready, failed or draining."""
-    cause: str
-    workers: tuple[WorkerSnapshot, ...]
-    waiting: int
-    restarts: int
-    calls: int
-    proof_age_s: float | None
-    exits: tuple[tuple[ExitReport, float], ...]
-    """The last exits, newest first, each with the seconds since then."""
-    growth: tuple[FunctionGrowth, ...]
-    """The functions whose calls added most to their workers' memory, the greatest first."""
-
-
-class Member(Protocol):
-    """What a snapshot needs of a worker."""
-
-    id: str
-    state: State
-    answered: int
-    rss_bytes: int
-    started_at: float
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        ...
-
-    @property
-    def running(self) -> int:
-        """Calls in flight."""
-        ...
-
-
-class Workforce(Protocol):
-    """Who keeps a pool's workers: `Supervisor`, or its double in `pool.testing`."""
-
-    failure: str
-    restarts: int
-    exits: deque[ExitReport]
-    growth: Growth
-    catalogue: asyncio.Future[bytes]
-
-    @property
-    def workers(self) -> Mapping[str, Member]:
-        """The workers there are, by id."""
-        ...
-
-    def start(self) -> None:
-        """Start the workers; returns at once."""
-        ...
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Take no more calls; return whether all in flight ended within the time."""
-        ...
-
-    async def stop(self) -> None:
-        """End every worker."""
-        ...
-
-
 class Pool:
     """A supervised set of workers that turn *function + bytes* into *bytes or a stream of bytes*.
 
-    `fatal` is called when supervision itself fails; the owner must end the process then.
+    `fatal` is called when supervision itself fails; the owner must end the process then. `on_ask` answers what running
+    calls ask (`pool.entry.Asker`): a coroutine function of (call, name, bytes), cancelled with the call.
     """
 
     def __init__(
@@ -117,12 +34,14 @@ class Pool:
         listener: Listener,
         fatal: Callable[[BaseException], None],
         spawner: Spawner | None = None,
+        on_ask: AskHandler | None = None,
     ) -> None:
         self.options = options
+        self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
         starts = spawner or TemplateSpawner(options, listener)
-        self._supervisor: Workforce = Supervisor(options, self._admission, starts, listener, fatal)
+        self._supervisor: Workforce = Supervisor(options, self._admission, starts, listener, fatal, proved=self._proved)
         self._proof_at: float | None = None
         self._calls = 0
         self._canaries = 0
@@ -141,9 +60,53 @@ class Pool:
         self._calls += 1
         self._admission.observe(service_s)
 
-    def has_worker(self, worker: str) -> bool:
-        """Return whether a worker lives and takes calls."""
-        return self._admission.has_member(worker)
+    def _proved(self) -> None:
+        """A canary came back over the whole path."""
+        self._proof_at = self._loop.time()
+
+    def has_worker(self, worker: str, *, held: bool = False) -> bool:
+        """Return whether a worker lives and takes calls.
+
+        With `held` also where it takes only calls that prefer it: it is being retired and sessions are bound to it, or
+        its process is stopped and may go on.
+        """
+        return self._admission.has_member(worker, apart=held)
+
+    def hold(self, worker: str) -> None:
+        """Say that a strict session is bound to a worker: retired, it serves calls that prefer it for a while.
+
+        That ends with the last `unhold`, or after `drain_hold_s`. Unknown workers are passed over.
+        """
+        self._supervisor.hold(worker)
+
+    def unhold(self, worker: str) -> None:
+        """Say that a strict session has let go of a worker."""
+        self._supervisor.unhold(worker)
+
+    def cancel(self, call: Call) -> bool:
+        """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
+        return self._admission.cancel(call, CancelledByOperator(self.options.name))
+
+    def resize(self, minimum: int, maximum: int) -> None:
+        """Let the pool have so many workers from now on. Raises ValueError where that is no range of one or more."""
+        self._supervisor.resize(minimum, maximum)
+
+    async def restart(self, worker: str | None = None) -> int:
+        """Replace one worker, or all, one after the other and with their code imported anew; return how many.
+
+        A worker takes calls until its replacement is ready: no call fails. A failed pool is tried again at once. Raises
+        StartFailed where a worker does not start, which leaves the old one, and ValueError for an unknown worker.
+        """
+        return await self._supervisor.restart(worker)
+
+    async def reload(self, options: PoolOptions) -> bytes:
+        """Replace all workers by such with new options and code, as `restart` does; return the new catalogue.
+
+        Raises StartFailed where the first one does not start: the old ones and their options stay then.
+        """
+        catalogue = await self._supervisor.reload(options)
+        self.options = options
+        return catalogue
 
     @property
     def proof_age_s(self) -> float | None:
@@ -170,13 +133,17 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        context: object = None,
     ) -> Call:
         """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
 
-        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. Whatever happens, call
+        `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
+        in the call, for `on_ask`. Whatever happens, call
         `release` in the end: for a call that has not ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call.context = context
+        call.on_ask = self._on_ask
         self._admission.submit(call, prefer)
         return call
 
@@ -199,34 +166,26 @@ class Pool:
             self.release(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
-        self.served(reply.worker_ns / 1e9)
+        self._proved()
         return None
 
     def snapshot(self) -> PoolSnapshot:
         """Return the pool as it stands now."""
-        now = self._loop.time()
-        workers = tuple(
-            WorkerSnapshot(
-                id=worker.id,
-                pid=worker.pid,
-                state=worker.state,
-                running=worker.running,
-                answered=worker.answered,
-                rss_bytes=worker.rss_bytes or resident_bytes(worker.pid),
-                age_s=now - worker.started_at,
-            )
-            for worker in self._supervisor.workers.values()
-        )
+        now, force = self._loop.time(), self._supervisor
         return PoolSnapshot(
             name=self.options.name,
             state=self._state(),
             cause=self._supervisor.failure,
-            workers=workers,
+            workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             restarts=self._supervisor.restarts,
             calls=self._calls,
             proof_age_s=self.proof_age_s,
-            exits=tuple((report, now - report.exited_at) for report in self._supervisor.exits),
+            target=force.target,
+            least=force.least,
+            most=force.most,
+            started=force.how_started(),
+            exits=tuple((report, now - report.exited_at) for report in force.exits),
             growth=self._supervisor.growth.top(GROWTH_SHOWN),
         )
 
@@ -241,6 +200,11 @@ class Pool:
         """Take no more calls; return whether all in flight ended within the time."""
         self._draining = True
         return await self._supervisor.drain(timeout_s)
+
+    def resume(self) -> None:
+        """Take calls again after a drain; a pool that was told to stop can not."""
+        self._draining = False
+        self._supervisor.resume()
 
     async def stop(self) -> None:
         """End every worker and return when their processes are gone."""

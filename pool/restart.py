@@ -1,8 +1,8 @@
 """When a dead worker's place is filled again: pure, fed with times.
 
-The first restart is immediate; from the second in a row a backoff with jitter grows. Too many deaths within a period
-exhaust the budget: the pool counts as failed and tries again at a slow pace. A worker that lived long enough clears
-the row.
+The first restart of a place is immediate; from the second in a row a backoff with jitter grows, for that place alone.
+Too many deaths of the pool within a period exhaust its budget: it counts as failed and tries again at a slow pace. A
+worker that lived long enough ends its place's row.
 """
 
 from collections import deque
@@ -25,30 +25,77 @@ class RestartOptions:
     """A worker that lived this long ends the row of failures."""
 
 
-class RestartPolicy:
+class RestartBudget:
     """Owns the record of one pool's deaths."""
 
-    def __init__(self, options: RestartOptions, random: Callable[[], float]) -> None:
+    def __init__(self, options: RestartOptions) -> None:
         self._options = options
-        self._random = random
         self._deaths: deque[float] = deque()
-        self._row = 0
 
-    def died(self, now: float, lived_s: float) -> float:
-        """Record a death and return the seconds to wait before the next start."""
-        if lived_s >= self._options.settled_s:
-            self._row = 0
-        self._row += 1
+    def died(self, now: float) -> None:
+        """Record a death."""
         self._deaths.append(now)
-        if self.exhausted(now):
-            return self._options.slow_s
-        if self._row == 1:
-            return 0.0
-        backoff = min(self._options.backoff_s * 2.0 ** (self._row - 2), self._options.backoff_max_s)
-        return backoff * (0.5 + self._random())
 
     def exhausted(self, now: float) -> bool:
         """Return whether the budget is spent."""
         while self._deaths and self._deaths[0] <= now - self._options.period_s:
             self._deaths.popleft()
         return len(self._deaths) >= self._options.budget
+
+    def clear(self) -> None:
+        """Forget all deaths: somebody has mended what was wrong."""
+        self._deaths.clear()
+
+
+class Backoff:
+    """Owns the length of one row of failures. The first costs no wait, those after it grow, with jitter."""
+
+    def __init__(self, options: RestartOptions, random: Callable[[], float]) -> None:
+        self._options = options
+        self._random = random
+        self._row = 0
+
+    def failed(self) -> float:
+        """Record a failure and return the seconds to wait."""
+        self._row += 1
+        if self._row == 1:
+            return 0.0
+        backoff = min(self._options.backoff_s * 2.0 ** (self._row - 2), self._options.backoff_max_s)
+        return backoff * (0.5 + self._random())
+
+    def clear(self) -> None:
+        """End the row."""
+        self._row = 0
+
+
+class RestartPolicy:
+    """One place's row of deaths, and the budget that all places of its pool share.
+
+    A place that flaps slows no other: a worker that has lived long enough is replaced at once even where the budget is
+    spent.
+    """
+
+    def __init__(
+        self, options: RestartOptions, random: Callable[[], float], budget: RestartBudget | None = None
+    ) -> None:
+        self._options = options
+        self._budget = budget or RestartBudget(options)
+        self._row = Backoff(options, random)
+
+    def died(self, now: float, lived_s: float) -> float:
+        """Record a death and return the seconds to wait before the next start."""
+        settled = lived_s >= self._options.settled_s
+        if settled:
+            self._row.clear()
+        pause_s = self._row.failed()
+        self._budget.died(now)
+        return self._options.slow_s if self.exhausted(now) and not settled else pause_s
+
+    def exhausted(self, now: float) -> bool:
+        """Return whether the pool's budget is spent."""
+        return self._budget.exhausted(now)
+
+    def clear(self) -> None:
+        """End the row, and give the pool its whole budget back."""
+        self._row.clear()
+        self._budget.clear()

@@ -1,48 +1,37 @@
-"""Keeps a pool's places filled: spawns, proves, watches and replaces workers.
+"""Supervises one pool: has its places filled, its workers checked, replaced and held to their limits, its size fitted.
 
-Owns the worker table, the generations and the restart budget; the only one that starts processes. One task per place
-runs that place's whole story; a task that dies of a bug ends the process, because a pool without its supervisor would
-look alive.
+Only wiring and what the operator asks for: the processes are the business of `pool.runs`, each place's story that of
+`pool.places`, what the evidence means that of `pool.checks`. Owns the pool's target size and its options. A task that
+dies of a bug ends the process, because a pool without its supervisor would look alive.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from pool.admission import Admission
-from pool.calls import Call
+from pool.checks import Checks, tick_s
 from pool.clock import Clock, MonotonicClock
-from pool.errors import PoolError, PoolUnavailable, StartFailed, mebibytes
-from pool.events import Listener, OutputDropped, PoolFailed, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
-from pool.exits import ExitReport, Killed, describe
+from pool.errors import PoolUnavailable, StartFailed, mebibytes
+from pool.events import Listener, PoolEvent, PoolScaled
+from pool.exits import ExitReport, Killed
 from pool.growth import Growth
-from pool.lifecycle import Event, State
+from pool.lifecycle import State
 from pool.memory import MemoryWatch
 from pool.options import PoolOptions
-from pool.output import Output
-from pool.restart import RestartPolicy
-from pool.spawn import Child, Launch, Spawner
-from pool.stop import kill_group
-from pool.worker import Worker, WorkerHooks
+from pool.places import Place, Places
+from pool.recycling import cause_to_recycle, jittered, most_at_once
+from pool.runs import Crew, Run
+from pool.scaling import Bounds, Load, Scaling, Waits
+from pool.spawn import HowStarted, Spawner
+from pool.tasks import Tasks
+from pool.worker import Worker
 
-EXITS_KEPT = 20
-
-
-class _Run:
-    """One worker's run, from spawn to exit: the futures its place waits for."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.ready: asyncio.Future[bytes] = loop.create_future()
-        self.exited: asyncio.Future[None] = loop.create_future()
-        self.unfit: asyncio.Future[None] = loop.create_future()
-        self.proved = False
-        self.told = ""
-        """What the worker said about a start that failed: a line, then details."""
+SCALE_TICKS = 4
+"""Looks within the wait after which a worker is added."""
 
 
 class Supervisor:
@@ -56,6 +45,7 @@ class Supervisor:
         listener: Listener,
         fatal: Callable[[BaseException], None],
         clock: Clock | None = None,
+        proved: Callable[[], None] = lambda: None,
     ) -> None:
         self._options = options
         self._admission = admission
@@ -63,231 +53,160 @@ class Supervisor:
         self._listener = listener
         self._fatal = fatal
         self._clock = clock or MonotonicClock()
-        self._policy = RestartPolicy(options.restart, random.random)
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = asyncio.Event()
-        self._spawned = 0
-        self._last_cause = ""
-        self.workers: dict[str, Worker] = {}
-        self.exits: deque[ExitReport] = deque(maxlen=EXITS_KEPT)
-        self.restarts = 0
+        self._tasks = Tasks(lambda error: self._fatal(error))
         self.growth = Growth()
-        self.failure = ""
-        """Why no worker starts; empty while they do."""
+        self._crew = Crew(
+            options.name,
+            admission,
+            spawner,
+            self._tell,
+            self._tasks,
+            fatal=lambda error: self._fatal(error),
+            grew=self.growth.add,
+            hooks=self,
+        )
+        self._places = Places(lambda: self._options, self._crew, self._tasks, self._tell, self._clock, self._refuse)
+        self._checks = Checks(lambda: self._options, self._crew.runs, admission, self._tell, self._clock, proved)
+        self._scaling, self._waits = Scaling(), Waits()
+        self._memory_ends = asyncio.Event()
+        self._orders = asyncio.Lock()
+        self.target = options.size
+        """Workers that there are to be."""
+        self.least, self.most = options.least, options.most
         self.catalogue: asyncio.Future[bytes] = self._loop.create_future()
+
+    # -- what a snapshot tells ---------------------------------------------------------------------------------------
+
+    @property
+    def workers(self) -> Mapping[str, Worker]:
+        """The workers there are, by id."""
+        return self._crew.workers
+
+    @property
+    def runs(self) -> Mapping[str, Run]:
+        """The runs of the workers there are, by id."""
+        return self._crew.runs
+
+    @property
+    def exits(self) -> deque[ExitReport]:
+        """The last exits, newest first."""
+        return self._crew.exits
+
+    @property
+    def restarts(self) -> int:
+        """Workers that had to be replaced because they died or were unfit."""
+        return self._places.restarts
+
+    @property
+    def failure(self) -> str:
+        """Why no worker starts; empty while they do."""
+        return self._places.failure
+
+    def how_started(self) -> HowStarted:
+        """Return how workers start."""
+        return self._spawner.describe()
+
+    # -- hooks of the rooms ------------------------------------------------------------------------------------------
+
+    def _tell(self, event: PoolEvent) -> None:
+        self._listener(event)
+
+    def _refuse(self, cause: str) -> None:
+        name, slow_s = self._options.name, self._options.restart.slow_s
+        self._admission.refuse(lambda: PoolUnavailable(name, cause, slow_s))
+
+    def proved(self, run: Run) -> None:
+        """A worker has started: `Crew` tells."""
+        run.due_calls = jittered(run.options.max_calls, random.random)
+        run.due_age_s = jittered(run.options.max_age_s, random.random)
+        if not self.catalogue.done():
+            self.catalogue.set_result(run.ready.result())
+
+    def start_failed(self, error: StartFailed) -> None:
+        """A worker did not start: `Crew` tells."""
+        if not self.catalogue.done():
+            self.catalogue.set_exception(error)
+            self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
+
+    # -- tasks -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start filling every place; returns at once."""
-        for place in range(self._options.size):
-            self._run(self._keep_filled(place), f"{self._options.name}: place {place}")
+        for _ in range(self.target):
+            self._places.open()
+        self._tasks.run(self._watch(), f"{self._options.name}: watch")
+        self._watch_memory()
+
+    async def _watch(self) -> None:
+        """Look at the workers several times a second."""
+        while not self._tasks.stopping.is_set():
+            self._checks.look()
+            self._recycle()
+            if self.least < self.most or self.target != self.most:
+                self._scale()
+            pause_s = tick_s(self._options)
+            if self.least < self.most:
+                pause_s = min(pause_s, max(0.02, self._options.scale_up_wait_s / SCALE_TICKS))
+            await self._tasks.pause(pause_s)
+
+    def _recycle(self) -> None:
+        """Have those replaced that are due, not many at a time."""
+        places = [place for place in self._places.all if place.run is not None]
+        room = most_at_once(self.target) - sum(place.order is not None for place in places)
+        now = self._loop.time()
+        for place in places:
+            run = place.run
+            if room <= 0:
+                return
+            if run is None or run.worker is None or place.order is not None or run.worker.state is not State.READY:
+                continue
+            age_s = now - run.worker.started_at
+            calls = run.worker.answered - run.canaries
+            cause = run.recycle or cause_to_recycle(calls, age_s, run.due_calls, run.due_age_s)
+            if cause:
+                run.recycle = cause
+                self._places.order(place, cause)
+                room -= 1
+
+    def _scale(self) -> None:
+        now = self._clock.now()
+        ready = [worker for worker in self.workers.values() if worker.state is State.READY]
+        oldest = [self._admission.oldest(), *(worker.next_lined for worker in ready)]
+        waits = self._waits.look(
+            now, self._admission.arrivals, min((number for number in oldest if number is not None), default=None)
+        )
+        load = Load(
+            target=self.target, ready=len(ready), idle=sum(not worker.running for worker in ready), waited_s=waits
+        )
+        options = self._options
+        bounds = Bounds(
+            least=self.least, most=self.most, up_wait_s=options.scale_up_wait_s, down_idle_s=options.scale_down_idle_s
+        )
+        wanted, cause = self._scaling.decide(now, load, bounds)
+        if wanted != self.target:
+            self._fit(wanted, cause)
+
+    def _fit(self, target: int, cause: str) -> None:
+        """Open or close places until there are as many as wanted; those that cost least go first."""
+        self._tell(PoolScaled(pool=self._options.name, old=self.target, new=target, cause=cause))
+        self.target = target
+        places = [place for place in self._places.all if not place.closing]
+        for _ in range(target - len(places)):
+            self._places.open()
+        for place in sorted(places, key=_cost_to_close)[: max(0, len(places) - target)]:
+            self._places.close(place)
+
+    def _watch_memory(self) -> None:
         watch = MemoryWatch(
             self._options,
             workers=self.workers.values,
             over_hard=self._over_memory,
             over_soft=self._over_soft_memory,
         )
-        self._run(watch.run(self._stopping), f"{self._options.name}: memory")
-
-    def _run(self, coroutine: object, name: str) -> None:
-        assert asyncio.iscoroutine(coroutine)
-        task = self._loop.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._task_done)
-
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fatal(error)
-
-    async def _keep_filled(self, place: int) -> None:
-        """Fill one place for as long as the pool lives."""
-        while not self._stopping.is_set():
-            started = self._clock.now()
-            replace_at_once = await self._live(place)
-            if self._stopping.is_set():
-                return
-            self.restarts += 1
-            if replace_at_once:
-                continue
-            pause_s = self._policy.died(self._clock.now(), self._clock.now() - started)
-            self._judge()
-            if pause_s:
-                await self._pause(pause_s)
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-
-    def _judge(self) -> None:
-        """Refuse calls while no worker is there and the budget is spent."""
-        if self._policy.exhausted(self._clock.now()) and not any(w.state is State.READY for w in self.workers.values()):
-            name, cause, slow_s = self._options.name, self._last_cause, self._options.restart.slow_s
-            if not self.failure:
-                self._listener(PoolFailed(pool=name, cause=cause))
-            self.failure = cause
-            self._admission.refuse(lambda: PoolUnavailable(name, cause, slow_s))
-
-    async def _live(self, place: int) -> bool:
-        """Run one worker until it is gone; True where it is to be replaced before it has ended."""
-        run = _Run(self._loop)
-        try:
-            worker = await self._spawn(place, run)
-        except OSError as error:
-            self._last_cause = f"no process could be started: {error}"
-            self._start_failed(self._last_cause, "")
-            return False
-        except StartFailed as error:
-            self._last_cause = error.cause
-            self._start_failed(error.cause, error.detail)
-            return False
-        if self._stopping.is_set():
-            worker.kill(Killed(why="the server stopped", stopped=True))
-        await self._prove(worker, run)
-        await asyncio.wait({run.exited, run.unfit}, return_when=asyncio.FIRST_COMPLETED)
-        if run.exited.done():
-            return False
-        self._admission.remove(worker)
-        self._run(self._retire(worker, run), f"{worker.id}: retire")
-        return True
-
-    async def _spawn(self, place: int, run: _Run) -> Worker:
-        self._spawned += 1
-        worker_id = f"{self._options.name}-{self._spawned}"
-        child = await self._spawner.spawn(Launch.of(self._options, worker_id, place))
-        worker = Worker(worker_id, child, self._options, self._loop, self._hooks(run))
-        self.workers[worker_id] = worker
-        output = self._listen(worker_id, child)
-        self._loop.add_reader(child.pidfd, self._on_exit, worker, run, output)
-        self._listener(WorkerSpawned(pool=self._options.name, worker=worker_id, pid=child.pid))
-        return worker
-
-    def _hooks(self, run: _Run) -> WorkerHooks:
-        def ready(catalogue: bytes) -> None:
-            if not run.ready.done():
-                run.ready.set_result(catalogue)
-
-        def failed(told: str) -> None:
-            run.told = told
-
-        def unfit() -> None:
-            if not run.unfit.done():
-                run.unfit.set_result(None)
-
-        return WorkerHooks(
-            ready=ready,
-            failed=failed,
-            unfit=unfit,
-            slot_free=self._admission.slot_free,
-            leaving=self._admission.remove,
-            grew=self.growth.add,
-        )
-
-    async def _retire(self, worker: Worker, run: _Run) -> None:
-        """End a worker that takes no more calls once it is idle; what goes on past its grace it kills itself."""
-        await worker.idle()
-        if worker.state is State.DRAINING:
-            worker.ask_to_stop()
-        await asyncio.wait([run.exited], timeout=self._options.stop_timeout_s)
-        worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s"))
-        await run.exited
-
-    def _listen(self, worker_id: str, child: Child) -> Output:
-        pool = self._options.name
-
-        def line(stream: str, text: str) -> None:
-            self._listener(WorkerOutput(pool=pool, worker=worker_id, stream=stream, line=text))
-
-        def dropped(count: int) -> None:
-            self._listener(OutputDropped(pool=pool, worker=worker_id, lines=count))
-
-        return Output(self._loop, {"stdout": child.stdout, "stderr": child.stderr}, line, dropped)
-
-    async def _prove(self, worker: Worker, run: _Run) -> None:
-        """Wait until the worker has imported and warmed up; give it calls once its canary comes back."""
-        timeout_s = self._options.start_timeout_s
-        waits: set[asyncio.Future[Any]] = {run.ready, run.exited}
-        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if run.exited.done() or worker.state is not State.STARTING:
-            return
-        if not run.ready.done():
-            worker.kill(Killed(why=f"not ready after {timeout_s:g} s"), stack=True)
-            return
-        canary = self._options.canary
-        call = Call(canary.function, canary.meta, canary.body, None, self._loop.create_future())
-        worker.take()
-        worker.launch(call)
-        try:
-            async with asyncio.timeout(canary.timeout_s):
-                reply = await call.future
-        except TimeoutError:
-            worker.kill(Killed(why=f"its canary did not come back within {canary.timeout_s:g} s"), stack=True)
-            return
-        except PoolError as error:
-            worker.kill(Killed(why=f"its canary failed: {error}"))
-            return
-        if not reply.ok:
-            worker.kill(Killed(why="its canary was answered with an error"))
-            return
-        if self._stopping.is_set() or worker.state is not State.STARTING:
-            return
-        worker.advance(Event.PROVED)
-        run.proved = True
-        self.failure = ""
-        if not self.catalogue.done():
-            self.catalogue.set_result(run.ready.result())
-        self._admission.add(worker)
-        seconds = self._loop.time() - worker.started_at
-        self._listener(WorkerReady(pool=self._options.name, worker=worker.id, seconds=seconds))
-
-    def _on_exit(self, worker: Worker, run: _Run, output: Output) -> None:
-        """The process has ended. A loop only logs what its callbacks raise; here that is the end of supervision."""
-        try:
-            self._bury(worker, run, output)
-        except Exception as error:
-            self._fatal(error)
-        finally:
-            run.exited.set_result(None)
-
-    def _bury(self, worker: Worker, run: _Run, output: Output) -> None:
-        """Sweep the dead worker's group, reap it, settle its calls, tell."""
-        child = worker.child
-        self._loop.remove_reader(child.pidfd)
-        expected = worker.state is State.STOPPING and (worker.killed is None or worker.killed.stopped)
-        self._admission.remove(worker)
-        kill_group(child)
-        status = child.reap()
-        self._spawner.ended(child)
-        os.close(child.pidfd)
-        os.close(child.control)
-        output.finish()
-        cause, signal_name, code = describe(status, worker.killed)
-        first, _, rest = run.told.partition("\n")
-        report = ExitReport(
-            worker=worker.id,
-            pid=child.pid,
-            cause=first or cause,
-            signal=signal_name,
-            exit_code=code,
-            stderr_tail=output.tail,
-            exited_at=self._loop.time(),
-            killed=worker.killed,
-        )
-        del self.workers[worker.id]
-        self._admission.adopt(worker.settle(report))
-        self.exits.appendleft(report)
-        self._last_cause = report.cause
-        self._listener(WorkerExited(pool=self._options.name, worker=worker.id, expected=expected, report=report))
-        if not run.proved:
-            self._start_failed(report.cause, rest if first else report.stderr_tail)
-
-    def _start_failed(self, cause: str, detail: str) -> None:
-        if not self.catalogue.done():
-            self.catalogue.set_exception(StartFailed(self._options.name, cause, detail))
-            self.catalogue.exception()  # seen by `Pool.start`; a pool that nobody starts must not complain
+        self._memory_ends.set()
+        self._memory_ends = asyncio.Event()
+        self._tasks.run(watch.run(self._memory_ends), f"{self._options.name}: memory")
 
     def _over_memory(self, worker: Worker, used: int) -> None:
         """End a worker that holds more than its hard limit."""
@@ -296,7 +215,93 @@ class Supervisor:
         worker.kill(Killed(why=why, memory_bytes=used))
 
     def _over_soft_memory(self, worker: Worker, used: int) -> None:
-        """A worker holds more than its soft limit."""
+        """A worker holds more than its soft limit: it is replaced, then retired."""
+        limit = self._options.memory_soft_limit_bytes or 0
+        run = self.runs.get(worker.id)
+        if run is not None and not run.recycle:
+            run.recycle = f"it held {mebibytes(used)} of memory, its soft limit is {mebibytes(limit)}"
+
+    # -- what the operator asks for ----------------------------------------------------------------------------------
+
+    def hold(self, worker: str) -> None:
+        """Count a strict session that is bound to a worker."""
+        self._crew.hold(worker)
+
+    def unhold(self, worker: str) -> None:
+        """Count one such session less."""
+        self._crew.unhold(worker)
+
+    def resize(self, minimum: int, maximum: int) -> None:
+        """Let scaling keep to other bounds from now on."""
+        if not 1 <= minimum <= maximum:
+            raise ValueError(
+                f"pool '{self._options.name}': expected 1 <= minimum <= maximum, got {minimum} and {maximum}"
+            )
+        self.least, self.most = minimum, maximum
+        wanted = min(max(self.target, minimum), maximum)
+        if wanted != self.target:
+            self._fit(wanted, "resized by an operator")
+
+    async def restart(self, worker: str | None = None) -> int:
+        """Replace one worker, or all in turn; return how many. Raises StartFailed, and the old ones stay then.
+
+        Raises ValueError for a worker that does not serve here.
+        """
+        async with self._orders:
+            if worker is not None:
+                place = self._places.find(worker)
+                if place is None:
+                    known = ", ".join(sorted(self.workers)) or "none"
+                    raise ValueError(f"pool '{self._options.name}' has no worker '{worker}' to replace; it has {known}")
+                await self._replace(place, "restarted by an operator", None)
+                return 1
+            self._places.forgive()
+            self._spawner.rebuild()
+            return len(await self._replace_all("restarted by an operator", None))
+
+    async def reload(self, options: PoolOptions) -> bytes:
+        """Replace all workers by such with new options and code; return the catalogue that they report.
+
+        Raises StartFailed where the first does not start; everything stays as it was then.
+        """
+        if options.name != self._options.name:
+            raise ValueError(f"pool '{self._options.name}' can not become pool '{options.name}'; make a new one")
+        async with self._orders:
+            self._places.forgive()
+            self._spawner.rebuild(options)
+            first = next(place for place in self._places.all if not place.closing)
+            try:
+                run = await self._replace(first, "reloaded", options)
+            except StartFailed:
+                self._spawner.rebuild(self._options)
+                raise
+            self._adopt(options)
+            await self._replace_all("reloaded", first)
+            return run.ready.result()
+
+    def _adopt(self, options: PoolOptions) -> None:
+        """Take over new options; a size that scaling has found stays where the options name the same as before."""
+        old, self._options = self._options, options
+        self.least, self.most = options.least, options.most
+        target = options.size if options.size != old.size else self.target
+        target = min(max(target, self.least), self.most)
+        if target != self.target:
+            self._fit(target, "reloaded")
+        self._admission.configure(options)
+        self._watch_memory()
+
+    async def _replace_all(self, cause: str, done: Place | None) -> list[Run]:
+        """Replace the workers of all places but `done`, one after the other; not those that are as new already."""
+        began, runs = self._clock.now(), []
+        for place in list(self._places.all):
+            if place is not done and not place.closing:
+                new = place.run is not None and place.run.began >= began
+                runs.append(place.run if new and place.run else await self._replace(place, cause, None))
+        return runs
+
+    async def _replace(self, place: Place, cause: str, options: PoolOptions | None) -> Run:
+        order = self._places.order(place, cause, once=True, options=options)
+        return await asyncio.shield(order.done)
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls and let those in flight end; return whether they all did in time."""
@@ -309,21 +314,36 @@ class Supervisor:
             return False
         return True
 
+    def resume(self) -> None:
+        """Take calls again after `drain`."""
+        self._admission.resume()
+        if self.failure:
+            self._refuse(self.failure)
+
     async def stop(self) -> None:
         """End every worker: by request, and by force where that takes longer than `stop_timeout_s`."""
-        self._stopping.set()
+        self._tasks.stopping.set()
+        self._memory_ends.set()
         self._admission.stop()
         self._spawner.halt()
+        for place in self._places.all:
+            place.wake.set()
         for worker in list(self.workers.values()):
             if worker.state is State.STARTING or worker.running:
                 worker.kill(Killed(why="the server stopped", stopped=True))
             else:
                 worker.ask_to_stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._options.stop_timeout_s)
+        await self._tasks.ended(self._options.stop_timeout_s)
         for worker in list(self.workers.values()):
             worker.kill(Killed(why=f"did not stop within {self._options.stop_timeout_s:g} s", stopped=True))
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        await self._tasks.ended()
         await self._spawner.close()
-        self._start_failed("the server stopped", "")
+        self.start_failed(StartFailed(self._options.name, "the server stopped", ""))
+
+
+def _cost_to_close(place: Place) -> tuple[bool, bool, int, int]:
+    """Order places by what it costs to close them: empty ones first, then idle ones, those without sessions before."""
+    run = place.run
+    if run is None or run.worker is None:
+        return False, False, 0, -place.number
+    return True, run.holders > 0, run.worker.running, -place.number

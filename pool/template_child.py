@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
     options = bytes(init[2])
     before = open_descriptors()
     entry = open_entry(memoryview(options))
-    entry.preload()
+    if (preload := getattr(entry, "preload", None)) is not None:
+        preload()
     if mode == "concurrent":
         import_module("pool.child_async")
         import_module("uvloop")

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from pool import frames
+from pool.environ_block import placeholders
 from pool.errors import StartFailed
 from pool.events import Listener, OutputDropped, WorkerOutput
 from pool.exits import Killed, describe
@@ -23,7 +24,6 @@ from pool.forking import ANSWERS, BECOME, DESCRIPTORS, FORK, FORKED, STALE, UNSA
 from pool.frames import FrameReader
 from pool.guard import Guard
 from pool.options import PoolOptions
-from pool.orphans import MARK
 from pool.output import Output
 from pool.spawn import Child, Launch, new_mark
 from pool.startup import Limits
@@ -32,6 +32,8 @@ from pool.wires import Wires
 
 FORK_S = 10.0
 """How long a template may take to fork: a stopped one must not hold up the pool."""
+GONE_S = 2.0
+"""How long a template that has closed its socket may take to end."""
 STATUS_UNKNOWN = 255
 """Stands for the exit status of a worker that somebody else has reaped, as with SIGCHLD set to be ignored."""
 _FROM_TEMPLATE = ANSWERS | {frames.READY, frames.FAILED}
@@ -93,7 +95,7 @@ class Template:
                 stderr=err,
                 pass_fds=(sock,),
                 process_group=0,
-                env={**os.environ, **self.options.env, "PYTHONUNBUFFERED": "1", MARK: self._mark},
+                env={**os.environ, **self.options.env, **placeholders(self.name, self._mark)},
             )
 
     @property
@@ -119,6 +121,7 @@ class Template:
             await self.ended
             raise StartFailed(self.options.name, self.cause, self._output.tail) from None
         except ConnectionError:
+            await asyncio.wait([self.ended], timeout=GONE_S)  # how it ends by itself tells more than a kill
             await self.end()
             raise StartFailed(self.options.name, self.cause, self._output.tail) from None
         if kind == frames.FAILED:

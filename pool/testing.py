@@ -7,20 +7,22 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pool.admission import Admission
-from pool.calls import Call, Slots
-from pool.errors import DeadlineExceeded, PoolError, Stopped, WorkerLost
+from pool.calls import AskHandler, Call
+from pool.errors import PoolError, Stopped, WorkerLost
 from pool.exits import ExitReport
-from pool.frames import STREAM_WINDOW, Reply, chunk_cost
+from pool.frames import Reply
 from pool.growth import Growth
-from pool.lifecycle import Event, State, advance
+from pool.lifecycle import Event, advance
 from pool.options import PoolOptions
 from pool.pool import Pool
+from pool.scripted import ScriptedWorker
+from pool.spawn import HowStarted
+from pool.testing_asks import RUNNING, FakeAsker
 
 if TYPE_CHECKING:
     from pool.entry import Entry
@@ -43,152 +45,6 @@ class FakeClock:
         self._now += seconds
 
 
-class ScriptedWorker:
-    """A worker without a process. It takes calls and answers none until `finish`; `calls` has those in flight.
-
-    `slot_free` is told of each slot that comes back, as `Admission.slot_free` wants to be.
-    """
-
-    def __init__(
-        self,
-        worker_id: str,
-        pool: str = "scripted",
-        slots: int = 1,
-        slot_free: Callable[[Slots], None] | None = None,
-        lookahead: int = 0,
-    ) -> None:
-        self.id = worker_id
-        self.state = State.READY
-        self.free = slots
-        self.slots = slots
-        self.pid = 0
-        self.answered = 0
-        self.rss_bytes = 1
-        self.calls: dict[int, Call] = {}
-        self._pool = pool
-        self.line: deque[Call] = deque()
-        self.early = False
-        """Whether the first in line has been begun already, which the front would learn with the next answer."""
-        self._lookahead = lookahead
-        self._passed_over = 0
-        self._slot_free = slot_free
-        self._loop = asyncio.get_running_loop()
-        self.started_at = self._loop.time()
-        self._last_id = 0
-        self._room: dict[int, asyncio.Event] = {}
-        self._credit: dict[int, int] = {}
-
-    @property
-    def running(self) -> int:
-        """Calls in flight."""
-        return len(self.calls)
-
-    def take(self) -> None:
-        """Reserve a slot."""
-        assert self.free > 0, "a slot was promised twice"
-        self.free -= 1
-
-    def give_back(self) -> None:
-        """Return a slot."""
-        self.free += 1
-        assert self.free <= self.slots, "a slot came back twice"
-        if self._slot_free is not None:
-            self._slot_free(self)
-
-    @property
-    def lined(self) -> int:
-        """Calls that are lined up behind those that run."""
-        return len(self.line)
-
-    @property
-    def line_room(self) -> int:
-        """How many more calls may be lined up now; 0 where a slot is free or one was taken back from behind them."""
-        return 0 if self.free or self._passed_over else self._lookahead - len(self.line)
-
-    def launch(self, call: Call) -> None:
-        """Take note of a call that has a slot."""
-        self._last_id += 1
-        call.id = self._last_id
-        call.worker = self
-        call.lined = False
-        call.launched_at = time.perf_counter()
-        if call.buffer is not None:
-            self._credit[call.id] = STREAM_WINDOW
-            self._room[call.id] = asyncio.Event()
-            call.buffer.credit = lambda amount: self._add_credit(call.id, amount)
-        self.calls[call.id] = call
-        if call.on_launch is not None:
-            call.on_launch(self.id)
-
-    def line_up(self, call: Call) -> None:
-        """Take note of a call that is lined up; `finish` of one before it launches it."""
-        assert self.line_room > 0, "a call was lined up where there is no room"
-        call.worker = self
-        call.lined = True
-        self.line.append(call)
-
-    def take_back(self, *, pinned: bool = True) -> Call | None:
-        """Return the call that was lined up last; None where it was begun, or is pinned here and `pinned` is False."""
-        if len(self.line) <= self.early or (self.line[-1].pinned is not None and not pinned):
-            return None
-        call = self.line.pop()
-        self._passed_over += 1
-        call.worker = None
-        call.lined = False
-        return call
-
-    def _add_credit(self, call_id: int, amount: int) -> None:
-        if call_id in self._room:
-            self._credit[call_id] += amount
-            self._room[call_id].set()
-
-    async def send(self, call: Call, chunk: bytes) -> None:
-        """Send a chunk once the reader has room."""
-        assert call.buffer is not None
-        while self._credit[call.id] <= 0:
-            self._room[call.id].clear()
-            await self._room[call.id].wait()
-        self._credit[call.id] -= chunk_cost(len(chunk))
-        call.buffer.put(chunk)
-
-    def abandon(self, call: Call) -> None:
-        """Take note that nobody waits for a call any more; its slot comes back with `finish`."""
-        if not call.abandoned and (call.lined or call.id in self.calls):
-            call.abandoned = True
-            if call.buffer is not None:
-                call.buffer.discard()
-
-    def finish(self, call: Call, reply: Reply | PoolError) -> None:
-        """End a call with its reply, or with what the pool would raise; the next in line has its slot then."""
-        del self.calls[call.id]
-        self._credit.pop(call.id, None)
-        self._room.pop(call.id, None)
-        self._settle(call, reply)
-        self.answered += 1
-        self.early = False
-        if self.line:
-            self.launch(self.line.popleft())
-            if self._slot_free is not None:
-                self._slot_free(self)
-        else:
-            self._passed_over = 0
-            self.give_back()
-
-    def _settle(self, call: Call, reply: Reply | PoolError) -> None:
-        if not call.future.done():
-            if isinstance(reply, PoolError):
-                call.fail(reply)
-            else:
-                call.future.set_result(reply)
-        if call.buffer is not None:
-            call.buffer.end()
-
-    def expire(self, call: Call) -> None:
-        """End a running call whose deadline has passed."""
-        self._settle(call, DeadlineExceeded(self._pool, "IN_WORKER"))
-        self.abandon(call)
-
-
 class FakeWorker(ScriptedWorker):
     """Runs each call on an entry object, as a task of this process; a synchronous function holds up the loop."""
 
@@ -207,12 +63,14 @@ class FakeWorker(ScriptedWorker):
         self._tasks[call.id] = task
         task.add_done_callback(lambda done: self._ended(call, done))
 
-    async def _call(self, _call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+    async def _call(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         started = self._loop.time()
         ok, reply_meta, reply = await self._entry.acall(function, meta, body, timeout_s)
         return Reply(ok, reply_meta, reply, int((self._loop.time() - started) * 1e9))
 
     async def _stream(self, call: Call, function: str, meta: bytes, body: bytes, timeout_s: float | None) -> Reply:
+        RUNNING.set(call)
         async for item in self._entry.astream(function, meta, body, timeout_s):
             if isinstance(item, tuple):
                 return Reply(*item)
@@ -257,6 +115,7 @@ class _FakeWorkforce:
         self.restarts = 0
         self.growth = Growth()
         self.failure = ""
+        self.target, self.least, self.most = options.size, options.least, options.most
         self.catalogue: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def start(self) -> None:
@@ -294,6 +153,60 @@ class _FakeWorkforce:
         self.restarts += 1
         self._add()
 
+    @property
+    def runs(self) -> dict[str, FakeWorker]:
+        """The workers stand for their runs."""
+        return self.workers
+
+    def how_started(self) -> HowStarted:
+        """Return that nothing is forked."""
+        return HowStarted(kind="spawn", why="its workers are tasks of this process")
+
+    def resize(self, minimum: int, maximum: int) -> None:
+        """Keep to other bounds."""
+        self.least, self.most = minimum, maximum
+        self.target = min(max(self.target, minimum), maximum)
+        while len(self.workers) < self.target:
+            self._add()
+        for worker_id in list(self.workers)[self.target :]:
+            self._retire(worker_id)
+
+    def _retire(self, worker_id: str) -> None:
+        """Let a worker end its calls out of sight."""
+        worker = self.workers.pop(worker_id)
+        self._admission.remove(worker)
+        worker.state = advance(worker.state, Event.RETIRE)
+
+    async def restart(self, worker: str | None = None) -> int:
+        """Replace one worker, or all."""
+        if worker is not None and worker not in self.workers:
+            raise ValueError(f"pool '{self._options.name}' has no worker '{worker}'")
+        old = list(self.workers) if worker is None else [worker]
+        for worker_id in old:
+            self._add()
+            self._retire(worker_id)
+        return len(old)
+
+    async def reload(self, options: PoolOptions) -> bytes:
+        """Replace all; the entry stays as it is."""
+        self._options = options
+        await self.restart()
+        return self._entry.catalogue()
+
+    def hold(self, worker: str) -> None:
+        """Count a session."""
+        if worker in self.workers:
+            self.workers[worker].holders += 1
+
+    def unhold(self, worker: str) -> None:
+        """Count one less."""
+        if worker in self.workers:
+            self.workers[worker].holders -= 1
+
+    def resume(self) -> None:
+        """Take calls again."""
+        self._admission.resume()
+
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""
         self._admission.stop()
@@ -318,11 +231,16 @@ class _FakeWorkforce:
 class FakePool(Pool):
     """A pool without processes: its workers run `entry` in this event loop. Make it inside of a running loop."""
 
-    def __init__(self, options: PoolOptions, entry: Entry) -> None:
-        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None)
+    def __init__(self, options: PoolOptions, entry: Entry, on_ask: AskHandler | None = None) -> None:
+        super().__init__(options, listener=lambda _event: None, fatal=lambda _error: None, on_ask=on_ask)
+        if (bind := getattr(entry, "bind", None)) is not None:
+            bind(FakeAsker())
         self._doubles = _FakeWorkforce(options, self._admission, entry)
         self._supervisor = self._doubles
 
     def kill(self, worker_id: str) -> None:
         """Let a worker die as of SIGKILL: its calls raise WorkerLost, a new worker takes its place."""
         self._doubles.kill(worker_id)
+
+
+__all__ = ["CANCELLED", "FakeClock", "FakePool", "FakeWorker", "ScriptedWorker"]

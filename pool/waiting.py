@@ -100,6 +100,17 @@ class Waiting:
         self._forget(call)
         return call
 
+    def take_pinned(self, worker: str) -> Call | None:
+        """Take out the oldest live call that waits for this worker alone."""
+        queue = self._pinned.get(worker, ())
+        while queue:
+            call = queue.popleft()
+            if call.queued and not call.future.done():
+                self._forget(call)
+                return call
+        self._pinned.pop(worker, None)
+        return None
+
     def _oldest(self, worker: str) -> deque[Call] | None:
         """Return the queue whose head is the oldest live call that this worker may serve."""
         general, pinned = self._general, self._pinned.get(worker) if self._pinned else None

@@ -13,35 +13,19 @@ import signal
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from pool import frames
+from pool import asks, frames
 from pool.calls import Call
 from pool.channel import Channel
-from pool.errors import DeadlineExceeded, FrameError, PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
-from pool.exits import ExitReport, Killed
+from pool.errors import DeadlineExceeded, FrameError, PoolError
+from pool.exits import ExitReport, Killed, loss
+from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.spawn import Child
 from pool.stop import kill_group, kill_with_stack, send
 
 _CALL_ID = struct.Struct("<Q")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerHooks:
-    """Whom a worker tells: its supervisor (`ready`, `failed`, `unfit`) and the admission (`slot_free`, `leaving`)."""
-
-    ready: Callable[[bytes], None]
-    failed: Callable[[str], None]
-    unfit: Callable[[], None]
-    """It runs a call that does not stop, beside others that must not be lost: replace it, then let it end."""
-    slot_free: Callable[[Worker], None]
-    leaving: Callable[[Worker], None]
-    """It takes no more calls: it is about to be killed, or can not be reached."""
-    grew: Callable[[str, int], None]
-    """A call of this function has changed the worker's memory by so many bytes."""
 
 
 class Worker:
@@ -63,6 +47,8 @@ class Worker:
         self.rss_bytes = 0
         self.started_at = loop.time()
         self.killed: Killed | None = None
+        self.condemned: Killed | None = None
+        """Why it is to be killed as soon as that hurts no call."""
         self._options = options
         self._loop = loop
         self._hooks = hooks
@@ -118,6 +104,16 @@ class Worker:
     def lined(self) -> int:
         """Calls that are lined up behind the running one, as far as is known here."""
         return len(self._lined)
+
+    @property
+    def next_lined(self) -> int | None:
+        """The number of the first call in line."""
+        return self._lined[0].number if self._lined else None
+
+    @property
+    def begun(self) -> list[Call]:
+        """The calls that it runs, abandoned ones included."""
+        return [call for call in self._calls.values() if not call.lined]
 
     @property
     def line_room(self) -> int:
@@ -182,6 +178,8 @@ class Worker:
         if call.abandoned or call.id not in self._calls:
             return
         call.abandoned = True
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.discard()
         if self._options.concurrency > 1:
@@ -200,23 +198,33 @@ class Worker:
 
     def expire(self, call: Call) -> None:
         """End a call whose deadline has passed."""
-        self._fail(call, DeadlineExceeded(self._options.name, "IN_WORKER"))
-        self.abandon(call)
+        self.fail_call(call, DeadlineExceeded(self._options.name, "IN_WORKER"))
 
     def _overdue(self, call: Call) -> None:
         """The worker goes on with a call that nobody waits for: it ends, as soon as that hurts no other call."""
         if call.id not in self._calls:
             return
         if any(not other.abandoned and not other.lined for other in self._calls.values()):
-            if self.state is State.READY:
-                self.advance(Event.DRAIN)
-                self._hooks.unfit()
+            self._take_no_more()
             call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
             return
-        self.kill(
-            Killed(why=f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"),
-            stack=True,
-        )
+        why = f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"
+        self.kill(self.condemned or Killed(why=why), stack=True)
+
+    def _take_no_more(self) -> None:
+        if self.state in (State.READY, State.SUSPENDED):
+            self.advance(Event.DRAIN)
+            self._hooks.unfit()
+
+    def condemn(self, killed: Killed) -> None:
+        """Take no more calls and be replaced at once; an abandoned one ends it, as soon as that hurts no other."""
+        self.condemned = killed
+        self._take_no_more()
+
+    def fail_call(self, call: Call, error: PoolError) -> None:
+        """End one call with an error, and the worker too where it goes on with the call past the grace."""
+        self._fail(call, error)
+        self.abandon(call)
 
     def kill(self, killed: Killed, *, stack: bool = False) -> None:
         """End the process, with its group, and remember why. With `stack` it writes its stack to stderr first."""
@@ -244,6 +252,8 @@ class Worker:
             self._on_result(call_id, body)
         elif kind == frames.CHUNK:
             self._on_chunk(call_id, body)
+        elif kind == frames.ASK:
+            asks.begin(self._calls.get(call_id), body, self._channel.send)
         elif kind == frames.READY:
             self._hooks.ready(bytes(body))
         elif kind == frames.FAILED:
@@ -262,6 +272,8 @@ class Worker:
             call.grace.cancel()
         if call.buffer is not None:
             call.buffer.end()
+        if call.asking:
+            asks.end(call)
         self.answered += 1
         if reply.rss_change:
             self._hooks.grew(call.function, reply.rss_change)
@@ -313,30 +325,14 @@ class Worker:
         for call in calls:
             if call.grace is not None:
                 call.grace.cancel()
-            self._fail(call, self._loss(call, report))
+            limit_bytes = self._options.memory_limit_bytes or 0
+            self._fail(call, loss(self._options.name, call.function, report, limit_bytes))
         self._wake_idle()
         return left[::-1]
 
     def _fail(self, call: Call, error: PoolError) -> None:
         call.fail(error)
+        if call.asking:
+            asks.end(call)
         if call.buffer is not None:
             call.buffer.end()
-
-    def _loss(self, call: Call, report: ExitReport) -> PoolError:
-        pool, killed = self._options.name, report.killed
-        if killed is not None and killed.memory_bytes is not None:
-            limit = self._options.memory_limit_bytes or 0
-            return WorkerMemoryLimit(pool, self.id, call.function, killed.memory_bytes, limit)
-        if killed is not None and killed.protocol:
-            return WorkerProtocol(pool, self.id, killed.why)
-        if killed is not None and killed.stopped:
-            return Stopped(pool)
-        return WorkerLost(
-            pool,
-            self.id,
-            call.function,
-            report.cause,
-            signal=report.signal,
-            exit_code=report.exit_code,
-            stderr=report.stderr_tail,
-        )

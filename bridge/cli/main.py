@@ -197,6 +197,33 @@ def status(
 
 
 @app.command()
+def top(
+    address: Server = DEFAULT_ADDRESS,
+    interval: Annotated[
+        float, typer.Option("--interval", "-i", min=0.1, max=60, metavar="SECONDS", help="Time between refreshes.")
+    ] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Print one table, measured over one interval, and end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Watch the workers of a running server: calls per second, memory, state."""
+    from bridge.cli import top as command
+
+    _finish(as_json, lambda output: command.run(address, interval, output, once=once))
+
+
+@app.command()
+def cancel(
+    request_id: Annotated[str, typer.Argument(help="The request id, as in receipts and in the log.")],
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """End a call that runs or waits, by its request id."""
+    from bridge.cli import pools
+
+    _finish(as_json, lambda output: pools.run_cancel(request_id, address, output))
+
+
+@app.command()
 def doctor(config: ConfigFile = None, settings: Changes = None, as_json: Json = False) -> None:
     """Check this machine and the configuration; exit code 5 if something would stop a server."""
     from bridge.cli import doctor as command

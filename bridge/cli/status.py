@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 SHOWN_EXITS = 3
 SHOWN_STDERR_LINES = 5
+SHOWN_GROWTH = 3
+GROWTH_BYTES = 16 << 20
+"""Less than this is no news: every process grows a little."""
 
 
 def run(address: str, watch_s: float | None, output: Output) -> int:
     """Show the state of a server, again every `watch_s` seconds if that is given. Raises Failure."""
     with Connection(address) as connection:
         while True:
-            health, pools = _ask(connection)
+            health, pools = ask(connection)
             if output.machine:
                 output.json({"health": health, "pools": [plain(pool) for pool in pools]})
             else:
@@ -36,7 +39,8 @@ def run(address: str, watch_s: float | None, output: Output) -> int:
             time.sleep(watch_s)
 
 
-def _ask(connection: Connection) -> tuple[str, list[pool_pb2.Pool]]:
+def ask(connection: Connection) -> tuple[str, list[pool_pb2.Pool]]:
+    """Return the server's health by name, and its pools. Raises Failure."""
     question = health_pb2.HealthCheckRequest(service="")
     reply = connection.ask("grpc.health.v1.Health/Check", question, health_pb2.HealthCheckResponse)
     pools = connection.ask(
@@ -50,26 +54,45 @@ def _show(output: Output, address: str, health: str, pools: list[pool_pb2.Pool])
     from rich.text import Text
 
     colour = "green" if health == "SERVING" else "bold red"
-    output.show(Text.assemble(f"{address}  ", (health, colour)))
-    columns = ("POOL", "STATE", "WORKERS", "RUNNING", "QUEUED", "CALLS", "RESTARTS", "PROOF", "CAUSE")
+    output.show(Text.assemble(f"{clean(address)}  ", (health, colour)))
+    columns = ("POOL", "STATE", "WORKERS", "STARTED BY", "RUNNING", "QUEUED", "CALLS", "RESTARTS", "PROOF", "CAUSE")
     output.show(table(columns, [_pool_row(pool) for pool in pools]))
     workers = [_worker_row(worker) for pool in pools for worker in pool.workers]
     if workers:
-        output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE"), workers))
+        output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE", "NOTE"), workers))
     for pool in pools:
-        for end in pool.exits[:SHOWN_EXITS]:
-            output.line(f"{clean(end.worker)} ended {_ago(end.age)} ago: {clean(end.cause)}")
-            for line in end.stderr_tail.splitlines()[-SHOWN_STDERR_LINES:]:
-                output.line(f"  | {clean(line)}")
+        _show_news(output, pool)
+
+
+def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
+    """Show what an operator may have to act on, each in a line of its own."""
+    name = clean(pool.name)
+    if pool.start_reason:
+        output.line(f"{name}: workers are not forked from a template: {clean(pool.start_reason)}")
+    for growth in pool.growth[:SHOWN_GROWTH]:
+        if growth.grown_bytes >= GROWTH_BYTES:
+            calls = "1 call" if growth.calls == 1 else f"{growth.calls} calls"
+            output.line(f"{name}: {clean(growth.function)} grew the heap by {size(growth.grown_bytes)} in {calls}")
+    for refused in pool.quarantine:
+        output.line(
+            f"{name}: an input of {clean(refused.function)} is refused for {_ago(refused.left)} more: it killed "
+            f"{refused.deaths} workers; to let it run: bridge pool release {name} {clean(refused.fingerprint)}"
+        )
+    for end in pool.exits[:SHOWN_EXITS]:
+        output.line(f"{clean(end.worker)} ended {_ago(end.age)} ago: {clean(end.cause)}")
+        for line in end.stderr_tail.splitlines()[-SHOWN_STDERR_LINES:]:
+            output.line(f"  | {clean(line)}")
 
 
 def _pool_row(pool: pool_pb2.Pool) -> tuple[Any, ...]:
     ready = sum(worker.state == pool_pb2.WORKER_STATE_READY for worker in pool.workers)
     proof = f"{_ago(pool.proof_age)} ago" if pool.HasField("proof_age") else "none yet"
+    scales = f" ({pool.min_size} to {pool.max_size})" if pool.max_size > pool.min_size else ""
     return (
         pool.name,
-        _state(pool),
-        f"{ready}/{pool.size}",
+        pool_state(pool),
+        f"{ready}/{pool.size}{scales}",
+        pool.start_kind,
         f"{pool.running}/{pool.size * pool.concurrency}",
         f"{pool.queued}/{pool.queue_limit}",
         pool.calls,
@@ -80,11 +103,25 @@ def _pool_row(pool: pool_pb2.Pool) -> tuple[Any, ...]:
 
 
 def _worker_row(worker: pool_pb2.Worker) -> tuple[Any, ...]:
-    state = pool_pb2.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
-    return worker.id, worker.pid, state, worker.running, worker.calls, size(worker.rss_bytes), _ago(worker.age)
+    return (
+        worker.id,
+        worker.pid,
+        worker_state(worker),
+        worker.running,
+        worker.calls,
+        size(worker.rss_bytes),
+        _ago(worker.age),
+        f"to be replaced: {worker.recycle_reason}" if worker.recycle_reason else "",
+    )
 
 
-def _state(pool: pool_pb2.Pool) -> str:
+def worker_state(worker: pool_pb2.Worker) -> str:
+    """Return a worker's state in a word."""
+    return pool_pb2.WorkerState.Name(worker.state).removeprefix("WORKER_STATE_").lower()
+
+
+def pool_state(pool: pool_pb2.Pool) -> str:
+    """Return a pool's state in words."""
     return pool_pb2.PoolState.Name(pool.state).removeprefix("POOL_STATE_").lower().replace("_", " ")
 
 

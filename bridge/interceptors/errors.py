@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from bridge import receipts, status
 from bridge.call import Call, Identity, new_call
-from bridge.errors import Code
+from bridge.errors import BridgeError, Code
 from bridge.interceptors.identity import identify, request_id_of
 from bridge.server import Answer
 from bridge.telemetry import LOGGER
@@ -60,14 +60,14 @@ def guard_streaming(
     return answer
 
 
-def guard_local(method: str, run: Callable[[bytes], bytes], telemetry: Telemetry) -> Unary:
+def guard_local(method: str, run: Callable[[bytes], Awaitable[bytes]], telemetry: Telemetry) -> Unary:
     """Return the handler of an RPC that the front answers by itself."""
 
     async def answer(request: bytes, metadata: Metadata, _remaining_s: float | None) -> Answer:
         call = None
         try:
             call = new_call(method, identify(metadata), request, 0.0)
-            body = run(request)
+            body = await run(request)
         except BaseException as error:
             return _refusal(error, call or _stillborn(method, request, metadata), telemetry)
         call.bytes_out = len(body)
@@ -79,6 +79,8 @@ def guard_local(method: str, run: Callable[[bytes], bytes], telemetry: Telemetry
 
 def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     """Return the answer that `error` stands for, with what is known of the call. Raises what is no answer."""
+    if call.cancelled and isinstance(error, asyncio.CancelledError):
+        error = _ended_by_operator()
     if _is_cancellation(error):
         telemetry.finished(call, Code.CANCELLED)
         raise error
@@ -91,6 +93,13 @@ def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     telemetry.finished(call, failure.code, failure)
     details = ("grpc-status-details-bin", status.pack(failure, request_id))
     return Answer(None, (details, *receipts.trailers(call)), int(failure.code), status.message_of(failure))
+
+
+def _ended_by_operator() -> BridgeError:
+    """Return the failure of a native call whose task was cancelled for it; the task goes on, to answer."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+    return BridgeError(Code.CANCELLED, "CANCELLED_BY_OPERATOR", "an operator has cancelled the call")
 
 
 def _is_cancellation(error: BaseException) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 Request = TypeVar("Request", bound=Message)
 
 
-def local(
-    method: str, request_type: type[Request], answer: Callable[[Request], Message], telemetry: Telemetry
-) -> Unary:
-    """Return the handler of an RPC that `answer` answers from what the front knows."""
-    return guard_local(method, lambda request: answer(_parse(request_type, request)).SerializeToString(), telemetry)
+Answer = Callable[[Request], Message] | Callable[[Request], Awaitable[Message]]
+
+
+def local(method: str, request_type: type[Request], answer: Answer[Request], telemetry: Telemetry) -> Unary:
+    """Return the handler of an RPC that `answer` answers from what the front knows, at once or after a while."""
+
+    async def run(request: bytes) -> bytes:
+        reply = answer(_parse(request_type, request))
+        return (reply if isinstance(reply, Message) else await reply).SerializeToString()
+
+    return guard_local(method, run, telemetry)
 
 
 def _parse(request_type: type[Request], request: bytes) -> Request:

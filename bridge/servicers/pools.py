@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bridge import convert
+from bridge import convert_pools as convert
+from bridge.errors import bad_field
 from bridge.v1 import pool_pb2
 from handlers.errors import Unknown
 
@@ -22,10 +23,17 @@ NAME_CHARACTERS = 64
 class PoolServicer:
     """Answers from the pools. `missing` maps the name of a pool that was not made to the extra it needs."""
 
-    def __init__(self, pools: Mapping[str, Pool], missing: Mapping[str, str], snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        pools: Mapping[str, Pool],
+        missing: Mapping[str, str],
+        snapshot: Callable[[], Snapshot],
+        cancel: Callable[[str], int],
+    ) -> None:
         self._pools = pools
         self._missing = missing
         self._snapshot = snapshot
+        self._cancel = cancel
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
@@ -37,6 +45,16 @@ class PoolServicer:
         if request.name not in self._pools and request.name not in self._missing:
             raise _unknown(request.name, sorted([*self._pools, *self._missing]))
         return pool_pb2.PoolServiceGetResponse(pool=self._message(request.name))
+
+    def cancel(self, request: pool_pb2.CancelRequest) -> pool_pb2.CancelResponse:
+        """Answer PoolService.Cancel."""
+        if not request.request_id:
+            raise bad_field("request_id", "expected the request id of a call")
+        cancelled = self._cancel(request.request_id)
+        if not cancelled:
+            shown = repr(request.request_id[:NAME_CHARACTERS])
+            raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
+        return pool_pb2.CancelResponse(cancelled=cancelled)
 
     def _message(self, name: str) -> pool_pb2.Pool:
         pool = self._pools.get(name)

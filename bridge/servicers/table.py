@@ -28,12 +28,13 @@ def local_handlers(
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
     sessions: Sessions,
+    cancel: Callable[[str], int],
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
     session = SessionServicer(sessions)
-    pool = PoolServicer(pools, missing, snapshot)
+    pool = PoolServicer(pools, missing, snapshot, cancel)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
@@ -45,6 +46,7 @@ def local_handlers(
         ("SessionService/Close", session_pb2.CloseRequest, session.close),
         ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
+        ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
     )
     return {f"/bridge.v1.{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
 

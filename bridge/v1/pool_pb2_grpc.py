@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class PoolServiceStub:
-    """PoolService shows the pools and their workers.
+    """PoolService shows the pools and their workers, and changes them while they serve. What it changes lasts until the
+    server ends or reloads its configuration.
     """
 
     def __init__(self, channel):
@@ -45,10 +46,41 @@ class PoolServiceStub:
                 request_serializer=bridge_dot_v1_dot_pool__pb2.PoolServiceGetRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_pool__pb2.PoolServiceGetResponse.FromString,
                 _registered_method=True)
+        self.Scale = channel.unary_unary(
+                '/bridge.v1.PoolService/Scale',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.ScaleRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.ScaleResponse.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/bridge.v1.PoolService/Drain',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.DrainRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.DrainResponse.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/bridge.v1.PoolService/Resume',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.ResumeResponse.FromString,
+                _registered_method=True)
+        self.Restart = channel.unary_unary(
+                '/bridge.v1.PoolService/Restart',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.RestartRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.RestartResponse.FromString,
+                _registered_method=True)
+        self.Cancel = channel.unary_unary(
+                '/bridge.v1.PoolService/Cancel',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.CancelRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.CancelResponse.FromString,
+                _registered_method=True)
+        self.ReleaseInput = channel.unary_unary(
+                '/bridge.v1.PoolService/ReleaseInput',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer:
-    """PoolService shows the pools and their workers.
+    """PoolService shows the pools and their workers, and changes them while they serve. What it changes lasts until the
+    server ends or reloads its configuration.
     """
 
     def List(self, request, context):
@@ -60,6 +92,49 @@ class PoolServiceServicer:
 
     def Get(self, request, context):
         """Get returns one pool.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Scale(self, request, context):
+        """Scale sets how many workers a pool has, or between which bounds it scales itself. Returns at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """Drain lets a pool take no more calls, and returns when the running ones have ended or the time is up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Resume lets a drained pool take calls again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restart(self, request, context):
+        """Restart replaces the workers of a pool, or one of them, by new ones that import the code anew. Each is ready before
+        the one that it replaces takes no more calls, so no call fails; one that does not start leaves the old one in place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Cancel(self, request, context):
+        """Cancel ends calls that run or wait by their request id, with the reason CANCELLED_BY_OPERATOR.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseInput(self, request, context):
+        """ReleaseInput lets an input run again that is refused because it killed workers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +153,36 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     request_deserializer=bridge_dot_v1_dot_pool__pb2.PoolServiceGetRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_pool__pb2.PoolServiceGetResponse.SerializeToString,
             ),
+            'Scale': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scale,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.ScaleRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.ScaleResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.DrainRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.DrainResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.ResumeRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.ResumeResponse.SerializeToString,
+            ),
+            'Restart': grpc.unary_unary_rpc_method_handler(
+                    servicer.Restart,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.RestartRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.RestartResponse.SerializeToString,
+            ),
+            'Cancel': grpc.unary_unary_rpc_method_handler(
+                    servicer.Cancel,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.CancelRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.CancelResponse.SerializeToString,
+            ),
+            'ReleaseInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseInput,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'bridge.v1.PoolService', rpc_method_handlers)
@@ -87,7 +192,8 @@ def add_PoolServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PoolService:
-    """PoolService shows the pools and their workers.
+    """PoolService shows the pools and their workers, and changes them while they serve. What it changes lasts until the
+    server ends or reloads its configuration.
     """
 
     @staticmethod
@@ -134,6 +240,168 @@ class PoolService:
             '/bridge.v1.PoolService/Get',
             bridge_dot_v1_dot_pool__pb2.PoolServiceGetRequest.SerializeToString,
             bridge_dot_v1_dot_pool__pb2.PoolServiceGetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scale(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/Scale',
+            bridge_dot_v1_dot_pool__pb2.ScaleRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.ScaleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/Drain',
+            bridge_dot_v1_dot_pool__pb2.DrainRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/Resume',
+            bridge_dot_v1_dot_pool__pb2.ResumeRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/Restart',
+            bridge_dot_v1_dot_pool__pb2.RestartRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.RestartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Cancel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/Cancel',
+            bridge_dot_v1_dot_pool__pb2.CancelRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/ReleaseInput',
+            bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,7 +32,7 @@ async def make(flavour):
     entry_options, concurrency = FLAVOURS[flavour]
     pools = []
 
-    async def make(**changes):
+    async def make(on_ask=None, **changes):
         events = asyncio.Queue()
         options = PoolOptions(
             **{
@@ -48,9 +48,9 @@ async def make(flavour):
             }
         )
         if flavour == "fake":
-            pool = FakePool(options, OPEN_ENTRY(entry_options))
+            pool = FakePool(options, OPEN_ENTRY(entry_options), on_ask)
         else:
-            pool = Pool(options, listener=events.put_nowait, fatal=pytest.fail)
+            pool = Pool(options, listener=events.put_nowait, fatal=pytest.fail, on_ask=on_ask)
         pools.append(pool)
         assert await pool.start() == b"the catalogue"
         while pool.ready_workers < options.size:

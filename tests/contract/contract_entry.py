@@ -17,11 +17,16 @@ def open_entry(options):
 
 
 class ContractEntry:
-    """Knows echo, fail, sleep, spin, where, meet; the streams count, note and forever."""
+    """Knows echo, fail, sleep, spin, where, meet, ask, asks, late; the streams count, note, forever and asking."""
 
     def __init__(self, is_async):
         self._is_async = is_async
         self._meeting = asyncio.Barrier(2)
+        self._asker = None
+        self._left = None
+
+    def bind(self, asker):
+        self._asker = asker
 
     def preload(self):
         pass
@@ -45,6 +50,10 @@ class ContractEntry:
                 time.sleep(0.005)  # in steps: nothing can be raised in a thread that is inside of a C call
         elif function == "meet":
             MEETING.wait(10)
+        elif function == "ask":
+            return self._told(*self._asker.ask(meta.decode(), body))
+        elif function == "asks":
+            return True, b"", b",".join(self._asker.ask("echo", part)[1] for part in body.split(b","))
         return self._answer(function, meta, body, timeout_s)
 
     async def acall(self, function, meta, body, timeout_s):
@@ -53,7 +62,32 @@ class ContractEntry:
         elif function == "meet":
             async with asyncio.timeout(10):
                 await self._meeting.wait()
+        elif function == "ask":
+            return self._told(*await self._asker.aask(meta.decode(), body))
+        elif function == "asks":
+            asked = (self._asker.aask("echo", part) for part in body.split(b","))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            if errors := [answer for answer in answers if isinstance(answer, Exception)]:
+                return False, type(errors[0]).__name__.encode(), b"%d" % len(errors)
+            return True, b"", b",".join(answer for _, answer in answers)
+        elif function == "leave":
+            self._left = asyncio.ensure_future(self._ask_later())
+        elif function == "late":
+            return True, b"", (await self._left).encode()
         return self._answer(function, meta, body, timeout_s)
+
+    @staticmethod
+    def _told(ok, answer):
+        return True, b"ok" if ok else b"refused", answer
+
+    async def _ask_later(self):
+        """Ask when the call that began this has ended."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        try:
+            return f"answered: {await self._asker.aask('echo', b'late')}"
+        except Exception as error:
+            return type(error).__name__
 
     def _answer(self, function, meta, body, timeout_s):
         if function == "fail":
@@ -65,6 +99,11 @@ class ContractEntry:
         return True, meta, body
 
     def stream(self, function, _meta, body, _timeout_s):
+        if function == "asking":
+            for part in body.split(b","):
+                yield self._asker.ask("echo", part)[1]
+            yield True, b"meta", b"end"
+            return
         items = getattr(self, f"_{function}")(body.decode())
         try:
             yield from items
@@ -73,6 +112,11 @@ class ContractEntry:
         yield True, b"meta", b"end"
 
     async def astream(self, function, _meta, body, _timeout_s):
+        if function == "asking":
+            for part in body.split(b","):
+                yield (await self._asker.aask("echo", part))[1]
+            yield True, b"meta", b"end"
+            return
         items = getattr(self, f"_{function}")(body.decode())
         try:
             for item in items:

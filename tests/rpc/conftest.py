@@ -129,6 +129,7 @@ class Rpc:
 
     def __init__(self, address: str) -> None:
         options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
+        self.address = address
         self.channel = grpc.insecure_channel(address, options=options)
         self._futures: list[Any] = []
 

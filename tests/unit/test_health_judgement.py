@@ -122,35 +122,6 @@ def test_every_service_of_the_api_is_judged():
     assert service_names() == sorted(SERVICES)
 
 
-async def test_a_canary_goes_through_a_pool_without_a_proof():
-    pool = FakePool(proof_age_s=None, answers=[None, PoolError("no"), None])
-    task = asyncio.create_task(health(pool).probe(pool))
-    async with asyncio.timeout(5):
-        for _ in range(4):
-            await pool.canaries.get()
-    task.cancel()
-
-
-@pytest.mark.parametrize("pool", [FakePool(proof_age_s=0.0), FakePool(saturated=True, proof_age_s=99.0)])
-async def test_no_canary_where_a_call_is_proof_enough_or_none_would_fit(pool):
-    pool.canaries = asyncio.Queue()
-    task = asyncio.create_task(health(pool, interval_s=0.001).probe(pool))
-    for _ in range(50):
-        await asyncio.sleep(0)
-    assert pool.canaries.empty()
-    assert not task.done()
-    task.cancel()
-
-
-async def test_no_canary_for_a_pool_without_workers():
-    pool = FakePool(ready_workers=0, proof_age_s=None)
-    task = asyncio.create_task(health(pool, interval_s=0.001).probe(pool))
-    for _ in range(50):
-        await asyncio.sleep(0)
-    assert pool.canaries.empty()
-    task.cancel()
-
-
 class Watcher:
     """A client that watches a name, through the servicer that it would reach."""
 

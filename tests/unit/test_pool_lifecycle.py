@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from pool.lifecycle import TRANSITIONS, Event, IllegalTransition, State, advance, diagram
+from pool.lifecycle import GOES_BACK, TRANSITIONS, Event, IllegalTransition, State, advance, diagram
 
 PAIRS = list(itertools.product(State, Event))
-ORDER = [State.STARTING, State.READY, State.DRAINING, State.STOPPING, State.DEAD]
+ORDER = [State.STARTING, State.READY, State.SUSPENDED, State.DRAINING, State.STOPPING, State.DEAD]
 
 
 @pytest.mark.parametrize(("state", "event"), PAIRS, ids=lambda value: value.value)
@@ -16,7 +16,8 @@ def test_every_pair_leads_on_or_is_refused(state, event):
         assert advance(state, event) is State.DEAD
     elif (state, event) in TRANSITIONS:
         new = advance(state, event)
-        assert ORDER.index(new) >= ORDER.index(state), "a life never goes back"
+        back = ORDER.index(new) < ORDER.index(state)
+        assert back == ((state, event) in GOES_BACK), "a life goes back only where a stopped process goes on"
     else:
         with pytest.raises(IllegalTransition, match=f"{state.value} can not meet '{event.value}'"):
             advance(state, event)
@@ -25,7 +26,13 @@ def test_every_pair_leads_on_or_is_refused(state, event):
 def test_what_is_refused_is_known():
     """A worker proves itself once, at its start; a proof that comes while it is stopped is late, not wrong."""
     refused = [pair for pair in PAIRS if pair[0] is not State.DEAD and pair not in TRANSITIONS]
-    assert refused == [(State.READY, Event.PROVED), (State.DRAINING, Event.PROVED)]
+    alive = {State.STARTING, State.READY, State.SUSPENDED, State.DRAINING, State.STOPPING}
+    assert set(refused) == {
+        *((state, Event.PROVED) for state in alive - {State.STARTING, State.STOPPING}),
+        *((state, Event.SUSPEND) for state in alive - {State.READY}),
+        *((state, Event.RESUME) for state in alive - {State.SUSPENDED}),
+        (State.STARTING, Event.RETIRE),
+    }
 
 
 @pytest.mark.parametrize("state", State)

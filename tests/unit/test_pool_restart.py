@@ -2,7 +2,7 @@
 
 import pytest
 
-from pool.restart import RestartOptions, RestartPolicy
+from pool.restart import RestartBudget, RestartOptions, RestartPolicy
 from pool.testing import FakeClock
 
 OPTIONS = RestartOptions(backoff_s=0.1, backoff_max_s=1.0, budget=8, period_s=60.0, slow_s=10.0, settled_s=10.0)
@@ -50,3 +50,25 @@ def test_a_failed_pool_is_tried_at_the_slow_pace():
     clock, record = FakeClock(), policy()
     pauses = [record.died(clock.now(), 0.0) for _ in range(12)]
     assert pauses[7:] == [10.0] * 5
+
+
+def test_a_place_that_flaps_slows_no_other():
+    budget = RestartBudget(OPTIONS)
+    flapping, quiet = RestartPolicy(OPTIONS, lambda: 0.5, budget), RestartPolicy(OPTIONS, lambda: 0.5, budget)
+    for _ in range(5):
+        flapping.died(0.0, 0.0)
+    assert quiet.died(0.0, 0.0) == 0.0, "its row is its own"
+    for _ in range(5):
+        flapping.died(0.0, 0.0)
+    assert flapping.died(0.0, 0.0) == 10.0, "the budget is spent"
+    assert quiet.died(0.0, 10.0) == 0.0, "a worker that had settled is replaced at once all the same"
+    assert quiet.died(0.0, 0.0) == 10.0
+
+
+def test_clearing_gives_the_whole_budget_back():
+    record = policy()
+    for _ in range(9):
+        record.died(0.0, 0.0)
+    record.clear()
+    assert not record.exhausted(0.0)
+    assert record.died(0.0, 0.0) == 0.0

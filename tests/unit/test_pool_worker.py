@@ -14,10 +14,11 @@ from pool.errors import WorkerLost
 from pool.exits import ExitReport
 from pool.frames import FrameReader
 from pool.growth import Growth
+from pool.hooks import WorkerHooks
 from pool.lifecycle import Event
 from pool.options import Canary, PoolOptions
 from pool.tokens import Tokens, shared_memory
-from pool.worker import Worker, WorkerHooks
+from pool.worker import Worker
 
 OPTIONS = PoolOptions(name="p", entry="e:f", entry_options=b"", canary=Canary(function="c", meta=b"", body=b""))
 REPORT = ExitReport(

@@ -26,6 +26,7 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_READY: _ClassVar[WorkerState]
     WORKER_STATE_DRAINING: _ClassVar[WorkerState]
     WORKER_STATE_STOPPING: _ClassVar[WorkerState]
+    WORKER_STATE_SUSPENDED: _ClassVar[WorkerState]
 POOL_STATE_UNSPECIFIED: PoolState
 POOL_STATE_STARTING: PoolState
 POOL_STATE_READY: PoolState
@@ -37,9 +38,10 @@ WORKER_STATE_STARTING: WorkerState
 WORKER_STATE_READY: WorkerState
 WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_STOPPING: WorkerState
+WORKER_STATE_SUSPENDED: WorkerState
 
 class Pool(_message.Message):
-    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits")
+    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +57,16 @@ class Pool(_message.Message):
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     PROOF_AGE_FIELD_NUMBER: _ClassVar[int]
     EXITS_FIELD_NUMBER: _ClassVar[int]
+    MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    START_KIND_FIELD_NUMBER: _ClassVar[int]
+    START_REASON_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_PID_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SOFT_LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_BYTES_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    QUARANTINE_FIELD_NUMBER: _ClassVar[int]
+    GROWTH_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: PoolState
     cause: str
@@ -70,10 +82,42 @@ class Pool(_message.Message):
     workers: _containers.RepeatedCompositeFieldContainer[Worker]
     proof_age: _duration_pb2.Duration
     exits: _containers.RepeatedCompositeFieldContainer[WorkerExit]
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ...) -> None: ...
+    min_size: int
+    max_size: int
+    start_kind: str
+    start_reason: str
+    template_pid: int
+    memory_soft_limit_bytes: int
+    queued_bytes: int
+    queue_bytes_limit: int
+    quarantine: _containers.RepeatedCompositeFieldContainer[QuarantinedInput]
+    growth: _containers.RepeatedCompositeFieldContainer[FunctionGrowth]
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ...) -> None: ...
+
+class QuarantinedInput(_message.Message):
+    __slots__ = ("function", "fingerprint", "deaths", "left")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    DEATHS_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    fingerprint: str
+    deaths: int
+    left: _duration_pb2.Duration
+    def __init__(self, function: _Optional[str] = ..., fingerprint: _Optional[str] = ..., deaths: _Optional[int] = ..., left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class FunctionGrowth(_message.Message):
+    __slots__ = ("function", "grown_bytes", "calls")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    GROWN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    grown_bytes: int
+    calls: int
+    def __init__(self, function: _Optional[str] = ..., grown_bytes: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "pid", "state", "running", "calls", "rss_bytes", "age")
+    __slots__ = ("id", "pid", "state", "running", "calls", "rss_bytes", "age", "place", "since_answer", "recycle_reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +125,9 @@ class Worker(_message.Message):
     CALLS_FIELD_NUMBER: _ClassVar[int]
     RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
     AGE_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SINCE_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    RECYCLE_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     pid: int
     state: WorkerState
@@ -88,7 +135,10 @@ class Worker(_message.Message):
     calls: int
     rss_bytes: int
     age: _duration_pb2.Duration
-    def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    place: int
+    since_answer: _duration_pb2.Duration
+    recycle_reason: str
+    def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., place: _Optional[int] = ..., since_answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., recycle_reason: _Optional[str] = ...) -> None: ...
 
 class WorkerExit(_message.Message):
     __slots__ = ("worker", "cause", "stderr_tail", "age")
@@ -123,3 +173,91 @@ class PoolServiceGetResponse(_message.Message):
     POOL_FIELD_NUMBER: _ClassVar[int]
     pool: Pool
     def __init__(self, pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class ScaleRequest(_message.Message):
+    __slots__ = ("name", "size", "min_size", "max_size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    size: int
+    min_size: int
+    max_size: int
+    def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ...) -> None: ...
+
+class ScaleResponse(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: Pool
+    def __init__(self, pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class DrainRequest(_message.Message):
+    __slots__ = ("name", "timeout")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    timeout: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class DrainResponse(_message.Message):
+    __slots__ = ("drained", "pool")
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    drained: bool
+    pool: Pool
+    def __init__(self, drained: _Optional[bool] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("pool",)
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    pool: Pool
+    def __init__(self, pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class RestartRequest(_message.Message):
+    __slots__ = ("name", "worker")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    worker: str
+    def __init__(self, name: _Optional[str] = ..., worker: _Optional[str] = ...) -> None: ...
+
+class RestartResponse(_message.Message):
+    __slots__ = ("replaced", "pool")
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    replaced: int
+    pool: Pool
+    def __init__(self, replaced: _Optional[int] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+
+class CancelRequest(_message.Message):
+    __slots__ = ("request_id",)
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+
+class CancelResponse(_message.Message):
+    __slots__ = ("cancelled",)
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    cancelled: int
+    def __init__(self, cancelled: _Optional[int] = ...) -> None: ...
+
+class ReleaseInputRequest(_message.Message):
+    __slots__ = ("name", "fingerprint")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    fingerprint: str
+    def __init__(self, name: _Optional[str] = ..., fingerprint: _Optional[str] = ...) -> None: ...
+
+class ReleaseInputResponse(_message.Message):
+    __slots__ = ("released",)
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    released: int
+    def __init__(self, released: _Optional[int] = ...) -> None: ...

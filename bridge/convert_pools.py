@@ -1,0 +1,78 @@
+"""Pools, their workers and what happened to them, as the API's messages: pure functions, one per message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.convert import set_duration
+from bridge.v1 import pool_pb2
+from pool.lifecycle import State
+
+if TYPE_CHECKING:
+    from pool.options import PoolOptions
+    from pool.snapshot import PoolSnapshot, WorkerSnapshot
+
+_POOL_STATES = {
+    "starting": pool_pb2.POOL_STATE_STARTING,
+    "ready": pool_pb2.POOL_STATE_READY,
+    "failed": pool_pb2.POOL_STATE_FAILED,
+    "draining": pool_pb2.POOL_STATE_DRAINING,
+}
+_WORKER_STATES = {
+    State.STARTING: pool_pb2.WORKER_STATE_STARTING,
+    State.READY: pool_pb2.WORKER_STATE_READY,
+    State.SUSPENDED: pool_pb2.WORKER_STATE_DRAINING,  # it takes no calls
+    State.DRAINING: pool_pb2.WORKER_STATE_DRAINING,
+    State.STOPPING: pool_pb2.WORKER_STATE_STOPPING,
+    State.DEAD: pool_pb2.WORKER_STATE_STOPPING,
+}
+
+
+def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[str]) -> pool_pb2.Pool:
+    """Describe a pool."""
+    message = pool_pb2.Pool(
+        name=snapshot.name,
+        state=_POOL_STATES[snapshot.state],
+        cause=snapshot.cause,
+        size=options.size,
+        min_size=options.least,
+        max_size=options.most,
+        concurrency=options.concurrency,
+        queued=snapshot.waiting,
+        queue_limit=options.queue_limit,
+        queue_bytes_limit=options.queue_bytes,
+        running=sum(worker.running for worker in snapshot.workers),
+        memory_limit_bytes=options.memory_limit_bytes or 0,
+        memory_soft_limit_bytes=options.memory_soft_limit_bytes or 0,
+        restarts=snapshot.restarts,
+        calls=snapshot.calls,
+        functions=functions,
+        workers=[_worker(worker) for worker in snapshot.workers],
+    )
+    if snapshot.proof_age_s is not None:
+        set_duration(message.proof_age, snapshot.proof_age_s)
+    for report, age_s in snapshot.exits:
+        exit_ = message.exits.add(worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail)
+        set_duration(exit_.age, age_s)
+    for growth in snapshot.growth:
+        message.growth.add(function=growth.function, grown_bytes=growth.grown_bytes, calls=growth.calls)
+    return message
+
+
+def missing_pool(name: str, extra: str) -> pool_pb2.Pool:
+    """Describe a built-in pool that does not exist because its extra is not installed."""
+    cause = f"needs the extra '{extra}': pip install 'polyglot-bridge[{extra}]'"
+    return pool_pb2.Pool(name=name, state=pool_pb2.POOL_STATE_MISSING_EXTRA, cause=cause)
+
+
+def _worker(worker: WorkerSnapshot) -> pool_pb2.Worker:
+    message = pool_pb2.Worker(
+        id=worker.id,
+        pid=worker.pid,
+        state=_WORKER_STATES[worker.state],
+        running=worker.running,
+        calls=worker.answered,
+        rss_bytes=worker.rss_bytes,
+    )
+    set_duration(message.age, worker.age_s)
+    return message

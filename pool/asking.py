@@ -1,0 +1,44 @@
+"""Asking the front, as far as it is the same in every worker: which call asks, what may be asked, what an answer is.
+
+Owns no state but the context variable that names the call. Imported by the child: standard library, frames, errors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+
+from pool import frames
+from pool.entry import Answer
+from pool.errors import AskRefused
+
+ASKING_CALL: ContextVar[int] = ContextVar("bridge_asking_call", default=0)
+"""The id of the call that the running code belongs to; tasks that outlive their call still name it, and are refused."""
+
+Deliver = Callable[[Answer | None], None]
+"""Gets the answer of an ask, or None where there will be none: the call has ended or is cancelled."""
+
+ENDED = "the call that this code belongs to has ended, so it can ask the front nothing any more"
+
+
+def check_size(name: str, body: bytes, open_asks: int) -> bytes:
+    """Return the name as bytes. Raises AskRefused for what the front would not take."""
+    encoded = name.encode()
+    if len(encoded) > frames.ASK_NAME_BYTES or len(body) > frames.ASK_BYTES:
+        raise AskRefused(
+            f"'{name[:40]}' was asked with {len(body)} bytes under a name of {len(encoded)}; at most "
+            f"{frames.ASK_BYTES} and {frames.ASK_NAME_BYTES} go"
+        )
+    if open_asks >= frames.OPEN_ASKS:
+        raise AskRefused(
+            f"the call waits for {open_asks} answers, which is as many as it may; await some before it asks more"
+        )
+    return encoded
+
+
+def refuse_on_loop() -> None:
+    """Raise AskRefused where an event loop runs in this thread: to wait would hold it up."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and asyncio._get_running_loop() is not None:
+        raise AskRefused("async code must await the answer: use the variant with an 'a' before its name, such as aget")
