@@ -78,6 +78,20 @@ def wait_for_exit(pid: int, timeout_s: float = 10.0) -> None:
         os.close(descriptor)
 
 
+LONG = os.environ.get("BRIDGE_TESTS") == "long"
+"""Whether tests of the mark `long` run, and others at their full length."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it was asked for."""
+    if LONG:
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 class Lines:
     """The lines that a process writes to one of its streams, collected by a thread; tests wait on what is written."""
 

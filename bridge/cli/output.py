@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,9 +89,15 @@ class Output:
         self.console.print(what)
 
     def note(self, text: str) -> None:
-        """Write a remark to stderr; silent for machines."""
+        """Write a remark to stderr; silent for machines, and where stderr can not be written."""
         if not self.machine:
-            print(text, file=sys.stderr, flush=True)
+            with suppress(OSError):
+                print(text, file=sys.stderr, flush=True)
+
+    @staticmethod
+    def give_up() -> None:
+        """Write no more to stdout, which has failed: what it still holds would fail once more at the end."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[Callable[[], None]]:

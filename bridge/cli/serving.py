@@ -6,6 +6,7 @@ Owns nothing: the server is `bridge.process`.
 from __future__ import annotations
 
 import ipaddress
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,13 @@ def run(options: ServeOptions, output: Output) -> int:
         )
 
     def ready(ready: Ready) -> None:
-        announce(ready, output)
+        from bridge.telemetry import log
+
+        try:
+            announce(ready, output)
+        except OSError as error:  # a full disk, a reader that has left: no reason not to serve
+            output.give_up()
+            log(logging.WARNING, f"could not write to stdout that the server is ready on {ready.address}: {error}")
         if not config.models and any(spec.kind == "program" for spec in ready.functions):
             output.note(
                 "no language model is configured: a program that has none of its own will fail; "
