@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick proto setup clean
+.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick scorecard scorecard-quick proto setup clean
 
 VENV ?= .venv
 export VENV PYTHON
@@ -37,13 +37,19 @@ bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes
 bench-quick: $(VENV)/.ready-all ## The echo figures only, in under 50 seconds
 	@$(VENV)/bin/python tests/bench/run.py --quick
 
+scorecard: $(VENV)/.ready-all ## Faults against several servers: SERVERS="bridge handwritten litserve ray" (default: the first two)
+	@$(VENV)/bin/python tests/faults/scorecard/run.py $(SERVERS)
+
+scorecard-quick: $(VENV)/.ready-all ## The same faults against the bridge alone, in under 50 seconds
+	@$(VENV)/bin/python tests/faults/scorecard/run.py --quick
+
 proto: $(VENV)/.ready-all ## Write everything that is generated from proto/
 	@$(VENV)/bin/python .ci/generated.py --write
 
 setup: $(VENV)/.ready-all ## Install everything into .venv, run nothing
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json
+	rm -rf .venv .venv-3.* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json scorecard.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find clients -name node_modules -type d -prune -exec rm -rf {} +
 

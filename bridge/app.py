@@ -174,6 +174,7 @@ class App:
             resolver.find,
             sessions,
             dispatcher.cancel,
+            lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
         health_unary, health_streaming = HealthServicer(self._health).handlers()
@@ -214,8 +215,8 @@ class App:
 
     @property
     def is_well(self) -> bool:
-        """Whether the whole server serves, as its health says."""
-        return self._health.serving("") is True
+        """Whether every pool serves that an operator has not drained."""
+        return self._health.is_well
 
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""

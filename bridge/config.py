@@ -93,6 +93,9 @@ class ServerConfig(Section):
         10.0, ge=1.0, description="How long that answer may take; then the connection and its calls end."
     )
     expose_tracebacks: Flag = Field(False, description="Whether callers get the Python traceback of user code.")
+    cgroups: Literal["auto", "off"] = Field(
+        "auto", description="Whether each worker gets a cgroup of its own, where the environment allows it."
+    )
     reflection: Flag = Field(True, description="Whether tools may ask the server for its services and messages.")
     chaos: Flag = Field(
         False, description="Whether `bridge doctor --chaos` may break workers on purpose, to measure what follows."
@@ -122,6 +125,9 @@ class PoolConfig(Section):
         None,
         ge=16 * MIB,
         description="RLIMIT_DATA of a worker: allocating beyond it raises MemoryError in the function.",
+    )
+    tasks_limit: Int | None = Field(
+        4096, ge=16, description="Processes and threads that a worker may have, where it has a cgroup of its own."
     )
     min_size: Int | None = Field(None, ge=1, le=1024, description="The fewest workers that scaling leaves.")
     max_size: Int | None = Field(None, ge=1, le=1024, description="The most workers that scaling starts.")

@@ -22,6 +22,7 @@ _WORKER_STATES = {
     State.STARTING: pool_pb2.WORKER_STATE_STARTING,
     State.READY: pool_pb2.WORKER_STATE_READY,
     State.SUSPENDED: pool_pb2.WORKER_STATE_DRAINING,  # it takes no calls
+    State.SUSPENDED: pool_pb2.WORKER_STATE_SUSPENDED,
     State.DRAINING: pool_pb2.WORKER_STATE_DRAINING,
     State.STOPPING: pool_pb2.WORKER_STATE_STOPPING,
     State.DEAD: pool_pb2.WORKER_STATE_STOPPING,
@@ -34,9 +35,12 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         name=snapshot.name,
         state=_POOL_STATES[snapshot.state],
         cause=snapshot.cause,
-        size=options.size,
-        min_size=options.least,
-        max_size=options.most,
+        size=snapshot.target,
+        min_size=snapshot.least,
+        max_size=snapshot.most,
+        start_kind=snapshot.started.kind,
+        start_reason=snapshot.started.why,
+        template_pid=snapshot.started.template_pid or 0,
         concurrency=options.concurrency,
         queued=snapshot.waiting,
         queue_limit=options.queue_limit,
@@ -73,6 +77,11 @@ def _worker(worker: WorkerSnapshot) -> pool_pb2.Worker:
         running=worker.running,
         calls=worker.answered,
         rss_bytes=worker.rss_bytes,
+        place=worker.place,
+        recycle_reason=worker.recycle,
+        sessions=worker.sessions,
     )
     set_duration(message.age, worker.age_s)
+    if worker.state is not State.STARTING:
+        set_duration(message.since_answer, worker.quiet_s)
     return message

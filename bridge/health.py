@@ -63,10 +63,15 @@ class Health:
 
     def _pool_serves(self, pool: Pool) -> bool:
         """A pool with every slot taken has no room for a proof: its calls have deadlines, which are its proof."""
-        if not pool.ready_workers:
+        if pool.draining or not pool.ready_workers:
             return False
         age_s = pool.proof_age_s
         return (age_s is not None and age_s <= self._config.max_age_s) or pool.saturated
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the server need not be restarted: every pool serves that an operator has not drained."""
+        return not self._draining and all(self._pool_serves(pool) for pool in self._pools.values() if not pool.draining)
 
     def drain(self) -> None:
         """Answer NOT_SERVING from now on; watchers are told at once."""

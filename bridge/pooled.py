@@ -54,13 +54,8 @@ class PooledRunner:
 
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
-        job = call.job
-        if not isinstance(job, Job) or job.future.done():
-            return False
-        call.cancelled = True
-        self._pools[call.pool].release(job)
-        job.future.cancel()
-        return True
+        job, pool = call.job, self._pools.get(call.pool)
+        return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
         call.route = receipts.POOLED

@@ -128,6 +128,8 @@ def _options(
         memory_limit_bytes=pool.memory_limit,
         memory_soft_limit_bytes=pool.memory_soft_limit,
         data_limit_bytes=pool.data_limit,
+        cgroups=config.server.cgroups,
+        tasks_limit=pool.tasks_limit,
         max_calls=pool.max_calls,
         max_age_s=pool.max_age_s,
         check_interval_s=config.health.interval_s,

@@ -84,6 +84,9 @@ def of_pool(error: pool.PoolError, *, idempotent: bool) -> BridgeError:
             return BridgeError(
                 Code.UNAVAILABLE, "POOL_UNAVAILABLE", text, metadata=metadata, retry_after_s=error.retry_after_s
             )
+        case pool.StartFailed():
+            metadata = {"pool": error.pool, "cause": error.cause}
+            return BridgeError(Code.FAILED_PRECONDITION, "WORKER_NOT_STARTED", text, metadata=metadata)
         case pool.WorkerMemoryLimit():
             return _memory(error)
         case pool.WorkerLost():

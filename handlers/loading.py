@@ -14,11 +14,13 @@ import os
 import re
 import sys
 import traceback
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import types
+    from collections.abc import Mapping
 
 _EXTRAS = {
     "dspy": "dspy",
@@ -68,7 +70,8 @@ def _load_path(source: str) -> types.ModuleType:
     package = path.name == "__init__.py"
     _append_to_path(path.parent.parent if package else path.parent)
     search = [str(path.parent)] if package else None
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=search)
+    loader = _FromSource(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=search)
     if spec is None or spec.loader is None:
         raise LoadFailed(f"Expected a Python file whose name ends in .py, got {source!r}")
     module = importlib.util.module_from_spec(spec)
@@ -76,6 +79,14 @@ def _load_path(source: str) -> types.ModuleType:
     with _Importing(source, name):
         spec.loader.exec_module(module)
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Reads no cached bytecode, which stays the same where a file of the same length changes within a second."""
+
+    def path_stats(self, path: str) -> Mapping[str, int]:
+        """Raise OSError: without the file's time and size Python neither reads nor writes a cache."""
+        raise OSError(f"no cache for {path}")
 
 
 def _load_dotted(source: str) -> types.ModuleType:

@@ -3,14 +3,14 @@
 import signal
 from dataclasses import dataclass
 
-from pool.errors import PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol
+from pool.errors import PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol, mebibytes
 
 SIGNALS = {member.value: member.name for member in signal.Signals}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Killed:
-    """The front ended the worker on purpose; `why` is told to callers and operators."""
+    """Why a worker was killed: by the front, or by the kernel for lack of memory. Callers and operators are told."""
 
     why: str
     memory_bytes: int | None = None
@@ -33,6 +33,20 @@ class ExitReport:
     stderr_tail: str
     exited_at: float
     killed: Killed | None = None
+
+
+def over_memory(used: int, limit: int) -> Killed:
+    """Return why the front kills a worker that holds more than its hard limit, in bytes."""
+    why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
+    return Killed(why=why, memory_bytes=used)
+
+
+def out_of_memory(used: int, limit: int | None) -> Killed:
+    """Return why the kernel has killed a worker: `limit`, in bytes, is its hard limit where that was what ran out."""
+    if limit is None:
+        return Killed(why="killed by the kernel: the machine, or a limit around the bridge, was out of memory")
+    why = f"out of memory in its cgroup: held {mebibytes(used)}, its limit is {mebibytes(limit)}"
+    return Killed(why=why, memory_bytes=used)
 
 
 def describe(status: int | None, killed: Killed | None) -> tuple[str, str, int | None]:

@@ -54,7 +54,7 @@ class Readings(Protocol):
     """Where figures come from."""
 
     def scan(self, leaders: Iterable[int]) -> None:
-        """Look through all processes for those of the leaders' groups."""
+        """Look through all processes for those of the leaders' groups, where they are not known otherwise."""
         ...
 
     def members(self, leader: int) -> list[int]:
@@ -71,18 +71,27 @@ class Readings(Protocol):
 
 
 class ProcReadings:
-    """Readings of /proc: the descendants of a worker at each look, the rest of its group as of the last scan."""
+    """Readings of /proc.
 
-    def __init__(self) -> None:
+    The members of a worker are what its cgroup has, where `cgroup_members` knows one; else its descendants at each
+    look, and the rest of its process group as of the last scan.
+    """
+
+    def __init__(self, cgroup_members: Callable[[int], list[int] | None] = lambda _leader: None) -> None:
+        self._cgroup_members = cgroup_members
         self._groups: dict[int, list[int]] = {}
 
     def scan(self, leaders: Iterable[int]) -> None:
         """Look up who belongs to each leader's group."""
-        self._groups = members_by_group(leaders)
+        wanted = [leader for leader in leaders if self._cgroup_members(leader) is None]
+        self._groups = members_by_group(wanted) if wanted else {}
 
     def members(self, leader: int) -> list[int]:
-        """Return the leader, its descendants, and whoever else was in its group at the last scan."""
-        return list(dict.fromkeys([leader, *descendants(leader), *self._groups.get(leader, ())]))
+        """Return the leader and all whose memory counts with its own."""
+        inside = self._cgroup_members(leader)
+        if inside is None:
+            inside = descendants(leader) + self._groups.get(leader, [])
+        return list(dict.fromkeys([leader, *inside]))
 
     def resident(self, pids: Iterable[int]) -> int:
         """Return the sum of their resident bytes."""

@@ -56,6 +56,10 @@ class PoolOptions:
     """A worker whose process group holds more is replaced, then retired: no call notices."""
     data_limit_bytes: int | None = None
     """RLIMIT_DATA of a worker: an allocation beyond it raises MemoryError in user code; None sets none."""
+    cgroups: Literal["auto", "off"] = "off"
+    """Whether each worker gets a cgroup of its own, where the environment lets us."""
+    tasks_limit: int | None = 4096
+    """Processes and threads that a worker may have at a time, where it has a cgroup; None sets no bound."""
     max_calls: int | None = None
     """A worker is replaced, then retired, after about so many calls."""
     max_age_s: float | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pool.admission import Admission
 from pool.calls import AskHandler, Call
+from pool.confined import confine
 from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
 from pool.lifecycle import State
@@ -40,8 +41,10 @@ class Pool:
         self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
-        starts = spawner or TemplateSpawner(options, listener)
-        self._supervisor: Workforce = Supervisor(options, self._admission, starts, listener, fatal, proved=self._proved)
+        spawner, readings = confine(options, spawner or TemplateSpawner(options, listener))
+        self._supervisor: Workforce = Supervisor(
+            options, self._admission, spawner, listener, fatal, proved=self._proved, readings=readings
+        )
         self._proof_at: float | None = None
         self._calls = 0
         self._canaries = 0
@@ -117,6 +120,11 @@ class Pool:
     def ready_workers(self) -> int:
         """Workers that take calls."""
         return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
+
+    @property
+    def draining(self) -> bool:
+        """Whether it takes no more calls, by order."""
+        return self._draining
 
     @property
     def saturated(self) -> bool:

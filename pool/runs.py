@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -232,11 +233,12 @@ class Crew:
         self._admission.remove(worker)
         kill_group(child)
         status = child.reap()
-        self._spawner.ended(child)
+        told = self._spawner.ended(child)
+        killed = worker.killed or (told if status == -signal.SIGKILL else None)
         os.close(child.pidfd)
         os.close(child.control)
         output.finish()
-        cause, signal_name, code = describe(status, worker.killed)
+        cause, signal_name, code = describe(status, killed)
         first, _, rest = run.told.partition("\n")
         report = ExitReport(
             worker=worker.id,
@@ -246,7 +248,7 @@ class Crew:
             exit_code=code,
             stderr_tail=output.tail,
             exited_at=self._loop.time(),
-            killed=worker.killed,
+            killed=killed,
         )
         del self.workers[worker.id], self.runs[worker.id]
         self._admission.adopt(worker.settle(report))

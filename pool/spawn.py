@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from pool.exits import Killed
 from pool.guard import Guard
 from pool.options import PoolOptions
 from pool.orphans import MARK
@@ -112,6 +113,8 @@ class HowStarted:
     why: str = ""
     """Why they are not forked; empty where they are, or where that was not asked for."""
     template_pid: int | None = None
+    cgroups: str = "switched off by server.cgroups"
+    """Where workers have cgroups of their own, or why they have none."""
 
 
 class Spawner(Protocol):
@@ -124,8 +127,11 @@ class Spawner(Protocol):
         """
         ...
 
-    def ended(self, child: Child) -> None:
-        """Take note that a worker's process has ended, and end what it has left behind."""
+    def ended(self, child: Child) -> Killed | None:
+        """Take note that a worker's process has been reaped, and end what it has left behind.
+
+        Returns why it was killed, where that is known here and not by its exit status.
+        """
         ...
 
     def describe(self) -> HowStarted:
@@ -165,9 +171,12 @@ class PlainSpawner:
                 process = _start(launch, wires, mark)
             finally:
                 wires.close_theirs()
+            undo.callback(process.wait)
+            undo.callback(process.kill)
+            child = Child.of(wires, process.pid, mark, process.wait)
             undo.pop_all()
         self._guard.watch(process.pid, mark)
-        return Child.of(wires, process.pid, mark, process.wait)
+        return child
 
     def ended(self, child: Child) -> None:
         """Let the guard sweep."""

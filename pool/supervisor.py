@@ -17,10 +17,10 @@ from pool.checks import Checks, tick_s
 from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolUnavailable, StartFailed, mebibytes
 from pool.events import Listener, PoolEvent, PoolScaled
-from pool.exits import ExitReport, Killed
+from pool.exits import ExitReport, Killed, over_memory
 from pool.growth import Growth
 from pool.lifecycle import State
-from pool.memory import MemoryWatch
+from pool.memory import MemoryWatch, ProcReadings, Readings
 from pool.options import PoolOptions
 from pool.places import Place, Places
 from pool.recycling import cause_to_recycle, jittered, most_at_once
@@ -46,6 +46,7 @@ class Supervisor:
         fatal: Callable[[BaseException], None],
         clock: Clock | None = None,
         proved: Callable[[], None] = lambda: None,
+        readings: Readings | None = None,
     ) -> None:
         self._options = options
         self._admission = admission
@@ -53,6 +54,7 @@ class Supervisor:
         self._listener = listener
         self._fatal = fatal
         self._clock = clock or MonotonicClock()
+        self._readings = readings or ProcReadings()
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks(lambda error: self._fatal(error))
         self.growth = Growth()
@@ -203,6 +205,7 @@ class Supervisor:
             workers=self.workers.values,
             over_hard=self._over_memory,
             over_soft=self._over_soft_memory,
+            readings=self._readings,
         )
         self._memory_ends.set()
         self._memory_ends = asyncio.Event()
@@ -210,9 +213,7 @@ class Supervisor:
 
     def _over_memory(self, worker: Worker, used: int) -> None:
         """End a worker that holds more than its hard limit."""
-        limit = self._options.memory_limit_bytes or 0
-        why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
-        worker.kill(Killed(why=why, memory_bytes=used))
+        worker.kill(over_memory(used, self._options.memory_limit_bytes or 0))
 
     def _over_soft_memory(self, worker: Worker, used: int) -> None:
         """A worker holds more than its soft limit: it is replaced, then retired."""

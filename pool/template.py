@@ -164,9 +164,10 @@ class TemplateSpawner:
             self._template = None
         template.kill(Killed(why="its code has changed", stopped=True))
 
-    def ended(self, child: Child) -> None:
+    def ended(self, child: Child) -> Killed | None:
         """Let the guard sweep."""
         self._plain.ended(child)
+        return None
 
     def describe(self) -> HowStarted:
         """Return how workers start now, as far as it is known before the first has."""

@@ -154,9 +154,10 @@ class Template:
                     pid = await self._ask(launch, wires, mark)
                 finally:
                     wires.close_theirs()
+                child = Child.of(wires, pid, mark, lambda: _reap(pid))  # where that fails, the worker finds no front
                 undo.pop_all()
         self._guard.watch(pid, mark)
-        return Child.of(wires, pid, mark, lambda: _reap(pid))
+        return child
 
     async def become(self, launch: Launch) -> Child:
         """Let the template itself become a worker: for one that must not fork. Raises TemplateGone, OSError."""

@@ -5,19 +5,13 @@ Owns nothing. Imports nothing heavy, so that help and completion are quick: a co
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from bridge.cli.failures import ExitCode, Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bridge.cli.output import Output
-
-DEFAULT_ADDRESS = "127.0.0.1:50051"
+from bridge.cli.failures import ExitCode
+from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
+from bridge.cli.pool_commands import pool_app
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -29,39 +23,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Server = Annotated[
-    str, typer.Option("--address", "-a", envvar="BRIDGE_ADDRESS", metavar="HOST:PORT", help="The server's address.")
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", envvar="BRIDGE_CONFIG", metavar="FILE", help="The file to read instead of ./bridge.toml."
-    ),
-]
-Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, such as log.level=debug.")
-]
-PoolChanges = Annotated[
-    list[str] | None, typer.Option("--pool", metavar="NAME.KEY=VALUE", help="Change a pool, such as general.size=4.")
-]
-Listen = Annotated[
-    str | None,
-    typer.Option("--address", "-a", metavar="HOST:PORT", help="Where to listen; port 0 takes a free port."),
-]
-
-
-def _finish(machine: bool, action: Callable[[Output], int]) -> None:
-    from bridge.cli.output import Output
-
-    output = Output(machine=machine)
-    try:
-        code = action(output)
-    except Failure as failure:
-        output.failure(failure)
-        code = failure.code
-    raise typer.Exit(int(code))
+app.add_typer(pool_app, name="pool")
 
 
 def _version(wanted: bool) -> None:
@@ -90,7 +52,7 @@ def demo(
     """Serve a demo app and call its DSPy program; needs no key, GPU or network."""
     from bridge.cli import demo as command
 
-    _finish(as_json, lambda output: command.run(output, once=once, address=address))
+    finish(as_json, lambda output: command.run(output, once=once, address=address))
 
 
 @app.command()
@@ -114,7 +76,7 @@ def serve(
         pools=tuple(pool or ()),
         settings=tuple(settings or ()),
     )
-    _finish(as_json, lambda output: serving.run(options, output))
+    finish(as_json, lambda output: serving.run(options, output))
 
 
 @app.command()
@@ -155,7 +117,7 @@ def call(
         stream=stream,
         receipt=receipt,
     )
-    _finish(as_json, lambda output: calling.run(options, output))
+    finish(as_json, lambda output: calling.run(options, output))
 
 
 @app.command("ls")
@@ -167,7 +129,7 @@ def list_functions(
     """List what a running server offers."""
     from bridge.cli import catalogue
 
-    _finish(as_json, lambda output: catalogue.run_list(prefix, address, output))
+    finish(as_json, lambda output: catalogue.run_list(prefix, address, output))
 
 
 @app.command()
@@ -179,7 +141,7 @@ def describe(
     """Show the documentation, schemas and an example of a function."""
     from bridge.cli import catalogue
 
-    _finish(as_json, lambda output: catalogue.run_describe(name, address, output))
+    finish(as_json, lambda output: catalogue.run_describe(name, address, output))
 
 
 @app.command()
@@ -193,7 +155,7 @@ def status(
     """Show the health, pools and workers of a running server; exit code 5 unless it is serving."""
     from bridge.cli import status as command
 
-    _finish(as_json, lambda output: command.run(address, watch, output))
+    finish(as_json, lambda output: command.run(address, watch, output))
 
 
 @app.command()
@@ -208,7 +170,7 @@ def top(
     """Watch the workers of a running server: calls per second, memory, state."""
     from bridge.cli import top as command
 
-    _finish(as_json, lambda output: command.run(address, interval, output, once=once))
+    finish(as_json, lambda output: command.run(address, interval, output, once=once))
 
 
 @app.command()
@@ -220,7 +182,7 @@ def cancel(
     """End a call that runs or waits, by its request id."""
     from bridge.cli import pools
 
-    _finish(as_json, lambda output: pools.run_cancel(request_id, address, output))
+    finish(as_json, lambda output: pools.run_cancel(request_id, address, output))
 
 
 @app.command()
@@ -229,7 +191,7 @@ def doctor(config: ConfigFile = None, settings: Changes = None, as_json: Json = 
     from bridge.cli import doctor as command
     from bridge.cli.settings import overrides
 
-    _finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
+    finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
 
 
 @config_app.command("show")
@@ -238,7 +200,7 @@ def config_show(config: ConfigFile = None, settings: Changes = None, as_json: Js
     from bridge.cli import config_commands
     from bridge.cli.settings import overrides
 
-    _finish(as_json, lambda output: config_commands.run_show(config, overrides(settings or (), (), None), output))
+    finish(as_json, lambda output: config_commands.run_show(config, overrides(settings or (), (), None), output))
 
 
 @config_app.command("check")
@@ -247,7 +209,7 @@ def config_check(config: ConfigFile = None, settings: Changes = None, as_json: J
     from bridge.cli import config_commands
     from bridge.cli.settings import overrides
 
-    _finish(as_json, lambda output: config_commands.run_check(config, overrides(settings or (), (), None), output))
+    finish(as_json, lambda output: config_commands.run_check(config, overrides(settings or (), (), None), output))
 
 
 def main() -> None:

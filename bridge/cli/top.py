@@ -170,7 +170,7 @@ def _ago(age: Duration) -> str:
 
 def _gone(failure: Failure, address: str) -> Failure:
     """A server that was there and is not any more has ended: that is no mistake in the address."""
-    if failure.code is not ExitCode.NO_CONNECTION:
+    if failure.code is not ExitCode.NO_CONNECTION and failure.fields.get("code") != "CANCELLED":
         return failure
     return Failure(
         ExitCode.NO_CONNECTION, f"the server at {address} has gone", lines=failure.lines, fields=failure.fields

@@ -1,7 +1,11 @@
-"""PoolService: the pools as they stand, those that miss an extra included."""
+"""PoolService: the pools as they stand, those that miss an extra included, and an operator's orders to them.
+
+Whoever reaches the server may give these orders: there are no roles yet.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -9,13 +13,15 @@ from typing import TYPE_CHECKING
 from bridge import convert_pools as convert
 from bridge.errors import bad_field
 from bridge.v1 import pool_pb2
-from handlers.errors import Unknown
+from handlers.errors import ExtraMissing, Unknown
 
 if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
 
+MOST_WORKERS = 1024
+LONGEST_DRAIN_S = 86400.0
 NAME_CHARACTERS = 64
 """Of an unknown pool's name, in its error."""
 
@@ -29,11 +35,13 @@ class PoolServicer:
         missing: Mapping[str, str],
         snapshot: Callable[[], Snapshot],
         cancel: Callable[[str], int],
+        drain_timeout_s: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._missing = missing
         self._snapshot = snapshot
         self._cancel = cancel
+        self._drain_timeout_s = drain_timeout_s
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
@@ -42,9 +50,49 @@ class PoolServicer:
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""
-        if request.name not in self._pools and request.name not in self._missing:
-            raise _unknown(request.name, sorted([*self._pools, *self._missing]))
+        if request.name not in self._missing:
+            self._find(request.name)
         return pool_pb2.PoolServiceGetResponse(pool=self._message(request.name))
+
+    def scale(self, request: pool_pb2.ScaleRequest) -> pool_pb2.ScaleResponse:
+        """Answer PoolService.Scale."""
+        pool, now = self._find(request.name), self._find(request.name).snapshot()
+        if request.HasField("size") == (request.HasField("min_size") or request.HasField("max_size")):
+            raise bad_field("size", "expected either size, or one or both of min_size and max_size")
+        least = request.min_size if request.HasField("min_size") else now.least
+        most = request.max_size if request.HasField("max_size") else now.most
+        if request.HasField("size"):
+            least = most = request.size
+        if not 1 <= least <= most <= MOST_WORKERS:
+            expected = f"expected 1 <= min_size <= max_size <= {MOST_WORKERS}, got {least} and {most}"
+            raise bad_field("size" if request.HasField("size") else "max_size", expected)
+        pool.resize(least, most)
+        return pool_pb2.ScaleResponse(pool=self._message(request.name))
+
+    async def drain(self, request: pool_pb2.DrainRequest) -> pool_pb2.DrainResponse:
+        """Answer PoolService.Drain. The pool stays drained also where the caller does not wait for the end."""
+        pool = self._find(request.name)
+        timeout_s = self._drain_timeout_s()
+        if request.HasField("timeout"):
+            timeout_s = request.timeout.seconds + request.timeout.nanos / 1e9
+            if not 0 <= timeout_s <= LONGEST_DRAIN_S:
+                raise bad_field("timeout", f"expected 0 to {LONGEST_DRAIN_S:.0f} seconds, got {timeout_s:g}")
+        drained = await pool.drain(timeout_s)
+        return pool_pb2.DrainResponse(drained=drained, pool=self._message(request.name))
+
+    def resume(self, request: pool_pb2.ResumeRequest) -> pool_pb2.ResumeResponse:
+        """Answer PoolService.Resume."""
+        self._find(request.name).resume()
+        return pool_pb2.ResumeResponse(pool=self._message(request.name))
+
+    async def restart(self, request: pool_pb2.RestartRequest) -> pool_pb2.RestartResponse:
+        """Answer PoolService.Restart. A caller who does not wait for the end ends nothing."""
+        pool = self._find(request.name)
+        try:
+            replaced = await asyncio.shield(pool.restart(request.worker or None))
+        except ValueError as error:
+            raise Unknown(str(error), reason="UNKNOWN_WORKER") from None
+        return pool_pb2.RestartResponse(replaced=replaced, pool=self._message(request.name))
 
     def cancel(self, request: pool_pb2.CancelRequest) -> pool_pb2.CancelResponse:
         """Answer PoolService.Cancel."""
@@ -55,6 +103,15 @@ class PoolServicer:
             shown = repr(request.request_id[:NAME_CHARACTERS])
             raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
         return pool_pb2.CancelResponse(cancelled=cancelled)
+
+    def _find(self, name: str) -> Pool:
+        """Return a pool that there is. Raises UNKNOWN_POOL, or EXTRA_MISSING."""
+        if name in self._missing:
+            raise ExtraMissing.of(f"pool '{name}'", self._missing[name])
+        pool = self._pools.get(name)
+        if pool is None:
+            raise _unknown(name, sorted([*self._pools, *self._missing]))
+        return pool
 
     def _message(self, name: str) -> pool_pb2.Pool:
         pool = self._pools.get(name)

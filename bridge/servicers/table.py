@@ -29,12 +29,13 @@ def local_handlers(
     find: Callable[[str], FunctionSpec],
     sessions: Sessions,
     cancel: Callable[[str], int],
+    drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
     session = SessionServicer(sessions)
-    pool = PoolServicer(pools, missing, snapshot, cancel)
+    pool = PoolServicer(pools, missing, snapshot, cancel, drain_timeout_s)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
@@ -46,6 +47,10 @@ def local_handlers(
         ("SessionService/Close", session_pb2.CloseRequest, session.close),
         ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
+        ("PoolService/Scale", pool_pb2.ScaleRequest, pool.scale),
+        ("PoolService/Drain", pool_pb2.DrainRequest, pool.drain),
+        ("PoolService/Resume", pool_pb2.ResumeRequest, pool.resume),
+        ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
     )
     return {f"/bridge.v1.{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]

@@ -64,13 +64,9 @@ class Terminal:
             return ""
 
     def finish(self):
-        code = None
-        while code is None:
-            if select.select([self._ours], [], [], 0.05)[0]:
-                self.text += self._read()
-            code = self.process.poll()
-        while select.select([self._ours], [], [], 0)[0] and (more := self._read()):
+        while more := self._read():  # until the other end is closed
             self.text += more
+        code = self.process.wait(10)
         os.close(self._ours)
         return code
 

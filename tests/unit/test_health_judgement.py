@@ -25,6 +25,7 @@ class FakePool:
     ready_workers: int = 1
     proof_age_s: float | None = 0.0
     saturated: bool = False
+    draining: bool = False
     answers: list[PoolError | None] = field(default_factory=list)
     canaries: asyncio.Queue = field(default_factory=asyncio.Queue)
 
@@ -61,6 +62,16 @@ def test_a_pool_serves_with_a_ready_worker_and_a_recent_proof(ready, age, satura
     judged = health(FakePool(ready_workers=ready, proof_age_s=age, saturated=saturated))
     assert judged.serving("pool/general") is serving
     assert judged.serving("") is serving
+
+
+def test_a_pool_that_an_operator_drains_does_not_serve_and_is_no_reason_to_restart_the_server():
+    judged = health(FakePool("general"), FakePool("llm", draining=True))
+    assert judged.serving("pool/llm") is False
+    assert judged.serving("") is False
+    assert judged.is_well
+    assert not health(FakePool("general", ready_workers=0), FakePool("llm", draining=True)).is_well
+    judged.drain()
+    assert not judged.is_well
 
 
 def test_nothing_is_remembered_between_questions():

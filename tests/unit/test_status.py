@@ -70,7 +70,13 @@ POOL_ROWS = [
         None,
     ),
     (pool.WorkerProtocol("p", "p-1", "?"), Code.INTERNAL, "WORKER_PROTOCOL", {"pool": "p", "worker": "p-1"}, None),
-    (pool.StartFailed("p", "cause", "detail"), Code.INTERNAL, "INTERNAL", {}, None),
+    (
+        pool.StartFailed("p", "no key", "detail"),
+        Code.FAILED_PRECONDITION,
+        "WORKER_NOT_STARTED",
+        {"pool": "p", "cause": "no key"},
+        None,
+    ),
 ]
 
 

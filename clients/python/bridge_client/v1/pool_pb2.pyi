@@ -117,7 +117,7 @@ class FunctionGrowth(_message.Message):
     def __init__(self, function: _Optional[str] = ..., grown_bytes: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("id", "pid", "state", "running", "calls", "rss_bytes", "age", "place", "since_answer", "recycle_reason")
+    __slots__ = ("id", "pid", "state", "running", "calls", "rss_bytes", "age", "place", "since_answer", "recycle_reason", "sessions")
     ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class Worker(_message.Message):
     PLACE_FIELD_NUMBER: _ClassVar[int]
     SINCE_ANSWER_FIELD_NUMBER: _ClassVar[int]
     RECYCLE_REASON_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
     id: str
     pid: int
     state: WorkerState
@@ -138,7 +139,8 @@ class Worker(_message.Message):
     place: int
     since_answer: _duration_pb2.Duration
     recycle_reason: str
-    def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., place: _Optional[int] = ..., since_answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., recycle_reason: _Optional[str] = ...) -> None: ...
+    sessions: int
+    def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., place: _Optional[int] = ..., since_answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., recycle_reason: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class WorkerExit(_message.Message):
     __slots__ = ("worker", "cause", "stderr_tail", "age")
