@@ -14,7 +14,7 @@ import re
 MARK = "BRIDGE_WORKER_MARK"
 WORKER = "BRIDGE_WORKER_ID"
 TEMPLATE = "BRIDGE_TEMPLATES"
-"""Has the place of `WORKER` in a template; as long as that."""
+"""Has the place of `WORKER` in the block of a template, which is no worker; as long as that."""
 ROOM = 96
 """Characters of a worker's id that fit."""
 _START, _END = 47, 48
@@ -34,7 +34,6 @@ def write_identity(worker: str, mark: str) -> None:
     nothing happens to it, and processes that leave the group without executing anything are not found.
     """
     os.environ[MARK] = mark
-    os.environ.pop(TEMPLATE, None)
     with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - at each start
         fields = [int(field) for field in file.read().rpartition(b")")[2].split()[1:]]
     _replace(fields[_START - 1], fields[_END - 1], rb"(?<![^\0])BRIDGE_WORKER_MARK=[^\0]*", f"{MARK}={mark}")

@@ -16,6 +16,7 @@ from importlib import import_module
 
 from pool import child, frames
 from pool.entry import Entry
+from pool.environ_block import TEMPLATE, WORKER
 from pool.fork_safety import dangers, open_descriptors
 from pool.forked import become_worker
 from pool.forking import BECOME, DESCRIPTORS, FORK, FORKED, REFUSED, STALE, UNSAFE, Order, to_body
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     sock = socket.socket(fileno=int(sock_fd))
     sys.excepthook = lambda _type, error, _traceback: report_failure(sock, error)
     harden(int(parent), Limits())
+    os.environ[WORKER] = os.environ.pop(TEMPLATE, "").strip()  # by this, code that is imported tells it from a front
     sock.set_inheritable(False)
     reader = FrameReader()
     init = next_frame(sock, reader)
