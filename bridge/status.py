@@ -57,7 +57,9 @@ def of_pool(error: pool.PoolError, *, idempotent: bool) -> BridgeError:
     text = str(error)
     match error:
         case pool.QueueFull():
-            metadata = {"pool": error.pool, "limit": str(error.limit)}
+            metadata = {"pool": error.pool, "exceeded": error.exceeded, "displaced": str(error.displaced).lower()}
+            metadata |= {"limit": str(error.limit), "waiting": str(error.waiting)}
+            metadata |= {"limit_bytes": str(error.limit_bytes), "queued_bytes": str(error.queued_bytes)}
             return BridgeError(
                 Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", text, metadata=metadata, retry_after_s=error.retry_after_s
             )

@@ -166,7 +166,7 @@ class ResultSchema:
         try:
             return self._dump(value)
         except (ValidationError, PydanticSerializationError):
-            plain = without_python_types(value)  # numpy's scalars, and instances that hold what they should not
+            plain = _plain(value)
         try:
             return self._dump(plain)
         except ValidationError as error:
@@ -180,6 +180,16 @@ class ResultSchema:
         if self._serializer is None:
             return checked
         return self._serializer.to_python(checked, by_alias=True, warnings="error")
+
+
+def _plain(result: Any) -> Any:
+    """Return a result without numpy's scalars, and without instances that hold what they should not."""
+    try:
+        return without_python_types(result)
+    except RecursionError:
+        raise ResultInvalid(
+            "expected a result that fits its annotation, got one that holds itself or is too deep"
+        ) from None
 
 
 class _JsonSchema(GenerateJsonSchema):

@@ -8,14 +8,19 @@ until the worker has really done with it. Who finds no slot waits in `Waiting`, 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
+from pool.bound import BoundCalls
 from pool.calls import Call, Slots
+from pool.capacity import Capacity
 from pool.deadlines import Deadlines
-from pool.errors import DeadlineExceeded, PoolError, QueueFull, Stopped
-from pool.estimates import ServiceTimes
+from pool.errors import DeadlineExceeded, PoolError, Quarantined, QueueFull, Stopped
+from pool.estimates import SHORT_S, ServiceTimes
 from pool.lines import LINED_BYTES, Lines, take_all
 from pool.options import PoolOptions
+from pool.quarantine import Quarantine
+from pool.turns import Need
 from pool.waiting import Waiting
 
 PACKED_S = 100e-6
@@ -29,16 +34,18 @@ class Admission:
 
     def __init__(self, pool: str, limit: int, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
-        self._limit = limit
+        self._capacity = Capacity(pool, limit)
+        self.quarantine = Quarantine(pool)
         self._loop = loop
         self._room: dict[str, Slots] = {}
         self._members: dict[str, Slots] = {}
         self._apart: dict[str, bool] = {}
         """Members that are given nothing for now, or (True) only calls that are pinned to them."""
-        self._queue = Waiting()
         self._times = ServiceTimes()
+        self._queue = Waiting(self._times)
         self._lines = Lines(loop, self._times, self._members, self._room, adopt=self.adopt, launch=self._launch)
         self._arrivals = 0
+        self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
@@ -77,12 +84,16 @@ class Admission:
         return self._queue.pinned_to(worker) + self._members[worker].lined
 
     def submit(self, call: Call, prefer: str | None = None) -> None:
-        """Launch a call where a slot is free, else let it wait. Raises QueueFull, Stopped or PoolUnavailable.
+        """Launch a call where a slot is free, else let it wait.
+
+        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable.
 
         `prefer` names the only worker to take while it is a member. Call `release` when the caller has done with it.
         """
         if self._refusal is not None:
             raise self._refusal()
+        if self.quarantine.armed and (refused := self._quarantined(call)) is not None:
+            raise refused
         room = self._room.values()
         long = self._times.usual_s > PACKED_S
         worker = next(iter(room) if long else reversed(room), None)
@@ -92,12 +103,22 @@ class Admission:
         self._arrivals += 1
         call.number = self._arrivals
         if worker is None:
-            if self._queue.count or not self._lines.add(call, self._limit):
+            if self._queue.count or not self._lines.add(call, self._capacity.limit):
                 self._enqueue(call)
-        elif long or self._queue.count or not self._lines.add(call, self._limit):
+        elif long or self._queue.count or not self._lines.add(call, self._capacity.limit):
             self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
+
+    def _quarantined(self, call: Call) -> Quarantined | None:
+        return self.quarantine.check(call.function, call.body, self._loop.time())
+
+    def submit_bound(self, call: Call, worker: str) -> None:
+        """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
+        if worker not in self._members:
+            raise self._bound.gone(worker)
+        self.submit(call, worker)
+        self._bound.add(call, worker)
 
     def _launch(self, call: Call, worker: Slots) -> None:
         worker.take()
@@ -110,12 +131,25 @@ class Admission:
         """Say that the caller has done with a call; where it has not ended, that is its cancel. May be called again."""
         if call.bucket:
             self._deadlines.discard(call, call.bucket)
+        if call.account is not None:
+            self._pay(call)
         if call.future.done() and not call.future.cancelled():
+            if self.quarantine.armed and call.future.exception() is None:
+                self.quarantine.survived(call.function, call.body)
             return
         if self._withdraw(call):
             call.future.cancel()
         elif call.worker is not None:
             call.worker.abandon(call)
+
+    def _pay(self, call: Call) -> None:
+        """Charge a call that had its turn among several tenants with the time that it has held its worker."""
+        used_s = 0.0
+        if call.launched_at:
+            used_s = time.perf_counter() - call.launched_at
+            if not call.future.done() or call.future.cancelled():
+                used_s = max(used_s, call.charge_s)  # it may hold its worker for longer
+        self._queue.settle(call, used_s)
 
     def _expire(self, call: Call) -> None:
         if call.future.done():
@@ -139,9 +173,16 @@ class Admission:
         return call.worker is None
 
     def _enqueue(self, call: Call) -> None:
-        if self.waiting >= self._limit:
-            raise QueueFull(self._pool, self._limit, self._predict())
-        self._queue.add(call)
+        queue = self._queue
+        if call.deadline is not None and self._times.usual_s >= SHORT_S and (ahead_s := queue.ahead_s(call)):
+            own_s, left_s = self._times.least_s(call.function), call.deadline - self._loop.time()
+            late = self._capacity.too_late(ahead_s, own_s, left_s, None if call.pinned else len(self._members))
+            if late is not None:
+                raise late
+        need = self._capacity.exceeded(self.waiting, queue.bytes, len(call.body))
+        if need is not None:
+            self._make_room(call, need)
+        queue.add(call)
         if self._apart and call.pinned in self._apart:
             self.slot_free(self._members[call.pinned])
 
@@ -156,9 +197,26 @@ class Admission:
             call.worker.abandon(call)
         return True
 
-    def _predict(self) -> float:
-        """Return the seconds after which a refused caller may try again: a rough drain time of the queue."""
-        return min(30.0, max(0.05, self._times.usual_s * self.waiting / max(1, len(self._members))))
+    def _make_room(self, call: Call, need: Need) -> None:
+        """Let calls that must give way to a new one leave. Raises QueueFull where it has no right to their room."""
+        leaving = self._queue.room_for(call, need)
+        if not leaving:
+            raise self._full(call, need, displaced=False)
+        for other in leaving:
+            error = self._full(other, need, displaced=True)
+            self._queue.leave(other)
+            other.fail(error)
+
+    def _full(self, call: Call, need: Need, *, displaced: bool) -> QueueFull:
+        return self._capacity.full(
+            self._loop.time(),
+            need,
+            len(call.body),
+            waiting=self.waiting,
+            queued_bytes=self._queue.bytes,
+            pace_s=self._capacity.pace_s(self._times.usual_s, len(self._members)),
+            displaced=displaced,
+        )
 
     def add(self, worker: Slots) -> None:
         """Let a worker take calls. Once the pool has stopped it takes none all the same."""
@@ -172,6 +230,8 @@ class Admission:
         self._members.pop(worker.id, None)
         self._room.pop(worker.id, None)
         self._apart.pop(worker.id, None)
+        if self._bound:
+            self._bound.fail(worker.id, self._queue.leave)
         moved = self._queue.unpin(worker.id)
         back = take_all(worker)
         self.adopt(back)
@@ -200,6 +260,19 @@ class Admission:
             self._queue.put_back(calls, self._members)
             self._serve_all()
 
+    def buried(self, left: Sequence[Call], culprit: Call | None) -> None:
+        """Take back what a dead worker had not begun. `culprit` is the call that it died of, where that is known.
+
+        Once that makes it a quarantined input, the calls with the same one that wait or are lined up are refused.
+        """
+        if culprit is not None and self.quarantine.killed(culprit.function, culprit.body, self._loop.time()):
+            left = [*left, *(call for worker in self._members.values() for call in take_all(worker))]
+            for call in [*left, *self._queue]:
+                if not call.future.done() and (refused := self._quarantined(call)) is not None:
+                    self._queue.leave(call)
+                    call.fail(refused)
+        self.adopt(left)
+
     def _serve_all(self) -> None:
         for worker in [*self._room.values(), *self._members.values()]:  # rather launched than lined up
             self.slot_free(worker)
@@ -224,8 +297,12 @@ class Admission:
         while worker.free > 0 and (call := queue.take(worker.id)) is not None:
             worker.take()
             worker.launch(call)
-        while worker.line_room > 0 and (call := queue.take(worker.id, LINED_BYTES)) is not None:
-            self._lines.append(worker, call)
+        lines = self._lines
+        while worker.line_room > 0 and not (lines.ranked and worker.lined >= lines.longest()):
+            call = queue.take(worker.id, LINED_BYTES)
+            if call is None:
+                return
+            lines.append(worker, call)
 
     def _serve_pinned(self, worker: Slots) -> None:
         while self._apart[worker.id] and worker.free > 0 and (call := self._queue.take_pinned(worker.id)) is not None:
@@ -251,8 +328,9 @@ class Admission:
         self._serve_all()
 
     def configure(self, options: PoolOptions) -> None:
-        """Take over the limits of new options; calls that wait already stay."""
-        self._limit = options.queue_limit
+        """Take over the limits and sizes of options; calls that wait already stay."""
+        self._capacity.configure(options)
+        self.quarantine.configure(options.quarantine_after, options.quarantine_ttl_s, options.canary.function)
 
     def close(self) -> None:
         """Watch no deadlines any more: no call is left."""

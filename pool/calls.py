@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pool.entry import Answer
 from pool.errors import PoolError
 from pool.frames import Reply
 from pool.streams import StreamBuffer
+
+if TYPE_CHECKING:
+    from pool.turns import Account, Lane
+
+HIGH, NORMAL, LOW = 1, 0, -1
+"""The priorities of calls."""
 
 
 class Call:
@@ -17,22 +23,30 @@ class Call:
 
     `queued` is set while it waits in the queue; `lined` while it waits in the socket of `worker`, from where it may
     still be taken back. `number` is its place in the order of arrival. `launched_at` is in seconds of
-    `time.perf_counter()`. `context` is whatever the submitter wants to find again in `on_ask`, which answers what the
-    call asks while it runs; `asking` has its asks that are not answered yet.
+    `time.perf_counter()`, 0 before. `lane` and `work_s` are the queue's while it waits; `account` and `charge_s` are
+    set once it had its turn among several tenants or priorities. `context` is whatever the submitter wants to find
+    again in `on_ask`, which answers what the call asks while it runs; `asking` has its asks that are not answered yet.
     """
+
+    lane: Lane
+    work_s: float
+    charge_s: float
 
     __slots__ = (
         "abandoned",
+        "account",
         "asking",
         "body",
         "bucket",
         "buffer",
+        "charge_s",
         "context",
         "deadline",
         "function",
         "future",
         "grace",
         "id",
+        "lane",
         "launched_at",
         "lined",
         "meta",
@@ -40,7 +54,10 @@ class Call:
         "on_ask",
         "on_launch",
         "pinned",
+        "priority",
         "queued",
+        "tenant",
+        "work_s",
         "worker",
     )
 
@@ -53,6 +70,8 @@ class Call:
         future: asyncio.Future[Reply],
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        priority: int = NORMAL,
+        tenant: str = "",
     ) -> None:
         self.function = function
         self.meta = meta
@@ -60,6 +79,9 @@ class Call:
         self.deadline = deadline
         self.future = future
         self.on_launch = on_launch
+        self.priority = priority
+        self.tenant = tenant
+        self.account: Account | None = None
         self.buffer = StreamBuffer(future) if stream else None
         self.worker: Slots | None = None
         self.pinned: str | None = None

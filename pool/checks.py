@@ -66,7 +66,6 @@ class _Watched:
 
     def __init__(self, patience: Patience) -> None:
         self.probe = Probe(patience)
-        self.canary: Call | None = None
         self.answered = -1
         self.starved_s: float | None = None
         self.oldest: tuple[int, float] = (0, 0.0)
@@ -130,7 +129,7 @@ class Checks:
             run.answered_at = self._loop.time()
         sight = Sight(
             answered=worker.answered,
-            others=worker.running - (watched.canary is not None),
+            others=worker.running - (run.canary is not None),
             room=worker.free > 0 and worker.state is State.READY,
             stopped=process.state == "T",
             excused_s=self._excused(process, watched, passed_s),
@@ -166,11 +165,11 @@ class Checks:
             worker.kill(Killed(why="its process was stopped, as by SIGSTOP, and did not go on"))
         elif verdict is Verdict.HUNG:
             worker.kill(Killed(why=f"hung: idle, and a canary did not come back within {timeout_s:g} s"), stack=True)
-        elif verdict is Verdict.WEDGED and worker.state is State.READY and watched.canary is not None:
+        elif verdict is Verdict.WEDGED and worker.state is State.READY and run.canary is not None:
             why = f"its event loop hung: a canary did not come back within {timeout_s:g} s"
             self._listener(WorkerCondemned(pool=self._pool, worker=worker.id, cause=why))
             worker.condemn(Killed(why=why))
-            self._admission.release(watched.canary)
+            self._admission.release(run.canary)
 
     def _ask(self, run: Run, worker: Worker, watched: _Watched) -> None:
         """Send a canary to a worker that has a free slot, so that it is begun at once."""
@@ -180,7 +179,7 @@ class Checks:
             self._admission.submit(call, worker.id)
         except PoolError:
             return  # the pool takes no calls now: it drains
-        watched.canary = call
+        run.canary = call
         watched.probe.asked()
         run.canaries += 1
         call.future.add_done_callback(lambda _: self._told(run, worker, watched, call))
@@ -188,7 +187,7 @@ class Checks:
     def _told(self, run: Run, worker: Worker, watched: _Watched, call: Call) -> None:
         """A canary has ended: well, with an error, or with its worker."""
         self._admission.release(call)
-        watched.canary = None
+        run.canary = None
         watched.probe.told()
         if call.future.cancelled() or call.future.exception() is not None:
             return

@@ -10,16 +10,43 @@ class PoolError(Exception):
 
 
 class QueueFull(PoolError):
-    """As many calls wait as may wait."""
+    """As many calls wait as may wait, or as many bytes; or the call waited and gave way to another.
 
-    def __init__(self, pool: str, limit: int, retry_after_s: float) -> None:
-        super().__init__(
-            f"pool '{pool}' has {limit} calls waiting, which is its limit; raise pools.{pool}.queue_limit or its size, "
-            "or send fewer calls at a time"
-        )
+    `exceeded` is "calls" or "bytes", `waiting` and `queued_bytes` what waited then.
+    """
+
+    def __init__(
+        self,
+        pool: str,
+        limit: int,
+        retry_after_s: float,
+        *,
+        waiting: int | None = None,
+        queued_bytes: int = 0,
+        limit_bytes: int = 0,
+        size: int = 0,
+        exceeded: str = "calls",
+        displaced: bool = False,
+    ) -> None:
+        waiting = limit if waiting is None else waiting
+        if exceeded == "bytes":
+            state = (
+                f"pool '{pool}' has requests of {mebibytes(queued_bytes)} waiting, its limit is "
+                f"{mebibytes(limit_bytes)}, and this one has {mebibytes(size)}; raise pools.{pool}.queue_bytes"
+            )
+        else:
+            state = f"pool '{pool}' has {waiting} calls waiting, which is its limit; raise pools.{pool}.queue_limit"
+        if displaced:
+            state = f"the call gave way to one of a higher priority or of a tenant with fewer calls: {state}"
+        super().__init__(f"{state} or its size, or send fewer calls at a time")
         self.pool = pool
         self.limit = limit
         self.retry_after_s = retry_after_s
+        self.waiting = waiting
+        self.queued_bytes = queued_bytes
+        self.limit_bytes = limit_bytes
+        self.exceeded = exceeded
+        self.displaced = displaced
 
 
 class DeadlineUnreachable(PoolError):
@@ -111,6 +138,15 @@ class WorkerLost(PoolError):
         self.signal = signal
         self.exit_code = exit_code
         self.stderr = stderr
+
+
+class WorkerGone(PoolError):
+    """The call was for one worker alone, which takes no more calls. It has not started."""
+
+    def __init__(self, pool: str, worker: str) -> None:
+        super().__init__(f"worker {worker} of pool '{pool}' takes no more calls, and this one was for it alone")
+        self.pool = pool
+        self.worker = worker
 
 
 class WorkerMemoryLimit(PoolError):

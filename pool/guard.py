@@ -96,11 +96,13 @@ class Guard:
 
     async def close(self) -> None:
         """End the guard once no worker is left to watch, and wait for it: it finishes its sweeps first."""
-        if self._process is None or self._watched:
+        if self._watched:
             return
         if self._reaping is not None:
             self._reaping.cancel()
         self._adopts = False
+        if self._process is None:
+            return
         process, self._process = self._process, None
         assert process.stdin is not None
         process.stdin.close()

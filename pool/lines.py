@@ -14,6 +14,8 @@ from pool.estimates import ServiceTimes
 
 LINED_BYTES = 16384
 """Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""
+RANKED_S = 0.002
+"""Where calls have priorities or tenants, a line is no longer than this takes: who comes later must not wait for it."""
 BALANCE_S = 0.002
 BALANCE_MAX_S = 0.05
 """How often lines are looked at: within two looks, one that does not move is taken back. Between the two it is four
@@ -46,17 +48,25 @@ class Lines:
         self._seen: dict[str, int] = {}
         """Per worker that had a line at the last look, the calls that had ended on it."""
         self.timer: asyncio.TimerHandle | None = None
+        self.ranked = False
+        """Whether a call with a priority or tenant has ever come."""
+
+    def longest(self) -> int:
+        """Return how long a line may be where calls have priorities or tenants."""
+        return max(1, int(RANKED_S / self._times.usual_s)) if self._times.usual_s > 0 else 1
 
     def add(self, call: Call, limit: int) -> bool:
         """Send a small call ahead to the busy worker with the shortest line; False where that is not to be."""
         if len(call.body) > LINED_BYTES:
             return False
+        if call.tenant or call.priority:
+            self.ranked = True
         best, room, lined = None, 0, 0
         for worker in self._members.values():
             lined += worker.lined
             if worker.line_room > room and (call.pinned is None or call.pinned == worker.id):
                 best, room = worker, worker.line_room
-        if best is None or lined >= limit:
+        if best is None or lined >= limit or (self.ranked and best.lined >= self.longest()):
             return False
         self.append(best, call)
         return True

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from pool.admission import Admission
-from pool.calls import AskHandler, Call
+from pool.calls import NORMAL, AskHandler, Call
 from pool.confined import confine
 from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
@@ -41,6 +41,7 @@ class Pool:
         self._on_ask = on_ask
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
+        self._admission.configure(options)
         spawner, readings = confine(options, spawner or TemplateSpawner(options, listener))
         self._supervisor: Workforce = Supervisor(
             options, self._admission, spawner, listener, fatal, proved=self._proved, readings=readings
@@ -57,11 +58,11 @@ class Pool:
         self._supervisor.start()
         return await asyncio.shield(self._supervisor.catalogue)
 
-    def served(self, service_s: float) -> None:
+    def served(self, service_s: float, function: str = "") -> None:
         """Say that a call came back over the whole path: that is what readiness is judged by."""
         self._proof_at = self._loop.time()
         self._calls += 1
-        self._admission.observe(service_s)
+        self._admission.observe(service_s, function)
 
     def _proved(self) -> None:
         """A canary came back over the whole path."""
@@ -90,6 +91,10 @@ class Pool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
 
+    def release_input(self, fingerprint: str) -> bool:
+        """Let a quarantined input run again; return whether it was known. `snapshot` has the fingerprints."""
+        return self._admission.quarantine.release(fingerprint)
+
     def resize(self, minimum: int, maximum: int) -> None:
         """Let the pool have so many workers from now on. Raises ValueError where that is no range of one or more."""
         self._supervisor.resize(minimum, maximum)
@@ -109,6 +114,7 @@ class Pool:
         """
         catalogue = await self._supervisor.reload(options)
         self.options = options
+        self._admission.quarantine.clear()  # the code may have been mended
         return catalogue
 
     @property
@@ -141,18 +147,28 @@ class Pool:
         prefer: str | None = None,
         stream: bool = False,
         on_launch: Callable[[str], None] | None = None,
+        priority: int = NORMAL,
+        tenant: str = "",
         context: object = None,
+        bound: bool = False,
     ) -> Call:
-        """Submit a call; its `future` has the reply. Raises QueueFull, Stopped or PoolUnavailable at once.
+        """Submit a call; its `future` has the reply.
+
+        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable at once. Among waiting calls
+        those of a higher `priority` go first, and the tenants of one priority take turns.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
-        in the call, for `on_ask`. Whatever happens, call
-        `release` in the end: for a call that has not ended it is the cancel.
+        in the call, for `on_ask`. With `bound` the call is for the worker that it prefers alone, and ends with
+        WorkerGone where that takes no more calls. Whatever happens, call `release` in the end: for a call that has not
+        ended it is the cancel.
         """
-        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch)
+        call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch, priority, tenant)
         call.context = context
         call.on_ask = self._on_ask
-        self._admission.submit(call, prefer)
+        if bound and prefer is not None:
+            self._admission.submit_bound(call, prefer)
+        else:
+            self._admission.submit(call, prefer)
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:
@@ -195,6 +211,7 @@ class Pool:
             started=force.how_started(),
             exits=tuple((report, now - report.exited_at) for report in force.exits),
             growth=self._supervisor.growth.top(GROWTH_SHOWN),
+            quarantine=self._admission.quarantine.refused(now),
         )
 
     def _state(self) -> str:

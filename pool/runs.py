@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pool.admission import Admission
 from pool.calls import Call
 from pool.errors import PoolError, StartFailed
-from pool.events import Listener, OutputDropped, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
+from pool.events import Listener, OutputDropped, WorkerExited, WorkerLetGo, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
 from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State
@@ -50,6 +50,8 @@ class Run:
         """It takes no more calls, and its place is to be filled at once."""
         self.told = ""
         """What the worker said about a start that failed: a line, then details."""
+        self.canary: Call | None = None
+        """The canary that it runs."""
         self.canaries = 0
         """Calls that it has ended and that no user made."""
         self.holders = 0
@@ -66,6 +68,13 @@ class Run:
     def alive(self) -> bool:
         """Whether it has a process that has not ended."""
         return self.worker is not None and not self.exited.done()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it takes calls and runs none, but for a canary."""
+        if self.worker is None or self.worker.state is not State.READY:
+            return False
+        return self.worker.running == (self.canary is not None)
 
     def kill(self, killed: Killed, *, stack: bool = False) -> None:
         """End its process, where it has one."""
@@ -251,7 +260,8 @@ class Crew:
             killed=killed,
         )
         del self.workers[worker.id], self.runs[worker.id]
-        self._admission.adopt(worker.settle(report))
+        left = worker.settle(report)
+        self._admission.buried(left, worker.culprit)
         self.exits.appendleft(report)
         self._listener(WorkerExited(pool=self._pool, worker=worker.id, expected=expected, report=report))
         if not run.proved:
@@ -289,7 +299,11 @@ class Crew:
         run.released = self._loop.create_future()
         stop = asyncio.ensure_future(self._tasks.stopping.wait())
         waits: list[asyncio.Future[Any]] = [run.released, run.exited, stop]
-        await asyncio.wait(waits, timeout=run.options.drain_hold_s, return_when=asyncio.FIRST_COMPLETED)
+        first = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait(waits, timeout=run.options.drain_hold_s, return_when=first)
+        if not done and run.worker is not None:
+            self._listener(WorkerLetGo(pool=self._pool, worker=run.worker.id))
+            await asyncio.wait(waits, timeout=run.options.stop_timeout_s, return_when=first)
         stop.cancel()
 
     def hold(self, worker: str) -> None:

@@ -78,7 +78,7 @@ def wait_for_exit(pid: int, timeout_s: float = 10.0) -> None:
         os.close(descriptor)
 
 
-LONG = os.environ.get("BRIDGE_TESTS") == "long"
+LONG = os.environ.get("TEST_LENGTH") == "long"
 """Whether tests of the mark `long` run, and others at their full length."""
 
 

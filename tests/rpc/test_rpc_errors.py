@@ -112,7 +112,8 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(rpc, gate, even
     eventually(lambda: rpc.pool("narrow").queued == 1, "the call to wait")
     outcome = rpc.call("hold_narrow", port=gate.port)
     assert (outcome.code, outcome.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert outcome.metadata == {"pool": "narrow", "limit": "1"}
+    told = {"pool": "narrow", "exceeded": "calls", "displaced": "false", "limit": "1", "waiting": "1"}
+    assert {key: outcome.metadata[key] for key in told} == told
     assert 0 < outcome.retry_s <= 30
     assert "pools.narrow.queue_limit" in outcome.message
     assert outcome.receipt.pool == "narrow"
@@ -344,6 +345,7 @@ def test_a_worker_that_breaks_the_protocol(rpc):
         ("x-timeout-ms", "soon"),
         ("x-session-id", "a/b"),
         ("x-session-mode", "wild"),
+        ("x-session-ordered", "yes"),
         ("x-tenant", "t" * 300),
     ],
 )
@@ -352,11 +354,6 @@ def test_metadata_that_can_not_be_used(rpc, key, value):
     assert (outcome.code, outcome.reason) == (Code.INVALID_ARGUMENT, "BAD_METADATA")
     assert list(outcome.violations) == [key]
     assert outcome.receipt.request_id == "r-meta"
-
-
-def test_strict_sessions_are_not_there_yet(rpc):
-    outcome = rpc.call("add", metadata=[("x-session-id", "s"), ("x-session-mode", "strict")], a=1, b=2)
-    assert (outcome.code, outcome.reason) == (Code.UNIMPLEMENTED, "SESSION_MODE")
 
 
 MALFORMED = [

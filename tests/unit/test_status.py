@@ -22,7 +22,21 @@ EXITED = pool.WorkerLost("general", "general-1", "f", "exited with code 3", sign
 CRASH = {"pool": "general", "worker": "general-1", "function": "f"}
 
 POOL_ROWS = [
-    (pool.QueueFull("p", 7, 0.5), Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", {"pool": "p", "limit": "7"}, 0.5),
+    (
+        pool.QueueFull("p", 7, 0.5, waiting=7, queued_bytes=90, limit_bytes=100),
+        Code.RESOURCE_EXHAUSTED,
+        "QUEUE_FULL",
+        {
+            "pool": "p",
+            "exceeded": "calls",
+            "displaced": "false",
+            "limit": "7",
+            "waiting": "7",
+            "limit_bytes": "100",
+            "queued_bytes": "90",
+        },
+        0.5,
+    ),
     (pool.DeadlineExceeded("p", "IN_QUEUE"), Code.DEADLINE_EXCEEDED, "IN_QUEUE", {"pool": "p"}, None),
     (pool.DeadlineExceeded("p", "IN_WORKER"), Code.DEADLINE_EXCEEDED, "IN_WORKER", {"pool": "p"}, None),
     (
