@@ -80,6 +80,12 @@ class Entry:
                 raise LoadFailed(_clash(handler.spec, other.spec))
             self._handlers[handler.spec.name] = handler
 
+    def preload(self) -> None:
+        """Let every handler import what it would import later, without loading or starting anything."""
+        for handler in self._handlers.values():
+            if (preload := getattr(handler, "preload", None)) is not None:
+                preload()
+
     def bind(self, asker: Asker) -> None:
         """Take note of whom running calls ask what only the front knows."""
         self._asker = asker
