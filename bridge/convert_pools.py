@@ -54,6 +54,9 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         functions=functions,
         workers=[_worker(worker) for worker in snapshot.workers],
     )
+    set_duration(message.check_interval, options.check_interval_s)
+    set_duration(message.check_timeout, options.check_timeout_s)
+    set_duration(message.grace, options.grace_s)
     if snapshot.proof_age_s is not None:
         set_duration(message.proof_age, snapshot.proof_age_s)
     for report, age_s in snapshot.exits:
