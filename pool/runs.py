@@ -260,7 +260,8 @@ class Crew:
             killed=killed,
         )
         del self.workers[worker.id], self.runs[worker.id]
-        self._admission.adopt(worker.settle(report))
+        left = worker.settle(report)
+        self._admission.buried(left, worker.culprit)
         self.exits.appendleft(report)
         self._listener(WorkerExited(pool=self._pool, worker=worker.id, expected=expected, report=report))
         if not run.proved:
