@@ -17,6 +17,7 @@ from pool.options import Canary, PoolOptions
 
 if TYPE_CHECKING:
     from bridge.config import Config, PoolConfig
+    from handlers.registry import Snapshot
 
 ENTRY = "handlers.entry:open_entry"
 BUILTINS: Mapping[str, tuple[str, ...]] = {
@@ -103,6 +104,12 @@ def entry_options(
         max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
     )
+
+
+def native_options(snapshot: Snapshot, config: Config, environ: Mapping[str, str]) -> EntryOptions:
+    """Return what the front's own entry is opened with: the user modules that declare a function native, no others."""
+    modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
+    return entry_options("general", tuple(sorted(modules)), config, environ, native_only=True)
 
 
 def _options(

@@ -26,7 +26,7 @@ _FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb
 
 def local_handlers(
     pools: Mapping[str, Pool],
-    missing: Mapping[str, str],
+    missing: Callable[[], Mapping[str, str]],
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
     session: SessionServicer,
