@@ -14,6 +14,7 @@ from bridge.config import resolve_secret
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions, ModelOptions
 from pool.options import Canary, PoolOptions
+from pool.restart import RestartOptions
 
 if TYPE_CHECKING:
     from bridge.config import Config, PoolConfig
@@ -144,11 +145,13 @@ def _options(
         stall_after_s=pool.stall_after_s,
         quarantine_after=pool.quarantine_after,
         quarantine_ttl_s=pool.quarantine_ttl_s,
+        drain_hold_s=pool.drain_hold_s,
         grace_s=pool.grace_s,
         start_timeout_s=pool.start_timeout_s,
         max_frame_bytes=config.server.max_message_bytes * 2,
         env=_environment(pool, environ),
         nice=pool.nice,
+        restart=RestartOptions(budget=pool.restart_budget),
     )
 
 

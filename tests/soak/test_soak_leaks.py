@@ -171,7 +171,7 @@ async def test_deaths_of_workers_leave_nothing_in_the_front(rig, trend, objects,
     await deaths(length(4, 30))
     await rig_calls(one, 10)
     before = objects()
-    (front,) = await with_checkpoints(trend, [os.getpid()], length(24, 1_500), deaths)
+    (front,) = await with_checkpoints(trend, [os.getpid()], length(24, 1_200 if concurrency == 1 else 200), deaths)
     one.events.clear()
     await rig_calls(one, 10)
     assert front.grown() == {}
