@@ -158,9 +158,6 @@ class PoolConfig(Section):
         2, ge=0, description="An input that killed so many workers, alone each time, is refused; 0 refuses none."
     )
     quarantine_ttl_s: Seconds = Field(3600.0, description="How long such an input is refused.")
-    drain_hold_s: Seconds = Field(
-        30.0, description="How long a worker that was replaced goes on serving the strict sessions bound to it."
-    )
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )

@@ -141,7 +141,6 @@ def _options(
         max_calls=pool.max_calls,
         max_age_s=pool.max_age_s,
         check_interval_s=config.health.interval_s,
-        drain_hold_s=pool.drain_hold_s,
         stall_after_s=pool.stall_after_s,
         quarantine_after=pool.quarantine_after,
         quarantine_ttl_s=pool.quarantine_ttl_s,
