@@ -85,6 +85,10 @@ class ConfinedSpawner:
         self._options = options or self._options
         self._inner.rebuild(options)
 
+    def halt(self) -> None:
+        """Start nothing more."""
+        self._inner.halt()
+
     async def close(self) -> None:
         """Give back what spawning holds. What was just killed is waited for, a second at most."""
         await self._inner.close()

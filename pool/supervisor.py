@@ -276,6 +276,7 @@ class Supervisor:
         self._tasks.stopping.set()
         self._memory_ends.set()
         self._admission.stop()
+        self._spawner.halt()
         for place in self._places.all:
             place.wake.set()
         for worker in list(self.workers.values()):
