@@ -155,7 +155,8 @@ async def rig_calls(one, count):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_deaths_of_workers_leave_nothing_in_the_front(rig, trend, objects, chance, length, concurrency):
-    one = await rig(size=4, concurrency=concurrency, restart=RestartOptions(backoff_s=0, budget=100_000)).start()
+    restart = RestartOptions(backoff_s=0, budget=100_000)
+    one = await rig(size=4, concurrency=concurrency, restart=restart, quarantine_after=0).start()
 
     async def deaths(count):
         one.events.clear()  # the test's own list would look like a leak
