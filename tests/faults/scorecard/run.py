@@ -156,7 +156,10 @@ async def measure(options: argparse.Namespace, folder: Path) -> score.Card:
 
 
 def publish(card: score.Card) -> None:
-    """Put the card where readers find it; a test holds README.md to the file."""
+    """Put the card where readers find it; servers that were not measured now keep what is published of them."""
+    if PUBLISHED.exists():
+        known = {**score.read(PUBLISHED)["servers"], **card["servers"]}
+        card = {**card, "servers": {name: known[name] for name in ADAPTERS if name in known}}
     score.write(PUBLISHED, card)
     for page, text in ((ROOT / "README.md", score.table(card)), (PUBLISHED.with_suffix(".md"), score.details(card))):
         page.write_text(score.put_between(page.read_text(), text))
