@@ -1,11 +1,17 @@
-"""The bridge's edge and wiring. Only this sugar for user code lives here: `from bridge import function, current`.
+"""The bridge's edge and wiring. Only this sugar for user code lives here: `from bridge import function, session`.
 
 It is looked up on demand, so that importing a submodule such as `bridge.v1` loads nothing else.
 """
 
 from typing import Any
 
-_SUGAR = {"function": "handlers.functions.declare", "current": "handlers.context"}
+_SUGAR = {
+    "function": "handlers.functions.declare",
+    "current": "handlers.context",
+    "session": "handlers.sessions",
+    "on_session_end": "handlers.sessions",
+    "VersionMismatch": "handlers.sessions",
+}
 
 
 def __getattr__(name: str) -> Any:

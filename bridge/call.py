@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bridge.session_record import Mode, Session
 from handlers.contract import FunctionSpec, ReplyMeta
 
 if TYPE_CHECKING:
     import asyncio
 
-    from bridge.sessions import Session
     from pool.calls import Call as Job
 
 EMPTY_META = ReplyMeta()
@@ -30,6 +30,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     traceparent: str = ""
     timeout_ms: int | None = None
     priority: int = 0
+    session_mode: Mode | None = None
+    session_ordered: bool | None = None
 
 
 class Call(msgspec.Struct, eq=False):
@@ -48,6 +50,8 @@ class Call(msgspec.Struct, eq=False):
     pool: str = ""
     worker: str = ""
     session: Session | None = None
+    in_line: bool = False
+    """Whether it holds the turn of its ordered session."""
     job: Job | asyncio.Task[Any] | None = None
     """What runs it: its pool's call, or the task of a native function."""
     cancelled: bool = False

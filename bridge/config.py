@@ -161,8 +161,16 @@ class PoolConfig(Section):
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )
+    restart_budget: Int = Field(
+        10,
+        ge=1,
+        description="After so many deaths of workers in a minute the pool, where none is ready, counts as failed.",
+    )
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
+    )
+    drain_hold_s: Seconds = Field(
+        30.0, description="How long a worker that is being retired serves the strict sessions that are bound to it."
     )
     start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
     threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
@@ -259,6 +267,20 @@ class SessionsConfig(Section):
 
     ttl_s: Seconds = Field(3600.0, description="A session ends after this long without a call.")
     max_sessions: Int = Field(10_000, ge=1, description="Sessions that may be open at a time.")
+    max_per_tenant: Int | None = Field(None, ge=1, description="Sessions that one tenant may have open; none: all.")
+    evict_idle_s: Seconds | None = Field(
+        None,
+        description="When `max_sessions` are open, the one that has been longest without a call is ended to make room, "
+        "if that is at least so long; none refuses the new one instead.",
+    )
+    end_hook_timeout_s: Seconds = Field(
+        5.0, description="How long the functions that are told of a session's end may take."
+    )
+    max_variables: Int = Field(64, ge=0, description="Variables of one session.")
+    max_value_bytes: Size = Field(64 * KIB, description="The largest value of a variable.")
+    max_session_bytes: Size = Field(MIB, description="What the variables of one session may take.")
+    max_total_bytes: Size = Field(256 * MIB, description="What the variables of all sessions may take.")
+    max_watchers: Int = Field(32, ge=1, description="Streams that may watch one session.")
 
 
 class LogConfig(Section):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.v1 import common_pb2, metric_pb2, program_pb2, session_pb2
+from bridge.v1 import common_pb2, metric_pb2, program_pb2
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
-    from bridge.sessions import Session
     from handlers.contract import FunctionSpec
 
 _KINDS = {
@@ -68,20 +67,6 @@ def metric_info(
         available=not missing_extra,
         missing_extra=missing_extra,
     )
-
-
-def session_message(session: Session) -> session_pb2.Session:
-    """Describe a session."""
-    message = session_pb2.Session(
-        id=session.id,
-        mode=session_pb2.SESSION_MODE_HINT,
-        workers=session.workers,
-        epoch=session.epoch,
-        calls=session.calls,
-    )
-    message.opened_at.FromNanoseconds(int(session.opened_at * 1e9))
-    set_duration(message.ttl, session.ttl_s)
-    return message
 
 
 def set_duration(duration: Duration, seconds: float) -> None:

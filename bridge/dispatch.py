@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 from bridge import receipts
 from bridge.errors import BridgeError, Code
 from bridge.router import Native
+from bridge.session_line import Line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from bridge.call import Call
+    from bridge.call import Call, Identity
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.resolve import Resolver
     from bridge.router import Router
+    from bridge.session_record import Session
     from bridge.sessions import Sessions
 
 
@@ -41,7 +43,10 @@ class Dispatcher:
         """Answer a unary call with the bytes of its response message."""
         self._calls.add(call)
         try:
-            body = await self._place(call).run(call)
+            runner = self._place(call)
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            body = await runner.run(call)
         finally:
             self._ended(call)
         call.bytes_out = len(body)
@@ -51,7 +56,10 @@ class Dispatcher:
         """Answer a streaming call with the bytes of its response messages, as many at a time as have come."""
         self._calls.add(call)
         try:
-            async with aclosing(self._place(call).stream(call)) as batches:
+            runner = self._place(call)
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            async with aclosing(runner.stream(call)) as batches:
                 async for messages in batches:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
@@ -75,7 +83,7 @@ class Dispatcher:
         if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
         if call.identity.session_id:
-            call.session = self._sessions.use(call.identity.session_id)
+            call.session = self._join(call.identity)
         decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         if isinstance(decision, Native):
@@ -83,8 +91,24 @@ class Dispatcher:
         call.pool = decision.pool
         return self._pooled
 
+    def _join(self, identity: Identity) -> Session:
+        """Return the session of a call."""
+        mode, ordered = identity.session_mode, identity.session_ordered
+        return self._sessions.use(identity.session_id, identity.tenant, mode, ordered)
+
+    async def _enter_line(self, call: Call, session: Session) -> None:
+        """Wait until the session's earlier calls have ended."""
+        if session.line is None:
+            session.line = Line()
+        await session.line.enter(call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        call.in_line = True
+
     def _ended(self, call: Call) -> None:
         self._calls.discard(call)
+        if call.session is not None:
+            if call.in_line and call.session.line is not None:
+                call.session.line.leave()
+            self._sessions.left(call.session)
         if self._draining is not None and not self._calls:
             self._draining.set()
 

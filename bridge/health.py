@@ -73,6 +73,10 @@ class Health:
         """Whether the server need not be restarted: every pool serves that an operator has not drained."""
         return not self._draining and all(self._pool_serves(pool) for pool in self._pools.values() if not pool.draining)
 
+    def renew(self, config: HealthConfig) -> None:
+        """Take over how old a proof may be."""
+        self._config = config
+
     def drain(self) -> None:
         """Answer NOT_SERVING from now on; watchers are told at once."""
         self._draining = True

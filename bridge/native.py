@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge import receipts, status
+from bridge.asks import NativeAsker
 from bridge.errors import BridgeError, Code
 from handlers.contract import CallMeta, ReplyMeta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from bridge.asks import Asks
     from bridge.call import Call
     from handlers.entry import Entry
 
@@ -31,9 +33,15 @@ _NO_META = b""
 class NativeRunner:
     """Runs calls on the front's own entry."""
 
-    def __init__(self, entry: Entry) -> None:
-        self._entry = entry
+    def __init__(self, entry: Entry, asks: Asks) -> None:
+        self._asker = NativeAsker(asks)
         self.running = 0
+        self.renew(entry)
+
+    def renew(self, entry: Entry) -> None:
+        """Run calls on another entry from now on; those that run end on the old one."""
+        self._entry = entry
+        entry.bind(self._asker)
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. A synchronous function runs in the event loop: it is small, that is why it is native."""
@@ -88,6 +96,7 @@ class NativeRunner:
     def _begin(self, call: Call) -> None:
         self.running += 1
         call.route = receipts.NATIVE
+        self._asker.running(call)
 
 
 def call_meta(call: Call) -> bytes:
@@ -95,10 +104,10 @@ def call_meta(call: Call) -> bytes:
     identity = call.identity
     if not identity.session_id and not identity.tenant and not identity.traceparent:
         return _encode(CallMeta(call.method, identity.request_id))
-    epoch = 0 if call.session is None else call.session.epoch
-    return _encode(
-        CallMeta(call.method, identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
-    )
+    session = call.session
+    epoch, mode = (0, "") if session is None else (session.epoch, session.mode)
+    who = (identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
+    return _encode(CallMeta(call.method, *who, mode))
 
 
 def settle(call: Call, ok: bool, meta: bytes) -> None:

@@ -5,33 +5,45 @@ Owns nothing: the pools own their workers, `sessions` the pins. A call is releas
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
+from pool.errors import WorkerGone
 from pool.frames import Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.call import Call
+    from bridge.errors import BridgeError
+    from bridge.session_record import Session
+    from bridge.sessions import Sessions
     from pool.pool import Pool
+
+NATIVE_QUEUE = 256
 
 
 class PooledRunner:
     """Runs calls on workers."""
 
-    def __init__(self, pools: Mapping[str, Pool]) -> None:
+    def __init__(self, pools: Mapping[str, Pool], sessions: Sessions) -> None:
         self._pools = pools
+        self._sessions = sessions
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
         pool = self._pools[call.pool]
+        if call.session is not None and call.session.mode == "strict":
+            await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=False)
         try:
             reply = await job.future
+        except WorkerGone as error:
+            raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
             pool.release(job)
@@ -41,12 +53,16 @@ class PooledRunner:
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
         pool = self._pools[call.pool]
+        if call.session is not None and call.session.mode == "strict":
+            await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=True)
         assert job.buffer is not None
         try:
             while messages := await job.buffer.take():
                 yield messages
             reply = await job.future
+        except WorkerGone as error:
+            raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
             pool.release(job)
@@ -69,7 +85,10 @@ class PooledRunner:
                 stream=stream,
                 priority=identity.priority,
                 tenant=identity.tenant,
+                context=call,
             )
+        if session.mode == "strict":
+            return self._submit_bound(call, session, pool, stream=stream)
         prefer = session.workers.get(call.pool)
         if prefer is None or not pool.has_worker(prefer):
             prefer = pool.choose()
@@ -85,7 +104,52 @@ class PooledRunner:
             on_launch=partial(session.ran_on, call.pool),
             priority=identity.priority,
             tenant=identity.tenant,
+            context=call,
         )
+
+    async def _bind(self, call: Call, session: Session, pool: Pool) -> None:
+        """Bind a strict session to a worker of this pool, at its first call there; wait where none is ready."""
+        while not session.lost and call.pool not in session.workers:
+            self._sessions.check_open(session)
+            if (worker := pool.choose()) is not None:
+                self._sessions.bind(session, call.pool, worker)
+            elif (error := await pool.canary(call.deadline - asyncio.get_running_loop().time())) is not None:
+                raise error
+
+    def _submit_bound(self, call: Call, session: Session, pool: Pool, *, stream: bool) -> Job:
+        """Submit a call of a strict session to its worker."""
+        if session.lost:
+            raise session.refusal()
+        worker, identity = session.workers[call.pool], call.identity
+        try:
+            return pool.submit(
+                call.function,
+                call_meta(call),
+                call.request,
+                call.deadline,
+                prefer=worker,
+                stream=stream,
+                priority=identity.priority,
+                tenant=identity.tenant,
+                context=call,
+                bound=True,
+            )
+        except WorkerGone:
+            raise self._lost(call, pool, worker) from None
+
+    def _lost(self, call: Call, pool: Pool, worker: str) -> BridgeError:
+        """Return the refusal of a call whose session's worker has gone.
+
+        Where that has not been told of yet, the worker is about to be killed: of one that is retired it would have.
+        """
+        assert call.session is not None
+        if not call.session.lost:
+            self._sessions.worker_gone(pool.options.name, worker, moved=False)
+        return call.session.refusal()
+
+    def queue_limit(self, pool: str) -> int:
+        """Return how many calls may wait for a pool; for none, as native calls have it, what is usual."""
+        return self._pools[pool].options.queue_limit if pool else NATIVE_QUEUE
 
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
         call.worker_ns = reply.worker_ns

@@ -63,6 +63,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """What one child reports after it has imported its modules."""
 
     functions: tuple[FunctionSpec, ...] = ()
+    session_hooks: bool = False
+    """Whether it has functions that want to know of the end of sessions."""
 
 
 class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,7 @@ class CallMeta(msgspec.Struct, frozen=True, array_like=True):
     session_epoch: int = 0
     tenant: str = ""
     traceparent: str = ""
+    session_mode: str = ""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):

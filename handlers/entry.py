@@ -11,13 +11,15 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 
+from handlers import session_hooks
 from handlers.context import CallContext
 from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown
@@ -60,8 +62,13 @@ class Entry:
         self._handlers: dict[str, Handler] = {}
         for family in options.builtins:
             self._add(import_module(FAMILIES[family]).open_handlers(options))
+        hooks: list[Callable[..., Any]] = []
         for module in options.modules:
-            self._add(_load(module, options))
+            self._add(_load(module, options, hooks))
+        self._internal: dict[str, Handler] = {}
+        """What the front alone calls: it stands in no catalogue."""
+        if hooks and not options.native_only:
+            self._internal[session_hooks.NAME] = session_hooks.SessionEnd(hooks)
 
     def _add(self, handlers: list[Handler]) -> None:
         for handler in handlers:
@@ -88,11 +95,11 @@ class Entry:
 
     def catalogue(self) -> bytes:
         """Return what is served, as `Catalogue` in JSON."""
-        return msgspec.json.encode(Catalogue(functions=self.specs()))
+        return msgspec.json.encode(Catalogue(functions=self.specs(), session_hooks=bool(self._internal)))
 
     def is_async(self, function: str) -> bool:
         """Return whether a function runs on the event loop; an unknown one may: its error is made either way."""
-        handler = self._handlers.get(function)
+        handler = self._handlers.get(function) or self._internal.get(function)
         return handler is None or handler.spec.is_async
 
     def interrupt(self, frame: FrameType | None) -> bool:
@@ -193,6 +200,8 @@ class Entry:
         try:
             return self._handlers[function]
         except KeyError:
+            if (internal := self._internal.get(function)) is not None:
+                return internal
             raise Unknown(f"pool '{self._options.pool}' has no function '{function}'") from None
 
     def _own_loop(self) -> OwnLoop:
@@ -309,11 +318,12 @@ def _log(error: BaseException, request_id: str = "") -> None:
         print(f"{start}{_traceback(error)}", file=sys.stderr, flush=True)
 
 
-def _load(module_name: str, options: EntryOptions) -> list[Handler]:
-    """Load a user's module and find what it serves; DSPy is looked at only where the module imported it."""
+def _load(module_name: str, options: EntryOptions, hooks: list[Callable[..., Any]]) -> list[Handler]:
+    """Load a user's module and find what it serves and its hooks; DSPy is looked at only where it was imported."""
     from handlers.functions.discovery import discover_functions
 
     module = load_module(module_name)
+    hooks += session_hooks.find_hooks(module)
     found = list(discover_functions(module, module_name))
     if "dspy" in sys.modules:
         from handlers.programs.discovery import discover_programs

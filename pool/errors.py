@@ -140,6 +140,15 @@ class WorkerLost(PoolError):
         self.stderr = stderr
 
 
+class WorkerGone(PoolError):
+    """The call was for one worker alone, which takes no more calls. It has not started."""
+
+    def __init__(self, pool: str, worker: str) -> None:
+        super().__init__(f"worker {worker} of pool '{pool}' takes no more calls, and this one was for it alone")
+        self.pool = pool
+        self.worker = worker
+
+
 class WorkerMemoryLimit(PoolError):
     """The worker was ended because it took more memory than it may."""
 

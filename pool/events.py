@@ -92,6 +92,14 @@ class ReplacementFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLetGo:
+    """A worker that is being retired has waited long enough for those who hold it; it takes no more calls soon."""
+
+    pool: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerCondemned:
     """A worker takes no more calls and is replaced at once; it is ended when that hurts no other call."""
 
@@ -126,6 +134,7 @@ PoolEvent = (
     | PoolScaled
     | WorkerRecycled
     | ReplacementFailed
+    | WorkerLetGo
     | WorkerCondemned
     | WorkerSuspended
     | WorkerResumed

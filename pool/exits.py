@@ -20,6 +20,11 @@ class Killed:
     stopped: bool = False
     """Whether the pool was told to stop: nothing is wrong with the worker."""
 
+    @property
+    def blamed(self) -> bool:
+        """Whether the call that ran is to blame, and not its caller's cancel or deadline, or an operator."""
+        return self.protocol or self.memory_bytes is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitReport:

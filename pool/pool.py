@@ -90,6 +90,10 @@ class Pool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
 
+    def release_input(self, fingerprint: str) -> bool:
+        """Let a quarantined input run again; return whether it was known. `snapshot` has the fingerprints."""
+        return self._admission.quarantine.release(fingerprint)
+
     def resize(self, minimum: int, maximum: int) -> None:
         """Let the pool have so many workers from now on. Raises ValueError where that is no range of one or more."""
         self._supervisor.resize(minimum, maximum)
@@ -109,6 +113,7 @@ class Pool:
         """
         catalogue = await self._supervisor.reload(options)
         self.options = options
+        self._admission.quarantine.clear()  # the code may have been mended
         return catalogue
 
     @property
@@ -144,20 +149,25 @@ class Pool:
         priority: int = NORMAL,
         tenant: str = "",
         context: object = None,
+        bound: bool = False,
     ) -> Call:
         """Submit a call; its `future` has the reply.
 
-        Raises QueueFull, DeadlineUnreachable, Stopped or PoolUnavailable at once. Among waiting calls those of a higher
-        `priority` go first, and the tenants of one priority take turns.
+        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable at once. Among waiting calls
+        those of a higher `priority` go first, and the tenants of one priority take turns.
 
         `deadline` is on the loop's clock. `on_launch` gets the worker's id when the call starts. `context` is kept
-        in the call, for `on_ask`. Whatever happens, call
-        `release` in the end: for a call that has not ended it is the cancel.
+        in the call, for `on_ask`. With `bound` the call is for the worker that it prefers alone, and ends with
+        WorkerGone where that takes no more calls. Whatever happens, call `release` in the end: for a call that has not
+        ended it is the cancel.
         """
         call = Call(function, meta, body, deadline, self._loop.create_future(), stream, on_launch, priority, tenant)
         call.context = context
         call.on_ask = self._on_ask
-        self._admission.submit(call, prefer)
+        if bound and prefer is not None:
+            self._admission.submit_bound(call, prefer)
+        else:
+            self._admission.submit(call, prefer)
         return call
 
     async def canary(self, timeout_s: float) -> PoolError | None:
@@ -200,6 +210,7 @@ class Pool:
             started=force.how_started(),
             exits=tuple((report, now - report.exited_at) for report in force.exits),
             growth=self._supervisor.growth.top(GROWTH_SHOWN),
+            quarantine=self._admission.quarantine.refused(now),
         )
 
     def _state(self) -> str:

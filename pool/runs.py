@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pool.admission import Admission
 from pool.calls import Call
 from pool.errors import PoolError, StartFailed
-from pool.events import Listener, OutputDropped, WorkerExited, WorkerOutput, WorkerReady, WorkerSpawned
+from pool.events import Listener, OutputDropped, WorkerExited, WorkerLetGo, WorkerOutput, WorkerReady, WorkerSpawned
 from pool.exits import ExitReport, Killed, describe
 from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State
@@ -260,7 +260,8 @@ class Crew:
             killed=killed,
         )
         del self.workers[worker.id], self.runs[worker.id]
-        self._admission.adopt(worker.settle(report))
+        left = worker.settle(report)
+        self._admission.buried(left, worker.culprit)
         self.exits.appendleft(report)
         self._listener(WorkerExited(pool=self._pool, worker=worker.id, expected=expected, report=report))
         if not run.proved:
@@ -298,7 +299,11 @@ class Crew:
         run.released = self._loop.create_future()
         stop = asyncio.ensure_future(self._tasks.stopping.wait())
         waits: list[asyncio.Future[Any]] = [run.released, run.exited, stop]
-        await asyncio.wait(waits, timeout=run.options.drain_hold_s, return_when=asyncio.FIRST_COMPLETED)
+        first = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait(waits, timeout=run.options.drain_hold_s, return_when=first)
+        if not done and run.worker is not None:
+            self._listener(WorkerLetGo(pool=self._pool, worker=run.worker.id))
+            await asyncio.wait(waits, timeout=run.options.stop_timeout_s, return_when=first)
         stop.cancel()
 
     def hold(self, worker: str) -> None:

@@ -13,6 +13,7 @@ from pool.growth import FunctionGrowth, Growth
 from pool.lifecycle import State
 from pool.limits import resident_bytes
 from pool.options import PoolOptions
+from pool.quarantine import QuarantinedInput
 from pool.spawn import HowStarted
 
 
@@ -60,6 +61,8 @@ class PoolSnapshot:
     """The last exits, newest first, each with the seconds since then."""
     growth: tuple[FunctionGrowth, ...]
     """The functions whose calls added most to their workers' memory, the greatest first."""
+    quarantine: tuple[QuarantinedInput, ...] = ()
+    """The inputs that are refused because they have killed workers."""
 
 
 class Member(Protocol):
@@ -96,9 +99,21 @@ class Workforce(Protocol):
 
     growth: Growth
     catalogue: asyncio.Future[bytes]
-    target: int
-    least: int
-    most: int
+
+    @property
+    def target(self) -> int:
+        """Workers that there are to be."""
+        ...
+
+    @property
+    def least(self) -> int:
+        """The fewest that scaling leaves."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """The most that scaling starts."""
+        ...
 
     @property
     def workers(self) -> Mapping[str, Member]:

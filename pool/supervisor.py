@@ -1,8 +1,8 @@
 """Supervises one pool: has its places filled, its workers checked, replaced and held to their limits, its size fitted.
 
 Only wiring and what the operator asks for: the processes are the business of `pool.runs`, each place's story that of
-`pool.places`, what the evidence means that of `pool.checks`. Owns the pool's target size and its options. A task that
-dies of a bug ends the process, because a pool without its supervisor would look alive.
+`pool.places`, what the evidence means that of `pool.checks`, how many there are to be that of `pool.sizing`. Owns the
+pool's options. A task that dies of a bug ends the process: a pool without its supervisor would only look alive.
 """
 
 from __future__ import annotations
@@ -16,22 +16,19 @@ from pool.admission import Admission
 from pool.checks import Checks, tick_s
 from pool.clock import Clock, MonotonicClock
 from pool.errors import PoolUnavailable, StartFailed, mebibytes
-from pool.events import Listener, PoolEvent, PoolScaled
+from pool.events import Listener, PoolEvent
 from pool.exits import ExitReport, Killed, over_memory
 from pool.growth import Growth
 from pool.lifecycle import State
 from pool.memory import MemoryWatch, ProcReadings, Readings
 from pool.options import PoolOptions
 from pool.places import Place, Places
-from pool.recycling import cause_to_recycle, jittered, most_at_once
+from pool.recycling import Recycling, jittered
 from pool.runs import Crew, Run
-from pool.scaling import Bounds, Load, Scaling, Waits
+from pool.sizing import Sizing
 from pool.spawn import HowStarted, Spawner
 from pool.tasks import Tasks
 from pool.worker import Worker
-
-SCALE_TICKS = 4
-"""Looks within the wait after which a worker is added."""
 
 
 class Supervisor:
@@ -70,12 +67,10 @@ class Supervisor:
         )
         self._places = Places(lambda: self._options, self._crew, self._tasks, self._tell, self._clock, self._refuse)
         self._checks = Checks(lambda: self._options, self._crew.runs, admission, self._tell, self._clock, proved)
-        self._scaling, self._waits = Scaling(), Waits()
+        self._sizing = Sizing(options, self._crew, self._places, admission, self._tell, self._clock)
+        self._recycling = Recycling(self._places, lambda: self._sizing.target, self._loop.time)
         self._memory_ends = asyncio.Event()
         self._orders = asyncio.Lock()
-        self.target = options.size
-        """Workers that there are to be."""
-        self.least, self.most = options.least, options.most
         self.catalogue: asyncio.Future[bytes] = self._loop.create_future()
 
     # -- what a snapshot tells ---------------------------------------------------------------------------------------
@@ -94,6 +89,21 @@ class Supervisor:
     def exits(self) -> deque[ExitReport]:
         """The last exits, newest first."""
         return self._crew.exits
+
+    @property
+    def target(self) -> int:
+        """Workers that there are to be."""
+        return self._sizing.target
+
+    @property
+    def least(self) -> int:
+        """The fewest that scaling leaves."""
+        return self._sizing.least
+
+    @property
+    def most(self) -> int:
+        """The most that scaling starts."""
+        return self._sizing.most
 
     @property
     def restarts(self) -> int:
@@ -144,60 +154,9 @@ class Supervisor:
         """Look at the workers several times a second."""
         while not self._tasks.stopping.is_set():
             self._checks.look()
-            self._recycle()
-            if self.least < self.most or self.target != self.most:
-                self._scale()
-            pause_s = tick_s(self._options)
-            if self.least < self.most:
-                pause_s = min(pause_s, max(0.02, self._options.scale_up_wait_s / SCALE_TICKS))
-            await self._tasks.pause(pause_s)
-
-    def _recycle(self) -> None:
-        """Have those replaced that are due, not many at a time."""
-        places = [place for place in self._places.all if place.run is not None]
-        room = most_at_once(self.target) - sum(place.order is not None for place in places)
-        now = self._loop.time()
-        for place in places:
-            run = place.run
-            if room <= 0:
-                return
-            if run is None or run.worker is None or place.order is not None or run.worker.state is not State.READY:
-                continue
-            age_s = now - run.worker.started_at
-            calls = run.worker.answered - run.canaries
-            cause = run.recycle or cause_to_recycle(calls, age_s, run.due_calls, run.due_age_s)
-            if cause:
-                run.recycle = cause
-                self._places.order(place, cause)
-                room -= 1
-
-    def _scale(self) -> None:
-        now = self._clock.now()
-        ready = [worker for worker in self.workers.values() if worker.state is State.READY]
-        oldest = [self._admission.oldest(), *(worker.next_lined for worker in ready)]
-        waits = self._waits.look(
-            now, self._admission.arrivals, min((number for number in oldest if number is not None), default=None)
-        )
-        load = Load(
-            target=self.target, ready=len(ready), idle=sum(run.idle for run in self.runs.values()), waited_s=waits
-        )
-        options = self._options
-        bounds = Bounds(
-            least=self.least, most=self.most, up_wait_s=options.scale_up_wait_s, down_idle_s=options.scale_down_idle_s
-        )
-        wanted, cause = self._scaling.decide(now, load, bounds)
-        if wanted != self.target:
-            self._fit(wanted, cause)
-
-    def _fit(self, target: int, cause: str) -> None:
-        """Open or close places until there are as many as wanted; those that cost least go first."""
-        self._tell(PoolScaled(pool=self._options.name, old=self.target, new=target, cause=cause))
-        self.target = target
-        places = [place for place in self._places.all if not place.closing]
-        for _ in range(target - len(places)):
-            self._places.open()
-        for place in sorted(places, key=_cost_to_close)[: max(0, len(places) - target)]:
-            self._places.close(place)
+            self._recycling.look()
+            self._sizing.look()
+            await self._tasks.pause(min(tick_s(self._options), self._sizing.tick_s))
 
     def _watch_memory(self) -> None:
         watch = MemoryWatch(
@@ -234,14 +193,7 @@ class Supervisor:
 
     def resize(self, minimum: int, maximum: int) -> None:
         """Let scaling keep to other bounds from now on."""
-        if not 1 <= minimum <= maximum:
-            raise ValueError(
-                f"pool '{self._options.name}': expected 1 <= minimum <= maximum, got {minimum} and {maximum}"
-            )
-        self.least, self.most = minimum, maximum
-        wanted = min(max(self.target, minimum), maximum)
-        if wanted != self.target:
-            self._fit(wanted, "resized by an operator")
+        self._sizing.resize(minimum, maximum)
 
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all in turn; return how many. Raises StartFailed, and the old ones stay then.
@@ -282,12 +234,8 @@ class Supervisor:
 
     def _adopt(self, options: PoolOptions) -> None:
         """Take over new options; a size that scaling has found stays where the options name the same as before."""
-        old, self._options = self._options, options
-        self.least, self.most = options.least, options.most
-        target = options.size if options.size != old.size else self.target
-        target = min(max(target, self.least), self.most)
-        if target != self.target:
-            self._fit(target, "reloaded")
+        self._options = options
+        self._sizing.reload(options)
         self._admission.configure(options)
         self._watch_memory()
 
@@ -339,11 +287,3 @@ class Supervisor:
         await self._tasks.ended()
         await self._spawner.close()
         self.start_failed(StartFailed(self._options.name, "the server stopped", ""))
-
-
-def _cost_to_close(place: Place) -> tuple[bool, bool, int, int]:
-    """Order places by what it costs to close them: empty ones first, then idle ones, those without sessions before."""
-    run = place.run
-    if run is None or run.worker is None:
-        return False, False, 0, -place.number
-    return True, run.holders > 0, run.worker.running, -place.number

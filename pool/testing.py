@@ -145,6 +145,8 @@ class _FakeWorkforce:
         self.exits.appendleft(report)
         self._admission.remove(worker)
         pool = self._options.name
+        if len(worker.calls) == 1:
+            self._admission.buried([], next(iter(worker.calls.values())))
         worker.end(
             lambda call: WorkerLost(
                 pool, worker_id, call.function, report.cause, signal=report.signal, exit_code=None, stderr=""

@@ -49,6 +49,8 @@ class Worker:
         self.killed: Killed | None = None
         self.condemned: Killed | None = None
         """Why it is to be killed as soon as that hurts no call."""
+        self.culprit: Call | None = None
+        """Once it has died by itself: the call that it died of, if that ran alone."""
         self._options = options
         self._loop = loop
         self._hooks = hooks
@@ -322,6 +324,8 @@ class Worker:
             call.worker, call.lined = None, False
             left.append(call)
         self.child.tokens.close()
+        if len(calls) == 1 and (self.killed is None or self.killed.blamed):
+            self.culprit = calls[0]
         for call in calls:
             if call.grace is not None:
                 call.grace.cancel()

@@ -5,6 +5,7 @@ Owns nothing. Imports nothing heavy, so that help and completion are quick: a co
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -214,4 +215,9 @@ def config_check(config: ConfigFile = None, settings: Changes = None, as_json: J
 
 def main() -> None:
     """Run the command line; ends the process with one of `ExitCode`."""
+    for number in range(3):  # a descriptor that was closed would be given to the next file or socket
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     app(prog_name="bridge")

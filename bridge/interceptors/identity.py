@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterable
 
 from bridge.call import Identity
-from bridge.errors import BridgeError, Code, bad_metadata
+from bridge.errors import bad_metadata
+from bridge.session_record import Mode
 from pool.calls import HIGH, LOW, NORMAL
 
 VALUE_CHARACTERS = 256
@@ -28,6 +29,8 @@ def identify(metadata: Metadata) -> Identity:
     request_id = session_id = tenant = traceparent = ""
     timeout_ms: int | None = None
     priority = NORMAL
+    mode: Mode | None = None
+    ordered: bool | None = None
     for key, value in metadata:
         if key[:2] != "x-" and key != "traceparent":
             continue
@@ -37,7 +40,9 @@ def identify(metadata: Metadata) -> Identity:
             case "x-session-id":
                 session_id = _text(key, value)
             case "x-session-mode":
-                _check_mode(_text(key, value))
+                mode = _mode(key, _text(key, value))
+            case "x-session-ordered":
+                ordered = _flag(key, _text(key, value))
             case "x-tenant":
                 tenant = _text(key, value)
             case "x-timeout-ms":
@@ -46,7 +51,9 @@ def identify(metadata: Metadata) -> Identity:
                 priority = _priority(key, _text(key, value))
             case "traceparent":
                 traceparent = _text(key, value)
-    return Identity(request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority)
+    return Identity(
+        request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered
+    )
 
 
 def request_id_of(metadata: Metadata) -> str:
@@ -80,9 +87,13 @@ def _priority(key: str, text: str) -> int:
     return priority
 
 
-def _check_mode(mode: str) -> None:
-    if mode == "strict":
-        message = "sessions of mode 'strict' are not available in this version; use 'hint'"
-        raise BridgeError(Code.UNIMPLEMENTED, "SESSION_MODE", message)
-    if mode != "hint":
-        raise bad_metadata("x-session-mode", f"expected 'hint', got {mode[:40]!r}")
+def _mode(key: str, text: str) -> Mode:
+    if text not in ("hint", "strict"):
+        raise bad_metadata(key, f"expected 'hint' or 'strict', got {text[:40]!r}")
+    return text  # type: ignore[return-value]
+
+
+def _flag(key: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise bad_metadata(key, f"expected '0' or '1', got {text[:40]!r}")
+    return text == "1"

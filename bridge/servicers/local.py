@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from bridge.call import Call, new_call
 from bridge.errors import malformed
-from bridge.interceptors.errors import guard_local
+from bridge.interceptors.errors import guard_local, guard_streaming
+from bridge.interceptors.identity import identify
 
 if TYPE_CHECKING:
-    from bridge.server import Unary
+    from bridge.server import Answer as Served
+    from bridge.server import Metadata, Streaming, Unary, Write
+    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
 
 Request = TypeVar("Request", bound=Message)
@@ -28,6 +35,47 @@ def local(method: str, request_type: type[Request], answer: Answer[Request], tel
         return (reply if isinstance(reply, Message) else await reply).SerializeToString()
 
     return guard_local(method, run, telemetry)
+
+
+def local_of_tenant(
+    method: str,
+    request_type: type[Request],
+    answer: Callable[[Request, str], Message] | Callable[[Request, str], Awaitable[Message]],
+    telemetry: Telemetry,
+) -> Unary:
+    """Do as `local` for an RPC whose answer depends on the caller's tenant."""
+
+    async def handle(request: bytes, metadata: Metadata, remaining_s: float | None) -> Served:
+        def answer_tenant(message: Request) -> Message | Awaitable[Message]:
+            return answer(message, identify(metadata).tenant)
+
+        return await local(method, request_type, answer_tenant, telemetry)(request, metadata, remaining_s)  # type: ignore[arg-type]
+
+    return handle
+
+
+def local_stream(
+    method: str,
+    request_type: type[Request],
+    answer: Callable[[Request, str], AsyncIterator[Message]],
+    readers: SlowReaders,
+    telemetry: Telemetry,
+) -> Streaming:
+    """Return the handler of an RPC that the front answers with a stream; `answer` gets the caller's tenant."""
+
+    async def run(call: Call, write: Write) -> None:
+        messages = answer(_parse(request_type, call.request), call.identity.tenant)
+        async with aclosing(messages):  # type: ignore[type-var]
+            with readers.stream(call.deadline) as writing:
+                async for message in messages:
+                    writing.since = asyncio.get_running_loop().time()
+                    await write(message.SerializeToString())
+                    writing.since = None
+
+    def begin(method: str, request: bytes, metadata: Metadata, _remaining_s: float | None) -> Call:
+        return new_call(method, identify(metadata), request, inf)
+
+    return guard_streaming(method, begin, run, telemetry)
 
 
 def _parse(request_type: type[Request], request: bytes) -> Request:

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bridge.servicers.catalogue import CatalogueServicer
-from bridge.servicers.local import local
+from bridge.servicers.forward import PACKAGE
+from bridge.servicers.local import local, local_of_tenant, local_stream
 from bridge.servicers.pools import PoolServicer
 from bridge.servicers.session import SessionServicer
+from bridge.servicers.session import rows as session_rows
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
 
 if TYPE_CHECKING:
-    from bridge.server import Unary
-    from bridge.sessions import Sessions
+    from bridge.server import Streaming, Unary
+    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
     from handlers.contract import FunctionSpec
     from handlers.registry import Snapshot
@@ -24,17 +26,16 @@ _FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb
 
 def local_handlers(
     pools: Mapping[str, Pool],
-    missing: Mapping[str, str],
+    missing: Callable[[], Mapping[str, str]],
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
-    sessions: Sessions,
+    session: SessionServicer,
     cancel: Callable[[str], int],
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    session = SessionServicer(sessions)
     pool = PoolServicer(pools, missing, snapshot, cancel, drain_timeout_s)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
@@ -42,9 +43,6 @@ def local_handlers(
         ("ProgramService/List", program_pb2.ProgramServiceListRequest, catalogue.list_programs),
         ("ProgramService/Describe", program_pb2.ProgramServiceDescribeRequest, catalogue.describe_program),
         ("MetricService/ListMetrics", metric_pb2.ListMetricsRequest, catalogue.list_metrics),
-        ("SessionService/Open", session_pb2.OpenRequest, session.open),
-        ("SessionService/Get", session_pb2.SessionServiceGetRequest, session.get),
-        ("SessionService/Close", session_pb2.CloseRequest, session.close),
         ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
         ("PoolService/Scale", pool_pb2.ScaleRequest, pool.scale),
@@ -53,7 +51,17 @@ def local_handlers(
         ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
     )
-    return {f"/bridge.v1.{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
+    handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
+    for name, request, answer in session_rows(session):
+        handlers[f"{PACKAGE}{name}"] = local_of_tenant(name, request, answer, telemetry)  # type: ignore[arg-type]
+    return handlers
+
+
+def local_streams(session: SessionServicer, readers: SlowReaders, telemetry: Telemetry) -> dict[str, Streaming]:
+    """Return the handlers of streams by path."""
+    name = "SessionService/Watch"
+    request = session_pb2.SessionServiceWatchRequest
+    return {f"{PACKAGE}{name}": local_stream(name, request, session.watch, readers, telemetry)}
 
 
 def service_names() -> list[str]:

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/session.proto\x12\tbridge.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x02\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12\x30\n\x07workers\x18\x03 \x03(\x0b\x32\x1f.bridge.v1.Session.WorkersEntry\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63\x61lls\x18\x07 \x01(\x04\x1a.\n\x0cWorkersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"g\n\x0bOpenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"3\n\x0cOpenResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Session\"&\n\x18SessionServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"@\n\x19SessionServiceGetResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Session\"\x1a\n\x0c\x43loseRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x0f\n\rCloseResponse*B\n\x0bSessionMode\x12\x1c\n\x18SESSION_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SESSION_MODE_HINT\x10\x01\x32\xd7\x01\n\x0eSessionService\x12\x37\n\x04Open\x12\x16.bridge.v1.OpenRequest\x1a\x17.bridge.v1.OpenResponse\x12P\n\x03Get\x12#.bridge.v1.SessionServiceGetRequest\x1a$.bridge.v1.SessionServiceGetResponse\x12:\n\x05\x43lose\x12\x17.bridge.v1.CloseRequest\x1a\x18.bridge.v1.CloseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/session.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x03\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12\x30\n\x07workers\x18\x03 \x03(\x0b\x32\x1f.bridge.v1.Session.WorkersEntry\x12\r\n\x05\x65poch\x18\x04 \x01(\x04\x12-\n\topened_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x63\x61lls\x18\x07 \x01(\x04\x12\x0e\n\x06tenant\x18\x08 \x01(\t\x12\x0f\n\x07ordered\x18\t \x01(\x08\x12\x0f\n\x07running\x18\n \x01(\r\x12\'\n\x04idle\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\tvariables\x18\x0c \x01(\r\x12\x16\n\x0evariable_bytes\x18\r \x01(\x04\x12\x0c\n\x04lost\x18\x0e \x01(\t\x1a.\n\x0cWorkersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x0bOpenRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04mode\x18\x02 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07ordered\x18\x04 \x01(\x08\"3\n\x0cOpenResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Session\"&\n\x18SessionServiceGetRequest\x12\n\n\x02id\x18\x01 \x01(\t\"@\n\x19SessionServiceGetResponse\x12#\n\x07session\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Session\"B\n\x19SessionServiceListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x1aSessionServiceListResponse\x12$\n\x08sessions\x18\x01 \x03(\x0b\x32\x12.bridge.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1a\n\x0c\x43loseRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x0f\n\rCloseResponse\"z\n\x0fSessionVariable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04type\x18\x02 \x01(\x0e\x32\x17.bridge.v1.VariableType\x12!\n\x05value\x18\x03 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\\\n\x12GetVariableRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04\x66orm\x18\x03 \x01(\x0e\x32\x16.bridge.v1.PayloadForm\"C\n\x13GetVariableResponse\x12,\n\x08variable\x18\x01 \x01(\x0b\x32\x1a.bridge.v1.SessionVariable\"\xa3\x01\n\x12SetVariableRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12!\n\x05value\x18\x03 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0creplace_type\x18\x05 \x01(\x08\x42\x13\n\x11_expected_version\"&\n\x13SetVariableResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\"P\n\x14ListVariablesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.bridge.v1.PayloadForm\"F\n\x15ListVariablesResponse\x12-\n\tvariables\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.SessionVariable\"m\n\x15\x44\x65leteVariableRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\")\n\x16\x44\x65leteVariableResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\"N\n\x1aSessionServiceWatchRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.bridge.v1.PayloadForm\"\xa8\x01\n\x1bSessionServiceWatchResponse\x12/\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1b.bridge.v1.VariableSnapshotH\x00\x12+\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x19.bridge.v1.VariableChangeH\x00\x12\"\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x13.bridge.v1.WatchEndH\x00\x42\x07\n\x05\x65vent\"R\n\x10VariableSnapshot\x12-\n\tvariables\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.SessionVariable\x12\x0f\n\x07version\x18\x02 \x01(\x04\"q\n\x0eVariableChange\x12,\n\x08variable\x18\x01 \x01(\x0b\x32\x1a.bridge.v1.SessionVariable\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x0f\n\x07skipped\x18\x04 \x01(\x04\"\x1a\n\x08WatchEnd\x12\x0e\n\x06reason\x18\x01 \x01(\t*[\n\x0bSessionMode\x12\x1c\n\x18SESSION_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SESSION_MODE_HINT\x10\x01\x12\x17\n\x13SESSION_MODE_STRICT\x10\x02*\xd7\x01\n\x0cVariableType\x12\x1d\n\x19VARIABLE_TYPE_UNSPECIFIED\x10\x00\x12\x16\n\x12VARIABLE_TYPE_BOOL\x10\x01\x12\x15\n\x11VARIABLE_TYPE_INT\x10\x02\x12\x17\n\x13VARIABLE_TYPE_FLOAT\x10\x03\x12\x18\n\x14VARIABLE_TYPE_STRING\x10\x04\x12\x17\n\x13VARIABLE_TYPE_BYTES\x10\x05\x12\x16\n\x12VARIABLE_TYPE_LIST\x10\x06\x12\x15\n\x11VARIABLE_TYPE_MAP\x10\x07*\\\n\x0bPayloadForm\x12\x1c\n\x18PAYLOAD_FORM_UNSPECIFIED\x10\x00\x12\x15\n\x11PAYLOAD_FORM_JSON\x10\x01\x12\x18\n\x14PAYLOAD_FORM_MSGPACK\x10\x02\x32\xcd\x05\n\x0eSessionService\x12\x37\n\x04Open\x12\x16.bridge.v1.OpenRequest\x1a\x17.bridge.v1.OpenResponse\x12P\n\x03Get\x12#.bridge.v1.SessionServiceGetRequest\x1a$.bridge.v1.SessionServiceGetResponse\x12S\n\x04List\x12$.bridge.v1.SessionServiceListRequest\x1a%.bridge.v1.SessionServiceListResponse\x12:\n\x05\x43lose\x12\x17.bridge.v1.CloseRequest\x1a\x18.bridge.v1.CloseResponse\x12L\n\x0bGetVariable\x12\x1d.bridge.v1.GetVariableRequest\x1a\x1e.bridge.v1.GetVariableResponse\x12L\n\x0bSetVariable\x12\x1d.bridge.v1.SetVariableRequest\x1a\x1e.bridge.v1.SetVariableResponse\x12R\n\rListVariables\x12\x1f.bridge.v1.ListVariablesRequest\x1a .bridge.v1.ListVariablesResponse\x12U\n\x0e\x44\x65leteVariable\x12 .bridge.v1.DeleteVariableRequest\x1a!.bridge.v1.DeleteVariableResponse\x12X\n\x05Watch\x12%.bridge.v1.SessionServiceWatchRequest\x1a&.bridge.v1.SessionServiceWatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +36,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSION_WORKERSENTRY']._loaded_options = None
   _globals['_SESSION_WORKERSENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONMODE']._serialized_start=689
-  _globals['_SESSIONMODE']._serialized_end=755
-  _globals['_SESSION']._serialized_start=104
-  _globals['_SESSION']._serialized_end=378
-  _globals['_SESSION_WORKERSENTRY']._serialized_start=332
-  _globals['_SESSION_WORKERSENTRY']._serialized_end=378
-  _globals['_OPENREQUEST']._serialized_start=380
-  _globals['_OPENREQUEST']._serialized_end=483
-  _globals['_OPENRESPONSE']._serialized_start=485
-  _globals['_OPENRESPONSE']._serialized_end=536
-  _globals['_SESSIONSERVICEGETREQUEST']._serialized_start=538
-  _globals['_SESSIONSERVICEGETREQUEST']._serialized_end=576
-  _globals['_SESSIONSERVICEGETRESPONSE']._serialized_start=578
-  _globals['_SESSIONSERVICEGETRESPONSE']._serialized_end=642
-  _globals['_CLOSEREQUEST']._serialized_start=644
-  _globals['_CLOSEREQUEST']._serialized_end=670
-  _globals['_CLOSERESPONSE']._serialized_start=672
-  _globals['_CLOSERESPONSE']._serialized_end=687
-  _globals['_SESSIONSERVICE']._serialized_start=758
-  _globals['_SESSIONSERVICE']._serialized_end=973
+  _globals['_SESSIONMODE']._serialized_start=2318
+  _globals['_SESSIONMODE']._serialized_end=2409
+  _globals['_VARIABLETYPE']._serialized_start=2412
+  _globals['_VARIABLETYPE']._serialized_end=2627
+  _globals['_PAYLOADFORM']._serialized_start=2629
+  _globals['_PAYLOADFORM']._serialized_end=2721
+  _globals['_SESSION']._serialized_start=128
+  _globals['_SESSION']._serialized_end=550
+  _globals['_SESSION_WORKERSENTRY']._serialized_start=504
+  _globals['_SESSION_WORKERSENTRY']._serialized_end=550
+  _globals['_OPENREQUEST']._serialized_start=552
+  _globals['_OPENREQUEST']._serialized_end=672
+  _globals['_OPENRESPONSE']._serialized_start=674
+  _globals['_OPENRESPONSE']._serialized_end=725
+  _globals['_SESSIONSERVICEGETREQUEST']._serialized_start=727
+  _globals['_SESSIONSERVICEGETREQUEST']._serialized_end=765
+  _globals['_SESSIONSERVICEGETRESPONSE']._serialized_start=767
+  _globals['_SESSIONSERVICEGETRESPONSE']._serialized_end=831
+  _globals['_SESSIONSERVICELISTREQUEST']._serialized_start=833
+  _globals['_SESSIONSERVICELISTREQUEST']._serialized_end=899
+  _globals['_SESSIONSERVICELISTRESPONSE']._serialized_start=901
+  _globals['_SESSIONSERVICELISTRESPONSE']._serialized_end=992
+  _globals['_CLOSEREQUEST']._serialized_start=994
+  _globals['_CLOSEREQUEST']._serialized_end=1020
+  _globals['_CLOSERESPONSE']._serialized_start=1022
+  _globals['_CLOSERESPONSE']._serialized_end=1037
+  _globals['_SESSIONVARIABLE']._serialized_start=1039
+  _globals['_SESSIONVARIABLE']._serialized_end=1161
+  _globals['_GETVARIABLEREQUEST']._serialized_start=1163
+  _globals['_GETVARIABLEREQUEST']._serialized_end=1255
+  _globals['_GETVARIABLERESPONSE']._serialized_start=1257
+  _globals['_GETVARIABLERESPONSE']._serialized_end=1324
+  _globals['_SETVARIABLEREQUEST']._serialized_start=1327
+  _globals['_SETVARIABLEREQUEST']._serialized_end=1490
+  _globals['_SETVARIABLERESPONSE']._serialized_start=1492
+  _globals['_SETVARIABLERESPONSE']._serialized_end=1530
+  _globals['_LISTVARIABLESREQUEST']._serialized_start=1532
+  _globals['_LISTVARIABLESREQUEST']._serialized_end=1612
+  _globals['_LISTVARIABLESRESPONSE']._serialized_start=1614
+  _globals['_LISTVARIABLESRESPONSE']._serialized_end=1684
+  _globals['_DELETEVARIABLEREQUEST']._serialized_start=1686
+  _globals['_DELETEVARIABLEREQUEST']._serialized_end=1795
+  _globals['_DELETEVARIABLERESPONSE']._serialized_start=1797
+  _globals['_DELETEVARIABLERESPONSE']._serialized_end=1838
+  _globals['_SESSIONSERVICEWATCHREQUEST']._serialized_start=1840
+  _globals['_SESSIONSERVICEWATCHREQUEST']._serialized_end=1918
+  _globals['_SESSIONSERVICEWATCHRESPONSE']._serialized_start=1921
+  _globals['_SESSIONSERVICEWATCHRESPONSE']._serialized_end=2089
+  _globals['_VARIABLESNAPSHOT']._serialized_start=2091
+  _globals['_VARIABLESNAPSHOT']._serialized_end=2173
+  _globals['_VARIABLECHANGE']._serialized_start=2175
+  _globals['_VARIABLECHANGE']._serialized_end=2288
+  _globals['_WATCHEND']._serialized_start=2290
+  _globals['_WATCHEND']._serialized_end=2316
+  _globals['_SESSIONSERVICE']._serialized_start=2724
+  _globals['_SESSIONSERVICE']._serialized_end=3441
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,10 @@ if _version_not_supported:
 
 
 class SessionServiceStub:
-    """SessionService opens and closes sessions. Calls that carry a session's id in `x-session-id` go to one worker while
-    it lives. A session that was not opened here is opened by its first call.
+    """SessionService opens and closes sessions and reads and writes their variables. Calls that carry a session's id in
+    `x-session-id` go to one worker while it lives. A session that was not opened here is opened by its first call.
+
+    A session belongs to the tenant (`x-tenant`) that opened it: for any other there is no such session.
     """
 
     def __init__(self, channel):
@@ -46,16 +48,48 @@ class SessionServiceStub:
                 request_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceGetRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceGetResponse.FromString,
                 _registered_method=True)
+        self.List = channel.unary_unary(
+                '/bridge.v1.SessionService/List',
+                request_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceListRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceListResponse.FromString,
+                _registered_method=True)
         self.Close = channel.unary_unary(
                 '/bridge.v1.SessionService/Close',
                 request_serializer=bridge_dot_v1_dot_session__pb2.CloseRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_session__pb2.CloseResponse.FromString,
                 _registered_method=True)
+        self.GetVariable = channel.unary_unary(
+                '/bridge.v1.SessionService/GetVariable',
+                request_serializer=bridge_dot_v1_dot_session__pb2.GetVariableRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.GetVariableResponse.FromString,
+                _registered_method=True)
+        self.SetVariable = channel.unary_unary(
+                '/bridge.v1.SessionService/SetVariable',
+                request_serializer=bridge_dot_v1_dot_session__pb2.SetVariableRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.SetVariableResponse.FromString,
+                _registered_method=True)
+        self.ListVariables = channel.unary_unary(
+                '/bridge.v1.SessionService/ListVariables',
+                request_serializer=bridge_dot_v1_dot_session__pb2.ListVariablesRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.ListVariablesResponse.FromString,
+                _registered_method=True)
+        self.DeleteVariable = channel.unary_unary(
+                '/bridge.v1.SessionService/DeleteVariable',
+                request_serializer=bridge_dot_v1_dot_session__pb2.DeleteVariableRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.DeleteVariableResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/bridge.v1.SessionService/Watch',
+                request_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceWatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceWatchResponse.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
-    """SessionService opens and closes sessions. Calls that carry a session's id in `x-session-id` go to one worker while
-    it lives. A session that was not opened here is opened by its first call.
+    """SessionService opens and closes sessions and reads and writes their variables. Calls that carry a session's id in
+    `x-session-id` go to one worker while it lives. A session that was not opened here is opened by its first call.
+
+    A session belongs to the tenant (`x-tenant`) that opened it: for any other there is no such session.
     """
 
     def Open(self, request, context):
@@ -72,8 +106,54 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def List(self, request, context):
+        """List returns the open sessions in the order in which they were opened: those of the caller's tenant, or all where
+        the caller names none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Close(self, request, context):
-        """Close ends a session.
+        """Close ends a session. The hooks for the end of a session have run, or have had their time, when it returns.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVariable(self, request, context):
+        """GetVariable returns one variable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetVariable(self, request, context):
+        """SetVariable writes one variable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVariables(self, request, context):
+        """ListVariables returns all variables in the order of their names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVariable(self, request, context):
+        """DeleteVariable deletes one variable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request, context):
+        """Watch sends the variables as they are, then each change in its order, and at last why the session ended. To look
+        does not keep a session alive.
+
+        A reader that is slow gets, of each variable, the last of the changes that it missed: `skipped` counts the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,10 +172,40 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     request_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceGetRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceGetResponse.SerializeToString,
             ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceListRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceListResponse.SerializeToString,
+            ),
             'Close': grpc.unary_unary_rpc_method_handler(
                     servicer.Close,
                     request_deserializer=bridge_dot_v1_dot_session__pb2.CloseRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_session__pb2.CloseResponse.SerializeToString,
+            ),
+            'GetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVariable,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.GetVariableRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.GetVariableResponse.SerializeToString,
+            ),
+            'SetVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetVariable,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.SetVariableRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.SetVariableResponse.SerializeToString,
+            ),
+            'ListVariables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVariables,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.ListVariablesRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.ListVariablesResponse.SerializeToString,
+            ),
+            'DeleteVariable': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVariable,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.DeleteVariableRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.DeleteVariableResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=bridge_dot_v1_dot_session__pb2.SessionServiceWatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_session__pb2.SessionServiceWatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -106,8 +216,10 @@ def add_SessionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionService:
-    """SessionService opens and closes sessions. Calls that carry a session's id in `x-session-id` go to one worker while
-    it lives. A session that was not opened here is opened by its first call.
+    """SessionService opens and closes sessions and reads and writes their variables. Calls that carry a session's id in
+    `x-session-id` go to one worker while it lives. A session that was not opened here is opened by its first call.
+
+    A session belongs to the tenant (`x-tenant`) that opened it: for any other there is no such session.
     """
 
     @staticmethod
@@ -165,6 +277,33 @@ class SessionService:
             _registered_method=True)
 
     @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.SessionService/List',
+            bridge_dot_v1_dot_session__pb2.SessionServiceListRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.SessionServiceListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Close(request,
             target,
             options=(),
@@ -181,6 +320,141 @@ class SessionService:
             '/bridge.v1.SessionService/Close',
             bridge_dot_v1_dot_session__pb2.CloseRequest.SerializeToString,
             bridge_dot_v1_dot_session__pb2.CloseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.SessionService/GetVariable',
+            bridge_dot_v1_dot_session__pb2.GetVariableRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.GetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.SessionService/SetVariable',
+            bridge_dot_v1_dot_session__pb2.SetVariableRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.SetVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVariables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.SessionService/ListVariables',
+            bridge_dot_v1_dot_session__pb2.ListVariablesRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.ListVariablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVariable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.SessionService/DeleteVariable',
+            bridge_dot_v1_dot_session__pb2.DeleteVariableRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.DeleteVariableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bridge.v1.SessionService/Watch',
+            bridge_dot_v1_dot_session__pb2.SessionServiceWatchRequest.SerializeToString,
+            bridge_dot_v1_dot_session__pb2.SessionServiceWatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -16,6 +16,7 @@ from handlers.functions.declare import Declaration, declaration_of
 from handlers.functions.handler import FunctionHandler
 from handlers.functions.signature import inspect_signature
 from handlers.loading import LoadFailed
+from handlers.session_hooks import is_hook
 
 if TYPE_CHECKING:
     import types
@@ -73,7 +74,7 @@ def handler_of(
 def _public(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
     listed = getattr(module, "__all__", None)
     for attribute, value in list(vars(module).items()):
-        if isinstance(value, type) or not _is_function(value):
+        if isinstance(value, type) or not _is_function(value) or is_hook(value):
             continue
         if declaration_of(value) is not None or _is_public(module, attribute, value, listed):
             yield attribute, value

@@ -104,9 +104,9 @@ def broken(*_args, **_more):
 
 FAULTS = {
     "checks": lambda force: setattr(force._checks, "look", broken),
-    "recycling": lambda force: setattr(force, "_recycle", broken),
+    "recycling": lambda force: setattr(force._recycling, "look", broken),
     "places": lambda force: (setattr(force._places, "_look", broken), force._places.all[0].wake.set()),
-    "scaling": lambda force: (setattr(force, "_scale", broken), force.resize(1, 3)),
+    "scaling": lambda force: setattr(force._sizing, "look", broken),
     "retirement": lambda force: (setattr(force._crew, "_end_when_idle", crashing), force.resize(1, 1)),
     "memory": lambda force: (setattr(force, "_over_soft_memory", broken), force._watch_memory()),
 }

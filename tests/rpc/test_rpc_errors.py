@@ -345,6 +345,7 @@ def test_a_worker_that_breaks_the_protocol(rpc):
         ("x-timeout-ms", "soon"),
         ("x-session-id", "a/b"),
         ("x-session-mode", "wild"),
+        ("x-session-ordered", "yes"),
         ("x-tenant", "t" * 300),
     ],
 )
@@ -353,11 +354,6 @@ def test_metadata_that_can_not_be_used(rpc, key, value):
     assert (outcome.code, outcome.reason) == (Code.INVALID_ARGUMENT, "BAD_METADATA")
     assert list(outcome.violations) == [key]
     assert outcome.receipt.request_id == "r-meta"
-
-
-def test_strict_sessions_are_not_there_yet(rpc):
-    outcome = rpc.call("add", metadata=[("x-session-id", "s"), ("x-session-mode", "strict")], a=1, b=2)
-    assert (outcome.code, outcome.reason) == (Code.UNIMPLEMENTED, "SESSION_MODE")
 
 
 MALFORMED = [

@@ -129,7 +129,7 @@ def test_sessions_end_and_are_limited(start_server, connect, served_app, eventua
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     refused = client.call("pid", metadata=of("one-too-many"))
     assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSION_LIMIT")
-    assert refused.metadata == {"limit": "3"}
+    assert refused.metadata == {"limit": "3", "setting": "sessions.max_sessions"}
     assert opened(client).reason == "SESSION_LIMIT"
     assert client.call("pid").code is grpc.StatusCode.OK, "calls without a session go on"
     eventually(lambda: get(client, "short").code is grpc.StatusCode.NOT_FOUND, "the short session to end")

@@ -20,7 +20,8 @@ def test_everything_that_is_read():
         (
             ("x-request-id", "r-1"),
             ("x-session-id", "s-1"),
-            ("x-session-mode", "hint"),
+            ("x-session-mode", "strict"),
+            ("x-session-ordered", "1"),
             ("x-tenant", "acme"),
             ("x-timeout-ms", "1500"),
             ("x-priority", "high"),
@@ -30,7 +31,7 @@ def test_everything_that_is_read():
             ("some-bin", b"\x00"),
         )
     )
-    assert identity == Identity("r-1", "s-1", "acme", "00-abc-def-01", 1500, 1)
+    assert identity == Identity("r-1", "s-1", "acme", "00-abc-def-01", 1500, 1, "strict", True)
 
 
 def test_without_metadata_a_request_gets_an_id_of_its_own():
@@ -43,7 +44,17 @@ def test_without_metadata_a_request_gets_an_id_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "key", ["x-request-id", "x-session-id", "x-session-mode", "x-tenant", "x-timeout-ms", "traceparent", "x-priority"]
+    "key",
+    [
+        "x-request-id",
+        "x-session-id",
+        "x-session-mode",
+        "x-session-ordered",
+        "x-tenant",
+        "x-timeout-ms",
+        "traceparent",
+        "x-priority",
+    ],
 )
 @pytest.mark.parametrize("value", ["x" * (VALUE_CHARACTERS + 1), "a\nb", "\x1b[2J", "a\x00", "ä", b"bytes"])
 def test_no_value_that_could_hurt_a_log_or_a_trailer(key, value):
@@ -79,11 +90,16 @@ def test_other_priorities_are_refused(value):
 
 
 def test_session_modes():
-    assert identify((("x-session-mode", "hint"),)).session_id == ""
-    strict = refused(("x-session-mode", "strict"))
-    assert (strict.code, strict.reason) == (Code.UNIMPLEMENTED, "SESSION_MODE")
-    assert "'hint'" in strict.message
+    assert identify((("x-session-mode", "hint"),)).session_mode == "hint"
+    assert identify((("x-session-mode", "strict"),)).session_mode == "strict"
+    assert identify(()).session_mode is None
     assert refused(("x-session-mode", "wild")).reason == "BAD_METADATA"
+
+
+def test_session_order():
+    assert [identify((("x-session-ordered", text),)).session_ordered for text in "01"] == [False, True]
+    assert identify(()).session_ordered is None
+    assert refused(("x-session-ordered", "yes")).reason == "BAD_METADATA"
 
 
 def test_the_request_id_is_known_even_where_the_rest_is_refused():
@@ -101,6 +117,6 @@ def test_any_metadata_gives_an_identity_or_bad_metadata(metadata):
         request_id = identify(metadata).request_id
     except BridgeError as error:
         reason = error.reason
-    assert reason in {None, "BAD_METADATA", "SESSION_MODE"}
+    assert reason in {None, "BAD_METADATA"}
     assert request_id.isprintable()
     assert 0 < len(request_id) <= VALUE_CHARACTERS

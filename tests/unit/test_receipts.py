@@ -6,7 +6,7 @@ import pytest
 
 from bridge import receipts
 from bridge.call import Identity, new_call
-from bridge.sessions import Session
+from bridge.session_record import Session
 from bridge.v1.common_pb2 import Receipt, Route
 from handlers.contract import ReplyMeta, UsageRecord
 
