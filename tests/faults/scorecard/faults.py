@@ -143,7 +143,7 @@ FAULTS = (
     Fault(
         name="overloaded",
         injected="ten times the calls that it can answer",
-        expected="each call answered within 3 s or refused within 0.5 s (p95)",
+        expected="each call answered within 2 s or refused within 0.5 s (p95)",
         run=pressure.overloaded,
         load=True,
     ),
