@@ -39,8 +39,9 @@ from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
 from pool.events import PoolEvent
+from pool.guard import Guard
 from pool.pool import Pool
-from pool.spawn import PlainSpawner
+from pool.template import TemplateSpawner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ class App:
         self._apps = apps
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
-        self._spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
+        self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
@@ -110,11 +111,13 @@ class App:
         """Make a pool; one for a trial tells of its workers' output alone."""
         listener = self._telemetry.trial_event if trial else self._pool_event
         ask = self._sessions.asks.of_worker
-        return Pool(options, listener=listener, fatal=_fatal, spawner=self._spawner, on_ask=ask)
+        spawner = TemplateSpawner(options, listener, self._guard)
+        return Pool(options, listener=listener, fatal=_fatal, spawner=spawner, on_ask=ask)
 
     def _pool_event(self, event: PoolEvent) -> None:
         self._sessions.pool_event(event)
         self._telemetry.pool_event(event)
+        self._health.pool_event(event)
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""

@@ -132,7 +132,7 @@ class PoolConfig(Section):
     min_size: Int | None = Field(None, ge=1, le=1024, description="The fewest workers that scaling leaves.")
     max_size: Int | None = Field(None, ge=1, le=1024, description="The most workers that scaling starts.")
     scale_up_wait_s: Seconds = Field(0.5, description="A worker is added when a call has waited this long.")
-    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one has been idle this long.")
+    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one was idle all this long.")
     max_calls: Int | None = Field(None, ge=1, description="A worker is replaced after about so many calls.")
     max_age_s: Seconds | None = Field(None, description="A worker is replaced at about this age.")
     start: Literal["auto", "template", "spawn"] = Field(
@@ -268,6 +268,11 @@ class SessionsConfig(Section):
     ttl_s: Seconds = Field(3600.0, description="A session ends after this long without a call.")
     max_sessions: Int = Field(10_000, ge=1, description="Sessions that may be open at a time.")
     max_per_tenant: Int | None = Field(None, ge=1, description="Sessions that one tenant may have open; none: all.")
+    max_calls: Int = Field(
+        128,
+        ge=1,
+        description="Calls of one session that may wait or run at a time, so that none fills the queue of a pool.",
+    )
     evict_idle_s: Seconds | None = Field(
         None,
         description="When `max_sessions` are open, the one that has been longest without a call is ended to make room, "

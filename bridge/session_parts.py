@@ -53,6 +53,7 @@ class SessionParts:
                 ttl_s=config.ttl_s,
                 sessions=config.max_sessions,
                 per_tenant=config.max_per_tenant,
+                calls=config.max_calls,
                 evict_idle_s=config.evict_idle_s,
                 variables=limits,
             ),

@@ -15,7 +15,7 @@ from pool.admission import Admission
 from pool.calls import Call
 from pool.clock import Clock
 from pool.errors import PoolError, WorkerLost
-from pool.events import Listener, WorkerCondemned, WorkerResumed, WorkerSuspended
+from pool.events import Listener, WorkerResumed, WorkerSuspended
 from pool.exits import Killed
 from pool.lifecycle import Event, State
 from pool.options import PoolOptions
@@ -167,7 +167,6 @@ class Checks:
             worker.kill(Killed(why=f"hung: idle, and a canary did not come back within {timeout_s:g} s"), stack=True)
         elif verdict is Verdict.WEDGED and worker.state is State.READY and run.canary is not None:
             why = f"its event loop hung: a canary did not come back within {timeout_s:g} s"
-            self._listener(WorkerCondemned(pool=self._pool, worker=worker.id, cause=why))
             worker.condemn(Killed(why=why))
             self._admission.release(run.canary)
 

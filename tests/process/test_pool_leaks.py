@@ -20,6 +20,8 @@ import pytest
 from pool.errors import PoolError
 from pool.events import WorkerExited
 
+BOTH = pytest.mark.parametrize("rig", ["spawn", "template"], indirect=True)
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OWNER = """
@@ -32,7 +34,7 @@ away = subprocess.Popen(["sleep", "300"], start_new_session=True)
 result = f"{{child.pid}} {{away.pid}}"
 '''
 async def main():
-    one = await rig_of(size=2, concurrency={concurrency}).start()
+    one = await rig_of(size=2, concurrency={concurrency}, how={how!r}).start()
     found = [await one.run(START, prefer=worker.id) for worker in one.pool.snapshot().workers]
     print(*one.pids(), *found, flush=True)
     await asyncio.sleep(300)
@@ -50,11 +52,18 @@ def all_exit(descriptors, timeout_s):
     return left
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
-def test_nothing_outlives_the_owner_of_a_pool(number, concurrency):
+@pytest.mark.parametrize(
+    ("number", "concurrency", "how"),
+    [
+        (signal.SIGKILL, 1, "spawn"),
+        (signal.SIGABRT, 4, "spawn"),
+        (signal.SIGKILL, 4, "template"),
+        (signal.SIGABRT, 1, "template"),
+    ],
+)
+def test_nothing_outlives_the_owner_of_a_pool(number, concurrency, how):
     """Workers die by their parent-death signal; what they started, whatever its group, by the guard."""
-    script = OWNER.format(conftest=str(HERE / "conftest.py"), concurrency=concurrency)
+    script = OWNER.format(conftest=str(HERE / "conftest.py"), concurrency=concurrency, how=how)
     owner = subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -66,7 +75,7 @@ def test_nothing_outlives_the_owner_of_a_pool(number, concurrency):
         pids = [int(pid) for pid in owner.stdout.readline().split()]
         assert len(pids) == 6
         below = [child.pid for child in psutil.Process(owner.pid).children(recursive=True)]
-        assert set(pids) < set(below), "the two workers, what they started, and the guard"
+        assert set(pids) < set(below), "the two workers, what they started, the guard and the template"
         descriptors = {os.pidfd_open(pid): pid for pid in below}
         try:
             owner.send_signal(number)
@@ -78,6 +87,7 @@ def test_nothing_outlives_the_owner_of_a_pool(number, concurrency):
                 os.close(descriptor)
 
 
+@BOTH
 async def test_a_grandchild_ends_with_its_worker_whatever_its_group(rig, process_exit):
     one = await rig(size=2).start()
     start = "import subprocess\nresult = subprocess.Popen(['sleep', '300'], start_new_session={}).pid"
@@ -91,6 +101,7 @@ async def test_a_grandchild_ends_with_its_worker_whatever_its_group(rig, process
     await asyncio.to_thread(process_exit, neighbours, 2)
 
 
+@BOTH
 async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_death(rig):
     one = await rig().start()
     hold = "import os, subprocess as s\ns.Popen(['sleep', '300'], close_fds=False, start_new_session=True)\nos._exit(1)"
@@ -99,6 +110,7 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_death(rig):
     assert (await one.call("echo", b"next", timeout_s=5)).body == b"next"
 
 
+@BOTH
 async def test_a_guard_that_was_killed_is_replaced(rig, process_exit):
     one = await rig().start()
     guard = one.pool._supervisor._spawner._guard
@@ -119,6 +131,7 @@ def held():
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), len(below)
 
 
+@BOTH
 async def test_fifty_kills_leave_nothing_behind(rig):
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -137,6 +150,7 @@ async def test_fifty_kills_leave_nothing_behind(rig):
     assert {event.report.signal for event in one.of(WorkerExited)} == {"SIGKILL"}
 
 
+@BOTH
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_five_hundred_cancels_at_any_moment_leave_nothing_behind(rig, concurrency):
     """Each at another point of a call's life; the answers between them are the right ones."""
@@ -164,7 +178,7 @@ EARLY = """
 import asyncio, os, runpy
 Rig = runpy.run_path({conftest!r})["Rig"]
 async def main():
-    one = Rig()
+    one = Rig(how={how!r})
     def listen(event):
         print(event.pid, flush=True)
         os.kill(os.getpid(), 9)
@@ -174,10 +188,11 @@ asyncio.run(main())
 """
 
 
-def test_a_worker_whose_owner_dies_before_it_has_begun_ends_too():
+@pytest.mark.parametrize("how", ["spawn", "template"])
+def test_a_worker_whose_owner_dies_before_it_has_begun_ends_too(how):
     """The parent-death signal is not set yet then: the worker looks for its parent, and the guard for both."""
     owner = subprocess.run(
-        [sys.executable, "-c", EARLY.format(conftest=str(HERE / "conftest.py"))],
+        [sys.executable, "-c", EARLY.format(conftest=str(HERE / "conftest.py"), how=how)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,

@@ -155,7 +155,8 @@ async def rig_calls(one, count):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_deaths_of_workers_leave_nothing_in_the_front(rig, trend, objects, chance, length, concurrency):
-    one = await rig(size=4, concurrency=concurrency, restart=RestartOptions(backoff_s=0, budget=100_000)).start()
+    restart = RestartOptions(backoff_s=0, budget=100_000)
+    one = await rig(size=4, concurrency=concurrency, restart=restart, quarantine_after=0).start()
 
     async def deaths(count):
         one.events.clear()  # the test's own list would look like a leak
@@ -171,7 +172,7 @@ async def test_deaths_of_workers_leave_nothing_in_the_front(rig, trend, objects,
     await deaths(length(4, 30))
     await rig_calls(one, 10)
     before = objects()
-    (front,) = await with_checkpoints(trend, [os.getpid()], length(24, 1_500), deaths)
+    (front,) = await with_checkpoints(trend, [os.getpid()], length(24, 1_200 if concurrency == 1 else 200), deaths)
     one.events.clear()
     await rig_calls(one, 10)
     assert front.grown() == {}
