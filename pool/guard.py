@@ -27,6 +27,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._watched: dict[str, int] = {}
+        self._places: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._adopts = False
         self._reaper = Reaper(self._is_known)
@@ -59,6 +60,13 @@ class Guard:
         else:
             self._tell(f"+ {group} {mark}\n")
 
+    def clear(self, place: str) -> None:
+        """Have the cgroups whose path begins so cleared and removed when the front has gone."""
+        if place not in self._places:
+            self._places.add(place)
+            if self._process is not None:
+                self._tell(_line_for(place))
+
     def ended(self, mark: str) -> None:
         """Say that a worker's process has ended: what carries its mark is ended soon after."""
         group = self._watched.pop(mark, None)
@@ -78,7 +86,8 @@ class Guard:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        self._write("".join(f"+ {group} {mark}\n" for mark, group in self._watched.items()))
+        places = [_line_for(place) for place in self._places]
+        self._write("".join([*places, *(f"+ {group} {mark}\n" for mark, group in self._watched.items())]))
 
     def _tell(self, line: str) -> None:
         try:
@@ -118,3 +127,7 @@ class Guard:
         os.close(pidfd)
         process.wait()
         self._reaper.reap()
+
+
+def _line_for(place: str) -> str:
+    return f"/ 0 {place}\n"

@@ -113,7 +113,7 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_death(rig):
 @BOTH
 async def test_a_guard_that_was_killed_is_replaced(rig, process_exit):
     one = await rig().start()
-    guard = one.pool._supervisor._spawner._guard
+    guard = one.pool._supervisor._spawner.guard
     os.kill(guard._process.pid, signal.SIGKILL)
     await asyncio.to_thread(guard._process.wait)
     start = "import subprocess\nresult = subprocess.Popen(['sleep', '300'], start_new_session=True).pid"
