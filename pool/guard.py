@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pool.reaper import Reaper, become_subreaper
+from pool.reaper import Reaper, become_subreaper, resign_as_subreaper
 
 SCRIPT = str(Path(__file__).with_name("orphans.py"))
 CLOSE_S = 5.0
@@ -109,9 +109,14 @@ class Guard:
             return
         if self._reaping is not None:
             self._reaping.cancel()
-        self._adopts = False
-        if self._process is None:
-            return
+        adopted, self._adopts = self._adopts, False
+        if self._process is not None:
+            await self._end_process()
+        if adopted:
+            resign_as_subreaper()
+
+    async def _end_process(self) -> None:
+        assert self._process is not None
         process, self._process = self._process, None
         assert process.stdin is not None
         process.stdin.close()

@@ -131,6 +131,11 @@ def held():
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), len(below)
 
 
+def more_than(before):
+    """What this process holds more of; what earlier tests have left may go meanwhile."""
+    return [(now, was) for now, was in zip(held(), before, strict=True) if now > was]
+
+
 @BOTH
 async def test_fifty_kills_leave_nothing_behind(rig):
     seed = random.randrange(2**32)
@@ -146,7 +151,7 @@ async def test_fifty_kills_leave_nothing_behind(rig):
         for number, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
             assert isinstance(answer, PoolError) or answer.body == b"%d" % number
         await one.until(lambda gone=set(victims): not gone & set(one.pids()) and one.pool.ready_workers == 4)
-    assert held() == before
+    assert not more_than(before)
     assert {event.report.signal for event in one.of(WorkerExited)} == {"SIGKILL"}
 
 
@@ -170,7 +175,7 @@ async def test_five_hundred_cancels_at_any_moment_leave_nothing_behind(rig, conc
         answer = await one.call("echo", b"%d" % number, timeout_s=10)
         assert (answer.ok, answer.body) == (True, b"%d" % number)
     await one.pool._supervisor.workers["rig-1"].idle()
-    assert held() == before
+    assert not more_than(before)
     assert one.pool.snapshot().restarts == 0
 
 
