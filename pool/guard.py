@@ -8,6 +8,7 @@ While the front lives it also reaps what the guard has ended and the kernel has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ CLOSE_S = 5.0
 REAP_S = 5.0
 """How often orphans are looked for; after a worker's end sooner."""
 REAP_SOON_S = 0.25
+REAP_LAST_S = 1.0
+REAP_PAUSE_S = 0.005
 
 
 class Guard:
@@ -117,4 +120,12 @@ class Guard:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         process.wait()
-        self._reaper.reap()
+        await self._reap_the_last()
+
+    async def _reap_the_last(self) -> None:
+        """Wait for what has just been killed, for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REAP_LAST_S):
+                while self._reaper.has_orphans():
+                    self._reaper.reap()
+                    await asyncio.sleep(REAP_PAUSE_S)

@@ -65,13 +65,16 @@ class Ahead:
         return self._sock.fileno()
 
     def give(self, order: bytes, received: list[int]) -> bool:
-        """Pass an order on; False where the process has been killed meanwhile. Raises OSError."""
+        """Pass an order on; False where the process has been killed meanwhile. Raises OSError.
+
+        It has its own process group when this returns. Until then it belongs to the template's, and ends with that.
+        """
         with self._sock:
             try:
                 socket.send_fds(self._sock, [order], received)
+                return self._sock.recv(1) != b""
             except ConnectionError:
                 return False
-        return True
 
 
 class Template:
@@ -211,6 +214,8 @@ class Template:
         count, received = receive(self._orders, memoryview(space))
         if count == 0:
             os._exit(0)  # the template has gone; what the imports want done at the end is not for this process
+        os.setpgid(0, 0)
+        self._orders.send(b"1")
         self._orders.close()
         return self._work(Order.read(memoryview(space)[:count]), received)
 
@@ -243,7 +248,6 @@ def fork_again(tell: int) -> None:
         os.write(tell, f"0 {error.errno}".encode())
         os._exit(1)
     if pid:
-        os.setpgid(pid, pid)
         os.write(tell, f"{pid} 0".encode())
         os._exit(0)
     while os.getppid() == between:
