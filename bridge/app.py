@@ -117,6 +117,7 @@ class App:
     def _pool_event(self, event: PoolEvent) -> None:
         self._sessions.pool_event(event)
         self._telemetry.pool_event(event)
+        self._health.pool_event(event)
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""

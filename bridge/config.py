@@ -132,7 +132,7 @@ class PoolConfig(Section):
     min_size: Int | None = Field(None, ge=1, le=1024, description="The fewest workers that scaling leaves.")
     max_size: Int | None = Field(None, ge=1, le=1024, description="The most workers that scaling starts.")
     scale_up_wait_s: Seconds = Field(0.5, description="A worker is added when a call has waited this long.")
-    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one has been idle this long.")
+    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one was idle all this long.")
     max_calls: Int | None = Field(None, ge=1, description="A worker is replaced after about so many calls.")
     max_age_s: Seconds | None = Field(None, description="A worker is replaced at about this age.")
     start: Literal["auto", "template", "spawn"] = Field(

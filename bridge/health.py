@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.resolve import FORWARDED
+from pool.events import OutputDropped, WorkerOutput
 
 if TYPE_CHECKING:
     from bridge.config import HealthConfig
+    from pool.events import PoolEvent
     from pool.pool import Pool
 
 SERVICES = sorted(
@@ -86,6 +88,11 @@ class Health:
         """Let watchers end."""
         self._closed = True
         self._tell()
+
+    def pool_event(self, event: PoolEvent) -> None:
+        """Let watchers be told at once of what has become of a worker."""
+        if not isinstance(event, WorkerOutput | OutputDropped):
+            self._tell()
 
     def _tell(self) -> None:
         self._changed.set()

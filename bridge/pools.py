@@ -93,6 +93,8 @@ def entry_options(
     to pools with modules of their own, which may serve programs too.
     """
     builtins = ("core", "metrics") if native_only else BUILTINS.get(pool, ("core",))
+    if config.server.chaos and not native_only:
+        builtins = (*builtins, "chaos")
     own_modules = pool in config.pools and bool(config.pools[pool].modules)
     uses_models = not native_only and ("models" in builtins or own_modules)
     return EntryOptions(

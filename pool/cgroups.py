@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 from collections import deque
 from collections.abc import Mapping
@@ -53,7 +54,7 @@ class Cgroups:
     def __init__(self, support: CgroupSupport) -> None:
         self.support = support
         pid = os.getpid()
-        self._name = f"{_PREFIX}{pid}-{_started(pid)}-"
+        self._name = f"{_PREFIX}{pid}-{_started(pid)}-{secrets.token_hex(3)}-"  # two pools may share a front
         self._groups: dict[int, list[Path]] = {}
         self._events: dict[int, int] = {}
         self._full: set[int] = set()
@@ -86,6 +87,12 @@ class Cgroups:
             front.mkdir(exist_ok=True)
             _write(front / "cgroup.procs", str(os.getpid()))
         _write(place / "cgroup.subtree_control", " ".join(missing))
+
+    @property
+    def places(self) -> list[str]:
+        """How the paths of all groups begin that are made here."""
+        parents = sorted({str(place) for place in (self.support.path, self.support.pids) if place is not None})
+        return [f"{parent}/{self._name}" for parent in parents]
 
     def attach(self, worker: str, pid: int, *, memory_bytes: int | None, tasks: int | None) -> str:
         """Put a process that has just started into a group of its own; return why it could not be, or "".

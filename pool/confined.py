@@ -35,6 +35,9 @@ class ConfinedSpawner:
         self._options = options
         self._inner = inner
         self._cgroups = Cgroups(detect())
+        self.guard = inner.guard
+        for place in self._cgroups.places:
+            self.guard.clear(place)
         self.failure = ""
         """Why the last worker has no group although groups are supported; empty where it has one."""
 

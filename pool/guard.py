@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pool.reaper import Reaper, become_subreaper
+from pool.reaper import Reaper, become_subreaper, resign_as_subreaper
 
 SCRIPT = str(Path(__file__).with_name("orphans.py"))
 CLOSE_S = 5.0
@@ -30,6 +30,7 @@ class Guard:
 
     def __init__(self) -> None:
         self._watched: dict[str, int] = {}
+        self._places: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
         self._adopts = False
         self._reaper = Reaper(self._is_known)
@@ -37,8 +38,8 @@ class Guard:
 
     def adopt(self) -> None:
         """Make orphans of workers the front's children, and reap them. Raises OSError where the kernel can not."""
+        become_subreaper()  # each time: another guard of this process may have resigned
         if not self._adopts:
-            become_subreaper()
             self._adopts = True
             self._reap_in(REAP_S)
 
@@ -62,6 +63,13 @@ class Guard:
         else:
             self._tell(f"+ {group} {mark}\n")
 
+    def clear(self, place: str) -> None:
+        """Have the cgroups whose path begins so cleared and removed when the front has gone."""
+        if place not in self._places:
+            self._places.add(place)
+            if self._process is not None:
+                self._tell(_line_for(place))
+
     def ended(self, mark: str) -> None:
         """Say that a worker's process has ended: what carries its mark is ended soon after."""
         group = self._watched.pop(mark, None)
@@ -81,7 +89,8 @@ class Guard:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        self._write("".join(f"+ {group} {mark}\n" for mark, group in self._watched.items()))
+        places = [_line_for(place) for place in self._places]
+        self._write("".join([*places, *(f"+ {group} {mark}\n" for mark, group in self._watched.items())]))
 
     def _tell(self, line: str) -> None:
         try:
@@ -103,9 +112,14 @@ class Guard:
             return
         if self._reaping is not None:
             self._reaping.cancel()
-        self._adopts = False
-        if self._process is None:
-            return
+        adopted, self._adopts = self._adopts, False
+        if self._process is not None:
+            await self._end_process()
+        if adopted:
+            resign_as_subreaper()
+
+    async def _end_process(self) -> None:
+        assert self._process is not None
         process, self._process = self._process, None
         assert process.stdin is not None
         process.stdin.close()
@@ -129,3 +143,7 @@ class Guard:
                 while self._reaper.has_orphans():
                     self._reaper.reap()
                     await asyncio.sleep(REAP_PAUSE_S)
+
+
+def _line_for(place: str) -> str:
+    return f"/ 0 {place}\n"

@@ -202,6 +202,7 @@ class Pool:
             cause=self._supervisor.failure,
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
+            waiting_bytes=self._admission.waiting_bytes,
             restarts=self._supervisor.restarts,
             calls=self._calls,
             proof_age_s=self.proof_age_s,

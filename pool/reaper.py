@@ -24,6 +24,11 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "this process can not be made a child subreaper (prctl 36)")
 
 
+def resign_as_subreaper() -> None:
+    """Leave orphans to whoever had them before: nobody reaps them here any more."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
 class Reaper:
     """Reaps every dead child of this process that comes from a worker and is not `is_known`.
 

@@ -120,6 +120,11 @@ class HowStarted:
 class Spawner(Protocol):
     """A way to start workers."""
 
+    @property
+    def guard(self) -> Guard:
+        """What ends everything that workers have started, should the front be killed."""
+        ...
+
     async def spawn(self, launch: Launch) -> Child:
         """Start a worker process and return it at once, before it has imported anything.
 
@@ -155,7 +160,7 @@ class PlainSpawner:
     """Starts a fresh interpreter for each worker."""
 
     def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard or Guard()
+        self.guard = guard or Guard()
 
     async def spawn(self, launch: Launch) -> Child:
         """Start `python -P -m pool.child`. Raises RuntimeError off the main thread, OSError where it can not start."""
@@ -175,12 +180,12 @@ class PlainSpawner:
             undo.callback(process.kill)
             child = Child.of(wires, process.pid, mark, process.wait)
             undo.pop_all()
-        self._guard.watch(process.pid, mark)
+        self.guard.watch(process.pid, mark)
         return child
 
     def ended(self, child: Child) -> None:
         """Let the guard sweep."""
-        self._guard.ended(child.mark)
+        self.guard.ended(child.mark)
 
     def describe(self) -> HowStarted:
         """Every worker is spawned."""
@@ -194,7 +199,7 @@ class PlainSpawner:
 
     async def close(self) -> None:
         """End the guard."""
-        await self._guard.close()
+        await self.guard.close()
 
 
 def new_mark() -> str:

@@ -249,6 +249,8 @@ class Supervisor:
         return runs
 
     async def _replace(self, place: Place, cause: str, options: PoolOptions | None) -> Run:
+        if self._tasks.stopping.is_set():
+            raise StartFailed(self._options.name, "the server stopped", "")
         order = self._places.order(place, cause, once=True, options=options)
         return await asyncio.shield(order.done)
 

@@ -29,8 +29,8 @@ class TemplateSpawner:
     def __init__(self, options: PoolOptions, listener: Listener, guard: Guard | None = None) -> None:
         self._options = options
         self._listener = listener
-        self._guard = guard or Guard()
-        self._plain = PlainSpawner(self._guard)
+        self.guard = guard or Guard()
+        self._plain = PlainSpawner(self.guard)
         self._loop = asyncio.get_running_loop()
         self._policy = RestartPolicy(options.restart, random.random)
         self._alive: set[Template] = set()
@@ -66,6 +66,7 @@ class TemplateSpawner:
     async def _forked(self, template: Template, launch: Launch) -> Child | None:
         """Fork a worker; None where this template can not, and another way is to be tried."""
         try:
+            self.guard.adopt()
             return await template.fork(launch)
         except UnsafeToFork as error:
             self._drop(template)
@@ -117,10 +118,10 @@ class TemplateSpawner:
 
     async def _built(self) -> Template:
         try:
-            self._guard.adopt()
+            self.guard.adopt()
         except OSError as error:
             raise UnsafeToFork(str(error)) from error
-        template = Template(self._options, self._guard, self._listener)
+        template = Template(self._options, self.guard, self._listener)
         self._alive.add(template)
         template.ended.add_done_callback(lambda _: self._on_end(template))
         try:

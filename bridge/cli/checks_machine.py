@@ -22,7 +22,6 @@ LOW_OPEN_FILES = 1024
 LOW_SHARED_BYTES = 256 << 20
 LOW_MEMORY_BYTES = 1 << 30
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -74,15 +73,13 @@ def _shared_memory(path: Path) -> Finding:
 
 
 def _cgroup() -> Finding:
-    if not (_CGROUPS / "cgroup.controllers").exists():
-        return Finding("ok", "cgroup", "no cgroup v2; memory limits are watched by resident memory")
-    try:
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-    except OSError:
-        own = ""
-    folder = _CGROUPS / own
-    state = "can be written to" if os.access(folder, os.W_OK) else "is not delegated"
-    return Finding("ok", "cgroup", f"v2, {folder} {state}; memory limits are watched by resident memory")
+    """Say whether workers that are started from here get cgroups; a server elsewhere may find otherwise."""
+    from pool.cgroup_support import detect
+
+    support = detect()
+    if support.kind == "none":
+        return Finding("ok", "cgroup", f"none for workers ({support.why}); memory is watched all the same")
+    return Finding("ok", "cgroup", f"one for each worker: {support.why}")
 
 
 def check_threads(environ: Mapping[str, str]) -> Finding:

@@ -104,6 +104,18 @@ class PoolServicer:
             raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
         return pool_pb2.CancelResponse(cancelled=cancelled)
 
+    def release_input(self, request: pool_pb2.ReleaseInputRequest) -> pool_pb2.ReleaseInputResponse:
+        """Answer PoolService.ReleaseInput."""
+        pool, wanted = self._find(request.name), request.fingerprint
+        if not wanted:
+            refused = [one.fingerprint for one in pool.snapshot().quarantine]
+            return pool_pb2.ReleaseInputResponse(released=sum(map(pool.release_input, refused)))
+        if not pool.release_input(wanted):
+            shown = repr(wanted[:NAME_CHARACTERS])
+            message = f"pool '{request.name}' refuses no input with the fingerprint {shown}; bridge status lists them"
+            raise Unknown(message, reason="UNKNOWN_INPUT")
+        return pool_pb2.ReleaseInputResponse(released=1)
+
     def _find(self, name: str) -> Pool:
         """Return a pool that there is. Raises UNKNOWN_POOL, or EXTRA_MISSING."""
         if name in self._missing():

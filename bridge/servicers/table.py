@@ -50,6 +50,7 @@ def local_handlers(
         ("PoolService/Resume", pool_pb2.ResumeRequest, pool.resume),
         ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
+        ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
     for name, request, answer in session_rows(session):

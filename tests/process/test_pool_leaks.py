@@ -113,7 +113,7 @@ async def test_a_grandchild_that_holds_the_pipes_does_not_hide_the_death(rig):
 @BOTH
 async def test_a_guard_that_was_killed_is_replaced(rig, process_exit):
     one = await rig().start()
-    guard = one.pool._supervisor._spawner._guard
+    guard = one.pool._supervisor._spawner.guard
     os.kill(guard._process.pid, signal.SIGKILL)
     await asyncio.to_thread(guard._process.wait)
     start = "import subprocess\nresult = subprocess.Popen(['sleep', '300'], start_new_session=True).pid"
@@ -125,10 +125,22 @@ async def test_a_guard_that_was_killed_is_replaced(rig, process_exit):
     await asyncio.to_thread(process_exit, away, 2)
 
 
+def words(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def held():
-    """What this process holds: threads, descriptors, processes below it."""
-    below = psutil.Process().children(recursive=True)
+    """What this process holds: threads, descriptors, processes below it that are no template and none forked ahead."""
+    below = [child for child in psutil.Process().children(recursive=True) if "pool.template_child" not in words(child)]
     return threading.active_count(), len(list(Path("/proc/self/fd").iterdir())), len(below)
+
+
+def more_than(before):
+    """What this process holds more of; what earlier tests have left may go meanwhile."""
+    return [(now, was) for now, was in zip(held(), before, strict=True) if now > was]
 
 
 @BOTH
@@ -146,7 +158,7 @@ async def test_fifty_kills_leave_nothing_behind(rig):
         for number, answer in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
             assert isinstance(answer, PoolError) or answer.body == b"%d" % number
         await one.until(lambda gone=set(victims): not gone & set(one.pids()) and one.pool.ready_workers == 4)
-    assert held() == before
+    assert not more_than(before)
     assert {event.report.signal for event in one.of(WorkerExited)} == {"SIGKILL"}
 
 
@@ -170,7 +182,7 @@ async def test_five_hundred_cancels_at_any_moment_leave_nothing_behind(rig, conc
         answer = await one.call("echo", b"%d" % number, timeout_s=10)
         assert (answer.ok, answer.body) == (True, b"%d" % number)
     await one.pool._supervisor.workers["rig-1"].idle()
-    assert held() == before
+    assert not more_than(before)
     assert one.pool.snapshot().restarts == 0
 
 

@@ -8,7 +8,10 @@ import os
 import select
 import statistics
 import struct
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,8 @@ from pool.cgroups import kernel_limit
 from pool.errors import WorkerLost, WorkerMemoryLimit
 from pool.events import WorkerExited
 
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 MIB = 1 << 20
 GIB = 1 << 30
 RULE_S = 0.15
@@ -286,11 +291,11 @@ async def test_a_fork_bomb_is_bounded_and_goes_with_its_worker(rig):
 async def test_groups_go_with_their_workers(rig):
     one = await rig(size=2, memory_limit_bytes=256 * MIB, cgroups="auto").start()
     assert "cgroup" in one.pool.snapshot().started.cgroups
-    assert {name.split("-", 3)[3] for name in groups_here()} == {"rig-1", "rig-2"}
+    assert {name.split("-", 4)[4] for name in groups_here()} == {"rig-1", "rig-2"}
     with suppress(WorkerLost):
         await one.run("import os; os._exit(3)", prefer="rig-1")
     await one.until(lambda: one.pool.ready_workers == 2)
-    assert {name.split("-", 3)[3] for name in groups_here()} == {"rig-2", "rig-3"}
+    assert {name.split("-", 4)[4] for name in groups_here()} == {"rig-2", "rig-3"}
     await one.pool.stop()
     assert groups_here() == []
 
@@ -299,3 +304,37 @@ async def test_without_cgroups_nothing_is_made(rig):
     one = await rig(memory_limit_bytes=256 * MIB).start()
     assert one.pool.snapshot().started.cgroups == "switched off by server.cgroups"
     assert SUPPORT.path is None or groups_here() == []
+
+
+OWNER = """
+import asyncio, importlib.util, os
+spec = importlib.util.spec_from_file_location("rigs", {conftest!r})
+rigs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(rigs)
+HIDE = "import os; pid = os.fork()\\nif pid == 0: os.setsid(); os.execve('/bin/sleep', ['sleep', '600'], dict())"
+
+async def main():
+    one = await rigs.Rig(size=2, memory_limit_bytes=256 << 20, cgroups="auto", how={how!r}).start()
+    print(await one.run(HIDE + "\\nresult = pid"), os.getpid(), *one.pids(), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@needs_cgroups
+@pytest.mark.parametrize("how", ["spawn", "template"])
+def test_a_front_that_is_killed_leaves_no_group_and_nothing_in_one(eventually, how):
+    """Not even a process that has left its session and hides its environment."""
+    command = [sys.executable, "-c", OWNER.format(conftest=str(HERE / "conftest.py"), how=how)]
+    owner = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True)
+    with owner:
+        hidden, pid, *workers = map(int, owner.stdout.readline().split())
+        held = os.pidfd_open(hidden)
+        made = [group for place in {SUPPORT.path, SUPPORT.pids} - {None} for group in place.glob(f"bridge-{pid}-*")]
+        inside = [{int(member) for member in (group / "cgroup.procs").read_text().split()} for group in made]
+        assert set(workers) | {hidden} == set.union(*inside)
+        owner.kill()
+    assert select.select([held], [], [], 2)[0], "it outlived the front"
+    os.close(held)
+    eventually(lambda: not any(group.exists() for group in made), "the groups to be removed", 5)

@@ -10,7 +10,7 @@ import psutil
 from pool.environ_block import MARK, ROOM, TEMPLATE, placeholders
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = """
+CODE = r"""
 import os, sys
 from pool.environ_block import write_identity
 write_identity(sys.argv[1], "b" * 16)
