@@ -286,3 +286,15 @@ def test_a_process_that_has_ended_already_is_no_failure_that_leaves_a_group(real
     assert real.members(one.pid) is None
     assert real.close()
     assert list(real.support.path.glob(f"{real._name}*")) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
+def test_nobody_has_no_groups_and_hears_why():
+    code = (
+        "import encodings.ascii, os, pool.cgroup_support as support\n"
+        "os.setgid(65534); os.setuid(65534)\nfound = support.detect()\nprint(found.kind, found.why)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    kind, _, why = told.strip().partition(" ")
+    assert kind == "none"
+    assert "may not be written by this user" in why or "no cgroup file system" in why or "no memory controller" in why
