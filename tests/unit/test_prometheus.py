@@ -9,6 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge import prometheus
 from bridge.telemetry import Telemetry
 
+LABELS = ("function", "pool", "code", "cause")
+
 
 class Collector:
     def __init__(self, telemetry):
@@ -23,14 +25,12 @@ def samples(telemetry):
     registry.register(Collector(telemetry))
     text = generate_latest(registry).decode()
     families = text_string_to_metric_families(text)
-    return {
-        (
-            one.name,
-            *(one.labels[label] for label in ("function", "pool", "code", "cause") if label in one.labels),
-        ): one.value
-        for family in families
-        for one in family.samples
-    }
+    return {key_of(one): one.value for family in families for one in family.samples}
+
+
+def key_of(sample):
+    """The name, then the labels in an order that says what they are."""
+    return (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels))
 
 
 def test_too_many_functions_count_together():
