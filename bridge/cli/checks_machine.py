@@ -50,14 +50,13 @@ def check_limits() -> Iterator[Finding]:
 
 
 def check_memory() -> Iterator[Finding]:
-    """Check free memory, shared memory, and whether a cgroup per worker could be made."""
+    """Check free memory and shared memory."""
     import psutil
 
     available = psutil.virtual_memory().available
     fix = "give it more memory, or serve fewer workers" if available < LOW_MEMORY_BYTES else ""
     yield Finding("note" if fix else "ok", "memory", f"{size(available)} available, {os.cpu_count()} processors", fix)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 (looked at, not written to)
-    yield _cgroup()
 
 
 def _shared_memory(path: Path) -> Finding:
@@ -70,16 +69,6 @@ def _shared_memory(path: Path) -> Finding:
     if free < LOW_SHARED_BYTES:
         return Finding("note", "shared memory", f"{size(free)} free in {path}", "docker run --shm-size=1g")
     return Finding("ok", "shared memory", f"{size(free)} free in {path}")
-
-
-def _cgroup() -> Finding:
-    """Say whether workers that are started from here get cgroups; a server elsewhere may find otherwise."""
-    from pool.cgroup_support import detect
-
-    support = detect()
-    if support.kind == "none":
-        return Finding("ok", "cgroup", f"none for workers ({support.why}); memory is watched all the same")
-    return Finding("ok", "cgroup", f"one for each worker: {support.why}")
 
 
 def check_threads(environ: Mapping[str, str]) -> Finding:
