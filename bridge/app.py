@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
 from bridge.log_output import set_log
@@ -103,6 +104,7 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+        self._batched: BatchedRunner | None = None
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,7 +177,8 @@ class App:
         sessions = self._sessions
         resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
-        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
+        batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
+        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
@@ -217,7 +220,10 @@ class App:
             raise StartFailed(
                 "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
             ) from None
-        self._metrics = MetricsServer(address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s))
+        batches = None if self._batched is None else self._batched.counters
+        self._metrics = MetricsServer(
+            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, batches)
+        )
         try:
             told = self._metrics.start()
         except OSError as error:
@@ -280,6 +286,8 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
+        if self._batched is not None:
+            self._batched.close()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -7,13 +7,15 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bridge import receipts
+from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Native
+from bridge.router import Batched, Native
 from bridge.session_line import Line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
@@ -27,12 +29,19 @@ class Dispatcher:
     """Takes a call from its envelope to its reply. Owns the set of calls in flight and the order to take no more."""
 
     def __init__(
-        self, resolver: Resolver, router: Router, native: NativeRunner, pooled: PooledRunner, sessions: Sessions
+        self,
+        resolver: Resolver,
+        router: Router,
+        native: NativeRunner,
+        pooled: PooledRunner,
+        batched: BatchedRunner,
+        sessions: Sessions,
     ) -> None:
         self._resolver = resolver
         self._router = router
         self._native = native
         self._pooled = pooled
+        self._batched = batched
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -69,12 +78,16 @@ class Dispatcher:
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
         return sum(
-            (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
-            for call in list(self._calls)
-            if call.identity.request_id == request_id
+            self._runner_of(call).cancel(call) for call in list(self._calls) if call.identity.request_id == request_id
         )
 
-    def _place(self, call: Call) -> NativeRunner | PooledRunner:
+    def _runner_of(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+        """Return who has a call that is under way."""
+        if call.route == receipts.NATIVE:
+            return self._native
+        return self._batched if isinstance(call.job, Member) else self._pooled
+
+    def _place(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
         if self._draining is not None:
             message = "the server takes no more calls: it is shutting down"
@@ -89,7 +102,7 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
-        return self._pooled
+        return self._batched if isinstance(decision, Batched) else self._pooled
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""

@@ -45,7 +45,7 @@ class PooledRunner:
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
-            _note(call, job)
+            note(call, job)
             pool.release(job)
         self._settle(call, pool, reply)
         return reply.body
@@ -64,7 +64,7 @@ class PooledRunner:
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
-            _note(call, job)
+            note(call, job)
             pool.release(job)
         self._settle(call, pool, reply)
 
@@ -158,7 +158,7 @@ class PooledRunner:
         settle(call, reply.ok, reply.meta)
 
 
-def _note(call: Call, job: Job) -> None:
+def note(call: Call, job: Job) -> None:
     """Write into the call's record who ran it and since when, also where that failed."""
     if job.worker is not None:
         call.worker = job.worker.id

@@ -69,3 +69,8 @@ def write(
 def memory_change(change: int) -> bytes:
     """Return field 14, to be added to a receipt."""
     return b"p" + varint(change)
+
+
+def batch(size: int, batch_us: int) -> bytes:
+    """Return fields 20 and 21, to be added to a receipt."""
+    return b"\xa0\x01%b\xa8\x01%b" % (varint(size), varint(batch_us))

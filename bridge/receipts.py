@@ -51,6 +51,8 @@ def _ordinary(call: Call) -> Trailers:
     )
     if call.memory_change is not None:
         data += receipt_wire.memory_change(call.memory_change)
+    elif call.batch_size:
+        data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
     if call.worker:
         return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]), ("bridge-worker", call.worker))
     return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]))
@@ -88,6 +90,8 @@ def _add_pool(message: Receipt, call: Call, now: float) -> None:
         message.queue_us = int((now - call.started_at) * 1e6)
     if call.memory_change is not None:
         message.memory_change_bytes = call.memory_change
+    if call.batch_size:
+        message.batch_size, message.batch_us = call.batch_size, call.batch_ns // 1000
 
 
 def _add_usage(message: Receipt, usage: tuple[UsageRecord, ...]) -> None:
