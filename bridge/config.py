@@ -158,6 +158,9 @@ class PoolConfig(Section):
         2, ge=0, description="An input that killed so many workers, alone each time, is refused; 0 refuses none."
     )
     quarantine_ttl_s: Seconds = Field(3600.0, description="How long such an input is refused.")
+    retry_idempotent: Flag = Field(
+        True, description="Whether a call of an idempotent function is tried once more after its worker has died in it."
+    )
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )
