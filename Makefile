@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick scorecard scorecard-quick proto setup clean
+.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick scorecard scorecard-quick faults soak proto setup clean
 
 VENV ?= .venv
 export VENV PYTHON
@@ -42,6 +42,13 @@ scorecard: $(VENV)/.ready-all ## Faults against several servers: SERVERS="bridge
 
 scorecard-quick: $(VENV)/.ready-all ## The same faults against the bridge alone, in under 50 seconds
 	@$(VENV)/bin/python tests/faults/scorecard/run.py --quick
+
+faults: $(VENV)/.ready-all ## Every fault of docs/reference/faults.md at full length, with its table (under 15 minutes)
+	@$(VENV)/bin/python tests/faults/run.py
+
+MINUTES ?= 30
+soak: $(VENV)/.ready-all ## Faults for MINUTES (default 30) while callers go on, and the long tests of leaks; SEED=N repeats one
+	@$(VENV)/bin/python tests/soak/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 proto: $(VENV)/.ready-all ## Write everything that is generated from proto/
 	@$(VENV)/bin/python .ci/generated.py --write

@@ -17,10 +17,12 @@ import msgspec
 
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
+from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
-from bridge.pools import entry_options, front_environ, plan
+from bridge.pools import front_environ, native_options, plan
+from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.router import NativeLimits, Router
 from bridge.server import AddressInUse, GrpcServer, ServerOptions
@@ -37,14 +39,18 @@ from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
 from pool.errors import StartFailed as PoolStartFailed
 from pool.events import PoolEvent
+from pool.guard import Guard
 from pool.pool import Pool
-from pool.spawn import PlainSpawner
+from pool.template import TemplateSpawner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bridge.config import Config
     from bridge.metrics_server import MetricsServer
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
+    from pool.options import PoolOptions
 
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
@@ -84,14 +90,12 @@ class App:
         self._apps = apps
         self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
-        spawner = PlainSpawner()  # one for all pools: each has a guard process of its own
+        self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
-        ask = self._sessions.asks.of_worker
-        for options in self._plan.pools:
-            self._pools[options.name] = Pool(
-                options, listener=self._pool_event, fatal=_fatal, spawner=spawner, on_ask=ask
-            )
+        self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
+        self._catalogues: dict[str, Catalogue] = {}
+        self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._registry = Registry()
@@ -99,11 +103,21 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+        self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
+        """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
+        """Make a pool; one for a trial tells of its workers' output alone."""
+        listener = self._telemetry.trial_event if trial else self._pool_event
+        ask = self._sessions.asks.of_worker
+        spawner = TemplateSpawner(options, listener, self._guard)
+        return Pool(options, listener=listener, fatal=_fatal, spawner=spawner, on_ask=ask)
 
     def _pool_event(self, event: PoolEvent) -> None:
         self._sessions.pool_event(event)
         self._telemetry.pool_event(event)
+        self._health.pool_event(event)
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
@@ -140,17 +154,16 @@ class App:
         for pool in self._pools.values():
             if (failure := await pool.canary(pool.options.canary.timeout_s)) is not None:
                 raise StartFailed(str(failure))
-        catalogues = {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
-        self._sessions.catalogues(catalogues)
+        self._catalogues |= {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
+        self._sessions.catalogues(self._catalogues)
         try:
-            return self._registry.merge(catalogues)
+            return self._registry.merge(self._catalogues)
         except Conflict as error:
             raise StartFailed(str(error)) from None
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
-        """Open the front's own entry, with the user modules that declare a function native and no others."""
-        modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
-        options = entry_options("general", tuple(sorted(modules)), self._config, front_environ(), native_only=True)
+        """Open the front's own entry."""
+        options = native_options(snapshot, self._config, front_environ())
         try:
             return Entry(options)
         except LoadFailed as error:
@@ -159,20 +172,16 @@ class App:
 
     async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
-        limits = NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
-        resolver = Resolver(lambda: registry.snapshot, self._plan.missing_functions, self._plan.off_functions)
-        dispatcher = Dispatcher(
-            resolver,
-            Router(limits),
-            NativeRunner(native, self._sessions.asks),
-            PooledRunner(self._pools, self._sessions.sessions),
-            self._sessions.sessions,
-        )
-        self._dispatcher = dispatcher
-        unary, streaming = Forwarder(dispatcher, self._telemetry, config.server, self._readers).handlers()
+        sessions = self._sessions
+        resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
+        runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
+        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
+        forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
+        self._renewed = (resolver, router, runner, forwarder)
+        unary, streaming = forwarder.handlers()
         unary |= local_handlers(
             self._pools,
-            self._plan.missing,
+            lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
             self._sessions.servicer,
@@ -217,6 +226,32 @@ class App:
             ) from None
         log(logging.INFO, f"metrics at http://{told}/metrics")
 
+    async def reload(self, read: Callable[[], Config]) -> None:
+        """Take over what `read` and the code say now; where that can not be served, log why and go on as before."""
+        await self._reloader.reload(self._config, read)
+
+    def _adopt(self, tried: Tried) -> None:
+        """Take over what a reload has tried, once the pools are what they are to be."""
+        config = self._config = tried.config
+        self._plan = tried.plan
+        self._catalogues.clear()
+        self._catalogues |= tried.catalogues
+        self._sessions.catalogues(self._catalogues)
+        try:
+            self._registry.merge(self._catalogues)
+        except Conflict as error:  # only where a pool went on with its old code although the new had been tried
+            log(logging.ERROR, f"the catalogue stays as it was: {error}")
+        assert self._renewed is not None
+        resolver, router, runner, forwarder = self._renewed
+        resolver.renew(tried.plan)
+        router.renew(_native_limits(config))
+        runner.renew(tried.native)
+        forwarder.renew(config.server)
+        self._health.renew(config.health)
+        self._readers.renew(config.server.slow_reader_timeout_s)
+        set_log(config.log.level, config.log.format)
+        self._telemetry.level_changed()
+
     @property
     def is_well(self) -> bool:
         """Whether every pool serves that an operator has not drained."""
@@ -243,13 +278,17 @@ class App:
             task.cancel()
         if self._dispatcher is not None:
             await self._dispatcher.drain(0.0)
-        await asyncio.gather(*(pool.stop() for pool in self._pools.values()))
+        await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         log(logging.INFO, "stopped")
+
+
+def _native_limits(config: Config) -> NativeLimits:
+    return NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
 
 
 def _end_on_bug(task: asyncio.Task[None]) -> None:

@@ -132,7 +132,7 @@ class PoolConfig(Section):
     min_size: Int | None = Field(None, ge=1, le=1024, description="The fewest workers that scaling leaves.")
     max_size: Int | None = Field(None, ge=1, le=1024, description="The most workers that scaling starts.")
     scale_up_wait_s: Seconds = Field(0.5, description="A worker is added when a call has waited this long.")
-    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one has been idle this long.")
+    scale_down_idle_s: Seconds = Field(60.0, description="A worker is removed when one was idle all this long.")
     max_calls: Int | None = Field(None, ge=1, description="A worker is replaced after about so many calls.")
     max_age_s: Seconds | None = Field(None, description="A worker is replaced at about this age.")
     start: Literal["auto", "template", "spawn"] = Field(
@@ -164,8 +164,16 @@ class PoolConfig(Section):
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )
+    restart_budget: Int = Field(
+        10,
+        ge=1,
+        description="After so many deaths of workers in a minute the pool, where none is ready, counts as failed.",
+    )
     grace_s: Seconds = Field(
         1.0, description="How long a call may take to stop after its deadline or cancel, before its worker is killed."
+    )
+    drain_hold_s: Seconds = Field(
+        30.0, description="How long a worker that is being retired serves the strict sessions that are bound to it."
     )
     start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
     threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
@@ -263,6 +271,11 @@ class SessionsConfig(Section):
     ttl_s: Seconds = Field(3600.0, description="A session ends after this long without a call.")
     max_sessions: Int = Field(10_000, ge=1, description="Sessions that may be open at a time.")
     max_per_tenant: Int | None = Field(None, ge=1, description="Sessions that one tenant may have open; none: all.")
+    max_calls: Int = Field(
+        128,
+        ge=1,
+        description="Calls of one session that may wait or run at a time, so that none fills the queue of a pool.",
+    )
     evict_idle_s: Seconds | None = Field(
         None,
         description="When `max_sessions` are open, the one that has been longest without a call is ended to make room, "

@@ -44,6 +44,7 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         concurrency=options.concurrency,
         queued=snapshot.waiting,
         queue_limit=options.queue_limit,
+        queued_bytes=snapshot.waiting_bytes,
         queue_bytes_limit=options.queue_bytes,
         running=sum(worker.running for worker in snapshot.workers),
         memory_limit_bytes=options.memory_limit_bytes or 0,
@@ -53,11 +54,19 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         functions=functions,
         workers=[_worker(worker) for worker in snapshot.workers],
     )
+    set_duration(message.check_interval, options.check_interval_s)
+    set_duration(message.check_timeout, options.check_timeout_s)
+    set_duration(message.grace, options.grace_s)
     if snapshot.proof_age_s is not None:
         set_duration(message.proof_age, snapshot.proof_age_s)
     for report, age_s in snapshot.exits:
         exit_ = message.exits.add(worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail)
         set_duration(exit_.age, age_s)
+    for refused in snapshot.quarantine:
+        input_ = message.quarantine.add(
+            function=refused.function, fingerprint=refused.fingerprint, deaths=refused.deaths
+        )
+        set_duration(input_.left, refused.left_s)
     for growth in snapshot.growth:
         message.growth.add(function=growth.function, grown_bytes=growth.grown_bytes, calls=growth.calls)
     return message

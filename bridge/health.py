@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.resolve import FORWARDED
+from pool.events import OutputDropped, WorkerOutput
 
 if TYPE_CHECKING:
     from bridge.config import HealthConfig
+    from pool.events import PoolEvent
     from pool.pool import Pool
 
 SERVICES = sorted(
@@ -73,6 +75,10 @@ class Health:
         """Whether the server need not be restarted: every pool serves that an operator has not drained."""
         return not self._draining and all(self._pool_serves(pool) for pool in self._pools.values() if not pool.draining)
 
+    def renew(self, config: HealthConfig) -> None:
+        """Take over how old a proof may be."""
+        self._config = config
+
     def drain(self) -> None:
         """Answer NOT_SERVING from now on; watchers are told at once."""
         self._draining = True
@@ -82,6 +88,11 @@ class Health:
         """Let watchers end."""
         self._closed = True
         self._tell()
+
+    def pool_event(self, event: PoolEvent) -> None:
+        """Let watchers be told at once of what has become of a worker."""
+        if not isinstance(event, WorkerOutput | OutputDropped):
+            self._tell()
 
     def _tell(self) -> None:
         self._changed.set()

@@ -34,10 +34,14 @@ class NativeRunner:
     """Runs calls on the front's own entry."""
 
     def __init__(self, entry: Entry, asks: Asks) -> None:
-        self._entry = entry
         self._asker = NativeAsker(asks)
-        entry.bind(self._asker)
         self.running = 0
+        self.renew(entry)
+
+    def renew(self, entry: Entry) -> None:
+        """Run calls on another entry from now on; those that run end on the old one."""
+        self._entry = entry
+        entry.bind(self._asker)
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. A synchronous function runs in the event loop: it is small, that is why it is native."""

@@ -14,9 +14,11 @@ from bridge.config import resolve_secret
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions, ModelOptions
 from pool.options import Canary, PoolOptions
+from pool.restart import RestartOptions
 
 if TYPE_CHECKING:
     from bridge.config import Config, PoolConfig
+    from handlers.registry import Snapshot
 
 ENTRY = "handlers.entry:open_entry"
 BUILTINS: Mapping[str, tuple[str, ...]] = {
@@ -91,6 +93,8 @@ def entry_options(
     to pools with modules of their own, which may serve programs too.
     """
     builtins = ("core", "metrics") if native_only else BUILTINS.get(pool, ("core",))
+    if config.server.chaos and not native_only:
+        builtins = (*builtins, "chaos")
     own_modules = pool in config.pools and bool(config.pools[pool].modules)
     uses_models = not native_only and ("models" in builtins or own_modules)
     return EntryOptions(
@@ -103,6 +107,12 @@ def entry_options(
         max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
     )
+
+
+def native_options(snapshot: Snapshot, config: Config, environ: Mapping[str, str]) -> EntryOptions:
+    """Return what the front's own entry is opened with: the user modules that declare a function native, no others."""
+    modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
+    return entry_options("general", tuple(sorted(modules)), config, environ, native_only=True)
 
 
 def _options(
@@ -137,11 +147,13 @@ def _options(
         quarantine_after=pool.quarantine_after,
         quarantine_ttl_s=pool.quarantine_ttl_s,
         retry_idempotent=pool.retry_idempotent,
+        drain_hold_s=pool.drain_hold_s,
         grace_s=pool.grace_s,
         start_timeout_s=pool.start_timeout_s,
         max_frame_bytes=config.server.max_message_bytes * 2,
         env=_environment(pool, environ),
         nice=pool.nice,
+        restart=RestartOptions(budget=pool.restart_budget),
     )
 
 

@@ -1,12 +1,14 @@
 """A server as a process: its signals, its log, what its service manager hears, and its exit status.
 
-SIGTERM and SIGINT drain, a second one ends the process now. Owns the signal handlers; the server itself is `app`.
+SIGTERM and SIGINT drain, a second one ends the process now, SIGHUP reloads. Owns the signal handlers; the server itself
+is `app`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ import uvloop
 from bridge.app import App
 from bridge.log_output import log_to_stderr
 from bridge.service_manager import ServiceManager
+from bridge.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +30,18 @@ GC_ALLOCATIONS = 20_000
 SAME_SIGNAL_S = 0.3
 
 
-def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]) -> int:
-    """Serve until a signal ends it; return the exit status. Raises StartFailed."""
+def run(
+    config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None], read: Callable[[], Config] | None = None
+) -> int:
+    """Serve until a signal ends it; return the exit status. Raises StartFailed.
+
+    `read` reads the configuration anew for a reload; without it only the code is new then. `announce` must return at
+    once.
+    """
     manager = ServiceManager(os.environ)
     with log_to_stderr(config.log.level, config.log.format) as writer:
         try:
-            status = uvloop.run(_serve(config, apps, announce, manager))
+            status = uvloop.run(_serve(lambda: App(config, apps), announce, read or (lambda: config), manager))
         finally:
             manager.close()
     if writer.is_stuck:
@@ -41,18 +50,15 @@ def run(config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None]
 
 
 async def _serve(
-    config: Config, apps: tuple[str, ...], announce: Callable[[Ready], None], manager: ServiceManager
+    make_app: Callable[[], App], announce: Callable[[Ready], None], read: Callable[[], Config], manager: ServiceManager
 ) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = _Signals(loop, stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.received)
-    app = App(config, apps)
-    watchdog = None
+    signals = _Signals(asyncio.get_running_loop())
+    signals.listen()
+    app = make_app()
+    aside: list[asyncio.Task[None]] = []
     try:
         starting = asyncio.ensure_future(app.start())
-        stopping = asyncio.ensure_future(stop.wait())
+        stopping = asyncio.ensure_future(signals.stop.wait())
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
@@ -60,15 +66,41 @@ async def _serve(
         _settle_garbage()
         ready = starting.result()
         announce(ready)
-        manager.ready(f"serving on {ready.address}")
-        watchdog = asyncio.create_task(manager.feed_watchdog(lambda: app.is_well))
-        await stopping
+        manager.ready(_status(ready))
+        aside.append(asyncio.create_task(manager.feed_watchdog(lambda: app.is_well)))
+        reloading = asyncio.create_task(_reload(app, ready, read, signals.reload, manager))
+        aside.append(reloading)
+        await asyncio.wait([stopping, reloading], return_when=asyncio.FIRST_COMPLETED)
+        if reloading.done():
+            reloading.result()  # a fault of the reload: it must not go on unseen
         manager.stopping()
+        await _end(aside)
         return 0 if await app.drain() else 1
     finally:
-        if watchdog is not None:
-            watchdog.cancel()
+        await _end(aside)
         await app.stop()
+
+
+async def _reload(
+    app: App, ready: Ready, read: Callable[[], Config], wanted: asyncio.Event, manager: ServiceManager
+) -> None:
+    """Reload whenever it is wanted, one after the other; never ends."""
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        manager.reloading()
+        await app.reload(read)
+        manager.ready(_status(ready))
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _status(ready: Ready) -> str:
+    return f"serving on {ready.address}"
 
 
 def _settle_garbage() -> None:
@@ -79,20 +111,36 @@ def _settle_garbage() -> None:
 
 
 class _Signals:
-    """The first signal drains; a second one ends the process now, and the workers die with it.
+    """What the process is told. The first SIGTERM or SIGINT drains; a second one ends the process now.
 
     Two that come at the same time are one: tools that run commands pass a signal on that the terminal sends as well.
+    SIGHUP reloads; where it says that the server's terminal has gone, nobody is left to stop the server, so it drains.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._stop = stop
         self._first_at = 0.0
+        self._terminals = [number for number in range(3) if os.isatty(number)]
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
 
-    def received(self) -> None:
-        """Act on a signal."""
-        if not self._stop.is_set():
+    def listen(self) -> None:
+        """Act on signals from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._told_to_stop)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    def _told_to_stop(self) -> None:
+        if not self.stop.is_set():
             self._first_at = self._loop.time()
-            self._stop.set()
+            self.stop.set()
         elif self._loop.time() - self._first_at > SAME_SIGNAL_S:
             os._exit(130)
+
+    def _hung_up(self) -> None:
+        if not all(os.isatty(number) for number in self._terminals):
+            self.stop.set()
+        elif self.stop.is_set():
+            log(logging.INFO, "no reload: the server is shutting down")
+        else:
+            self.reload.set()

@@ -68,7 +68,13 @@ def _pools(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:
     proof = GaugeMetricFamily(
         "bridge_pool_proof_age_seconds", "Time since a call went through the pool's whole path.", labels=("pool",)
     )
+    waiting_bytes = GaugeMetricFamily("bridge_pool_waiting_bytes", "Bytes of requests that wait.", labels=("pool",))
+    refused = GaugeMetricFamily(
+        "bridge_quarantined_inputs", "Inputs that are refused because they killed workers.", labels=("pool",)
+    )
     for pool in snapshots:
+        waiting_bytes.add_metric((pool.name,), pool.waiting_bytes)
+        refused.add_metric((pool.name,), len(pool.quarantine))
         for state in _POOL_STATES:
             ready.add_metric((pool.name, state), float(pool.state == state))
         waiting.add_metric((pool.name,), pool.waiting)
@@ -76,7 +82,7 @@ def _pools(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:
         restarts.add_metric((pool.name,), pool.restarts)
         if pool.proof_age_s is not None:
             proof.add_metric((pool.name,), pool.proof_age_s)
-    return ready, waiting, running, restarts, proof
+    return ready, waiting, waiting_bytes, running, restarts, proof, refused
 
 
 def _workers(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:

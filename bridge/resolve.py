@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bridge.envelope import first_name
 from bridge.errors import BridgeError, Code
@@ -56,21 +56,31 @@ FORWARDED: Mapping[str, Forwarded] = {
 }
 
 
+class Absent(Protocol):
+    """Why built-in functions may not be there: `bridge.pools.PoolPlan`."""
+
+    @property
+    def missing_functions(self) -> Mapping[str, str]:
+        """The extra that functions need, by prefix of their names."""
+        ...
+
+    @property
+    def off_functions(self) -> Mapping[str, str]:
+        """The pool that functions need and that has size 0, by prefix of their names."""
+        ...
+
+
 class Resolver:
-    """Finds functions in the current catalogue.
+    """Finds functions in the current catalogue; `plan` says of a built-in one why it is not there."""
 
-    `missing_extras` maps prefixes of names to the extra that they need, `switched_off` to the pool that has size 0.
-    """
-
-    def __init__(
-        self,
-        snapshot: Callable[[], Snapshot],
-        missing_extras: Mapping[str, str],
-        switched_off: Mapping[str, str],
-    ) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], plan: Absent) -> None:
         self._snapshot = snapshot
-        self._missing_extras = missing_extras
-        self._switched_off = switched_off
+        self.renew(plan)
+
+    def renew(self, plan: Absent) -> None:
+        """Take over which pools there are now."""
+        self._missing_extras = plan.missing_functions
+        self._switched_off = plan.off_functions
 
     def resolve(self, call: Call) -> FunctionSpec:
         """Return the function a call means, and write its name into the call.

@@ -37,9 +37,13 @@ class Router:
     """Decides for one catalogue. Owns the decisions that do not depend on the call, made once per function."""
 
     def __init__(self, limits: NativeLimits) -> None:
+        self._native = Native("declared native")
+        self.renew(limits)
+
+    def renew(self, limits: NativeLimits) -> None:
+        """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
         self._pooled: dict[str, Pooled] = {}
-        self._native = Native("declared native")
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""

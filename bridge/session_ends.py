@@ -63,7 +63,8 @@ class SessionEnds:
         """Take note of the end of a session in these workers, each with its pool."""
         if not self.having:
             return
-        ends = [_End(session, self._pools[pool], worker, reason) for pool, worker in places if pool in self.having]
+        having = ((self._pools.get(pool), worker) for pool, worker in places if pool in self.having)
+        ends = [_End(session, pool, worker, reason) for pool, worker in having if pool is not None]
         for end in ends:
             if len(self._waiting) >= self._most_waiting:
                 log(logging.WARNING, "too many sessions end at a time: a worker is not told", session=session.id)

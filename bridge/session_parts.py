@@ -53,6 +53,7 @@ class SessionParts:
                 ttl_s=config.ttl_s,
                 sessions=config.max_sessions,
                 per_tenant=config.max_per_tenant,
+                calls=config.max_calls,
                 evict_idle_s=config.evict_idle_s,
                 variables=limits,
             ),
@@ -92,13 +93,16 @@ class SessionParts:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
-        for pool, worker in places:
-            self._pools[pool].unhold(worker)
+        self._unhold(places)
+
+    def _unhold(self, places: Bound) -> None:
+        for name, worker in places:
+            if (pool := self._pools.get(name)) is not None:  # a reload may have removed it
+                pool.unhold(worker)
 
     async def _let_go_later(self, told: list[asyncio.Future[None]], places: Bound) -> None:
         await asyncio.wait(told)
-        for pool, worker in places:
-            self._pools[pool].unhold(worker)
+        self._unhold(places)
 
     async def sweep(self) -> None:
         """End what expires, for as long as the server runs."""

@@ -34,6 +34,8 @@ class SessionLimits:
     ttl_s: float = 3600.0
     sessions: int = 10_000
     per_tenant: int | None = None
+    calls: int = 128
+    """Calls of one session that may wait or run at a time: all go to one worker, and share its pool's queue."""
     evict_idle_s: float | None = None
     """At the limit, a session that has been idle this long makes room; None refuses instead."""
     variables: VariableLimits = field(default_factory=VariableLimits)

@@ -96,7 +96,8 @@ class Sessions:
     def use(self, session_id: str, tenant: str = "", mode: Mode | None = None, ordered: bool | None = None) -> Session:
         """Return the session of a call that begins, opened by the call where it is new; `left` ends the call.
 
-        Raises NOT_FOUND for another tenant's session, BAD_METADATA where it is open in another way than the call says.
+        Raises NOT_FOUND for another tenant's session, BAD_METADATA where it is open in another way than the call says,
+        QUEUE_FULL where it has all the calls that it may have.
         """
         session = self._live(session_id)
         if session is None:
@@ -110,6 +111,8 @@ class Sessions:
         elif ordered is not None and ordered != session.ordered:
             said = "1" if session.ordered else "0"
             raise bad_metadata("x-session-ordered", f"the session is open with '{said}'; close it to change that")
+        if session.running >= self._limits.calls:
+            raise _busy(session, self._limits.calls)
         self.touch(session)
         session.calls += 1
         session.running += 1
@@ -261,6 +264,15 @@ def _too_many(what: str, setting: str, limit: int) -> BridgeError:
     message = f"{what}, which is the limit; close some, or raise sessions.{setting}"
     metadata = {"limit": str(limit), "setting": f"sessions.{setting}"}
     return BridgeError(Code.RESOURCE_EXHAUSTED, "SESSION_LIMIT", message, metadata=metadata)
+
+
+def _busy(session: Session, limit: int) -> BridgeError:
+    message = (
+        f"{limit} calls of session '{session.id}' wait or run, which is the limit; send fewer at a time, or raise "
+        "sessions.max_calls"
+    )
+    metadata = {"session": session.id, "limit": str(limit)}
+    return BridgeError(Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", message, metadata=metadata, retry_after_s=0.2)
 
 
 def _unknown(session_id: str) -> BridgeError:

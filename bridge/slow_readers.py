@@ -76,6 +76,10 @@ class SlowReaders:
         finally:
             self._streams.discard(writing)
 
+    def renew(self, timeout_s: float) -> None:
+        """Take over how long a message may wait."""
+        self._timeout_s = timeout_s
+
     def drain(self) -> None:
         """Wait for readers no longer than the running calls must."""
         self._draining = True

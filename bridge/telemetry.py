@@ -63,6 +63,11 @@ class Telemetry:
         elif self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
 
+    def trial_event(self, event: events.PoolEvent) -> None:
+        """Log what a pool tells that serves nobody: only what its worker prints."""
+        if isinstance(event, events.WorkerOutput):
+            self.pool_event(event)
+
     def pool_event(self, event: events.PoolEvent) -> None:
         """Log what a pool tells."""
         match event:

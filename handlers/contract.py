@@ -102,7 +102,7 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[str, ...] = ()
     """User code: file paths or dotted names."""
     builtins: tuple[str, ...] = ()
-    """Families of built-ins to open: any of ``core``, ``models``, ``embeddings``, ``metrics``."""
+    """Families of built-ins to open: any of ``core``, ``models``, ``embeddings``, ``metrics``, ``chaos``."""
     models: dict[str, ModelOptions] = {}
     embeddings: dict[str, EmbeddingOptions] = {}
     expose_tracebacks: bool = False

@@ -33,6 +33,7 @@ FAMILIES = {
     "models": "handlers.models.service",
     "embeddings": "handlers.embeddings.service",
     "metrics": "handlers.metrics.service",
+    "chaos": "handlers.chaos",
 }
 """Built-in families by the name that `EntryOptions.builtins` uses; each module has `open_handlers(options)`."""
 
@@ -78,6 +79,12 @@ class Entry:
             if other is not None:
                 raise LoadFailed(_clash(handler.spec, other.spec))
             self._handlers[handler.spec.name] = handler
+
+    def preload(self) -> None:
+        """Let every handler import what it would import later, without loading or starting anything."""
+        for handler in self._handlers.values():
+            if (preload := getattr(handler, "preload", None)) is not None:
+                preload()
 
     def bind(self, asker: Asker) -> None:
         """Take note of whom running calls ask what only the front knows."""

@@ -65,10 +65,12 @@ class ProtoHandler:
         pool: str | None = None,
         metric: MetricDetails | None = None,
         warm_up: Callable[[], None] | None = None,
+        preload: Callable[[], None] | None = None,
     ) -> None:
         self._rpcs = {rpc.method: rpc for rpc in rpcs}
         self._first = rpcs[0]
         self._warm_up = warm_up
+        self._preload = preload
         first = self._first
         self.spec = FunctionSpec(
             name=name,
@@ -86,6 +88,11 @@ class ProtoHandler:
             example=json.dumps(example or {}),
             metric=metric,
         )
+
+    def preload(self) -> None:
+        """Import what calls will need, if anything."""
+        if self._preload is not None:
+            self._preload()
 
     def warm_up(self) -> None:
         """Do what must be done before the first call, if anything."""

@@ -5,6 +5,8 @@
     def test_add():
         assert call(add, a=1, b=2) == 3
 
+A function that uses its session is called `with in_session("s1", {"count": 3}) as variables:`.
+
 Arguments and results go through the real schemas and the real codec, so what comes back is what a client would see:
 bytes as base64 in JSON, arrays as read-only arrays, dates as strings. Owns no state.
 """
@@ -21,12 +23,16 @@ from handlers.context import CallContext
 from handlers.contract import CallMeta
 from handlers.functions.discovery import handler_of
 from handlers.functions.handler import CALL, STREAM_CALL
+from handlers.testing_session import CURRENT, in_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handlers.codec import Form
     from handlers.functions.handler import FunctionHandler
+
+
+__all__ = ["acall", "astream", "call", "in_session", "stream"]
 
 
 def call(function: Callable[..., Any], form: Form = "msgpack", /, **arguments: Any) -> Any:
@@ -78,7 +84,10 @@ def _prepared(
         value = next(iter(arguments.values()))
     envelope = invoke_pb2.CallRequest if method == CALL else invoke_pb2.StreamCallRequest
     request = envelope(function=handler.spec.name, arguments=codec.encode_value(value, form)).SerializeToString()
-    return handler, request, CallContext(CallMeta(method=method))
+    session = CURRENT.get()
+    if session is None:
+        return handler, request, CallContext(CallMeta(method=method))
+    return handler, request, CallContext(CallMeta(method, session_id=session.id, session_mode="hint"), None, session)
 
 
 class _Current:

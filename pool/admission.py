@@ -207,6 +207,11 @@ class Admission:
             self._queue.leave(other)
             other.fail(error)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the requests that wait in the queue; those in lines, which are small, are not counted."""
+        return self._queue.bytes
+
     def _full(self, call: Call, need: Need, *, displaced: bool) -> QueueFull:
         return self._capacity.full(
             self._loop.time(),

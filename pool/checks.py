@@ -15,7 +15,7 @@ from pool.admission import Admission
 from pool.calls import Call
 from pool.clock import Clock
 from pool.errors import PoolError, WorkerLost
-from pool.events import Listener, WorkerCondemned, WorkerResumed, WorkerSuspended
+from pool.events import Listener, WorkerResumed, WorkerSuspended
 from pool.exits import Killed
 from pool.lifecycle import Event, State
 from pool.options import PoolOptions
@@ -165,9 +165,9 @@ class Checks:
             worker.kill(Killed(why="its process was stopped, as by SIGSTOP, and did not go on"))
         elif verdict is Verdict.HUNG:
             worker.kill(Killed(why=f"hung: idle, and a canary did not come back within {timeout_s:g} s"), stack=True)
-        elif verdict is Verdict.WEDGED and worker.state is State.READY and run.canary is not None:
+        elif verdict is Verdict.WEDGED and run.canary is not None and worker.condemned is None:
+            # Also one that takes no more calls already: without an answer its canary would keep it for ever.
             why = f"its event loop hung: a canary did not come back within {timeout_s:g} s"
-            self._listener(WorkerCondemned(pool=self._pool, worker=worker.id, cause=why))
             worker.condemn(Killed(why=why))
             self._admission.release(run.canary)
 

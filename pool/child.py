@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import socket
@@ -26,6 +25,7 @@ from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import FrameReader, Request
+from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens
 
@@ -67,16 +67,6 @@ def run(
     return Blocking(sock, reader, entry, control, tokens).serve()
 
 
-def rss_reader() -> int:
-    """Open this process's memory figures for `rss_pages`."""
-    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-
-
-def rss_pages(descriptor: int) -> int:
-    """Return the resident memory in pages."""
-    return int(os.pread(descriptor, 64, 0).split(b" ", 2)[1])
-
-
 class Blocking:
     """The loop of a worker with one call in flight. A signal interrupts the call that the control pipe names.
 
@@ -102,7 +92,6 @@ class Blocking:
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
-        self._page = resource.getpagesize()
         self._pages = rss_pages(self._statm)
         signal.signal(signal.SIGUSR1, self._on_cancel)
         if (bind := getattr(entry, "bind", None)) is not None:
@@ -162,7 +151,7 @@ class Blocking:
             self._end_asks()
         worker_ns = time.perf_counter_ns() - started
         pages = rss_pages(self._statm)
-        change, self._pages = (pages - self._pages) * self._page, pages
+        change, self._pages = (pages - self._pages) * PAGE_BYTES, pages
         head = frames.result_head(request.call_id, ok, meta, len(body), worker_ns, change)
         self._send(head, body)
 

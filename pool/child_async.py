@@ -24,6 +24,7 @@ from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import FrameReader, Request
+from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 
 THREADS = 32
 WRITE_S = 3600.0
@@ -94,6 +95,10 @@ class Concurrent:
         self._reader = reader
         self._entry = entry
         self._calls: dict[int, _Running] = {}
+        self._statm = rss_reader()
+        self._alone: _Running | None = None
+        """The call that has run without any other from its start on: the worker's memory change is its own."""
+        self._pages = 0
         self._stop = asyncio.Event()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
         self._write = threading.Lock()
@@ -138,6 +143,10 @@ class Concurrent:
 
     def _begin(self, request: Request) -> None:
         running = _Running()
+        if self._calls:
+            self._alone = None
+        else:
+            self._alone, self._pages = running, rss_pages(self._statm)
         self._calls[request.call_id] = running
         running.task = self._loop.create_task(self._answer(request, running))
         running.task.add_done_callback(_end_on_bug)
@@ -185,7 +194,8 @@ class Concurrent:
             if running.asks:
                 self._end_asks(running)
         worker_ns = time.perf_counter_ns() - started
-        self._send(frames.result_head(request.call_id, ok, meta, len(body), worker_ns, None), body)
+        change = (rss_pages(self._statm) - self._pages) * PAGE_BYTES if self._alone is running else None
+        self._send(frames.result_head(request.call_id, ok, meta, len(body), worker_ns, change), body)
 
     async def _run(self, request: Request, running: _Running) -> Result:
         if not self._entry.is_async(request.function):

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from pool.cgroups import Cgroups, CgroupSupport, detect
+from pool.cgroup_support import CgroupSupport, detect
+from pool.cgroups import Cgroups
 from pool.exits import Killed, out_of_memory
 from pool.memory import ProcReadings, Readings
 from pool.options import PoolOptions
 from pool.spawn import Child, HowStarted, Launch, Spawner
+from pool.stop import kill_group
 
 CLOSE_TURNS = 100
 CLOSE_PAUSE_S = 0.01
@@ -33,6 +35,9 @@ class ConfinedSpawner:
         self._options = options
         self._inner = inner
         self._cgroups = Cgroups(detect())
+        self.guard = inner.guard
+        for place in self._cgroups.places:
+            self.guard.clear(place)
         self.failure = ""
         """Why the last worker has no group although groups are supported; empty where it has one."""
 
@@ -47,7 +52,14 @@ class ConfinedSpawner:
         if self.support.path is not None:
             # in a thread: the kernel may take some milliseconds
             self.failure = await asyncio.to_thread(self._attach, launch.worker, child.pid)
+            if (event := self._cgroups.event(child.pid)) is not None:
+                asyncio.get_running_loop().add_reader(event, self._on_full, child)
         return child
+
+    def _on_full(self, child: Child) -> None:
+        """The kernel may have killed one process of a worker's group: then all must go. `ended` tells why."""
+        if self._cgroups.is_full(child.pid):
+            kill_group(child)
 
     def _attach(self, worker: str, pid: int) -> str:
         options = self._options
@@ -60,6 +72,8 @@ class ConfinedSpawner:
     def ended(self, child: Child) -> Killed | None:
         """Remove a worker's group, with what still runs in it; return why the kernel killed the worker, if it did."""
         told = self._inner.ended(child)
+        if (event := self._cgroups.event(child.pid)) is not None:
+            asyncio.get_running_loop().remove_reader(event)
         verdict = self._cgroups.ended(child.pid)
         if verdict is None:
             return told
@@ -73,6 +87,10 @@ class ConfinedSpawner:
         """Start further workers with these options and new code. Whether there are cgroups stays as it was."""
         self._options = options or self._options
         self._inner.rebuild(options)
+
+    def halt(self) -> None:
+        """Start nothing more."""
+        self._inner.halt()
 
     async def close(self) -> None:
         """Give back what spawning holds. What was just killed is waited for, a second at most."""

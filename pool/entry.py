@@ -38,6 +38,13 @@ class Entry(Protocol):
     Only a cancel leaves as an exception: `CallCancelled`, or on an event loop `asyncio.CancelledError`.
     """
 
+    def preload(self) -> None:
+        """Import what calls will need, as far as every fork of this process may share it: no model, thread, connection.
+
+        Called in a template, from which workers are forked; a worker that starts afresh leaves it to `warm_up`.
+        """
+        ...
+
     def warm_up(self) -> None:
         """Load what the first call would wait for."""
         ...

@@ -2,6 +2,7 @@
 
 A worker dies with the front by its parent-death signal, but what it started does not, and no code of the front runs
 after a SIGKILL. Owns the guard process and the list of workers that it was told; a guard that was killed is replaced.
+While the front lives it also reaps what the guard has ended and the kernel has made the front's child.
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pool.reaper import Reaper, become_subreaper, resign_as_subreaper
+
 SCRIPT = str(Path(__file__).with_name("orphans.py"))
 CLOSE_S = 5.0
+REAP_S = 5.0
+"""How often orphans are looked for; after a worker's end sooner."""
+REAP_SOON_S = 0.25
 
 
 class Guard:
@@ -21,7 +27,30 @@ class Guard:
 
     def __init__(self) -> None:
         self._watched: dict[str, int] = {}
+        self._places: set[str] = set()
         self._process: subprocess.Popen[bytes] | None = None
+        self._adopts = False
+        self._reaper = Reaper(self._is_known)
+        self._reaping: asyncio.TimerHandle | None = None
+
+    def adopt(self) -> None:
+        """Make orphans of workers the front's children, and reap them. Raises OSError where the kernel can not."""
+        if not self._adopts:
+            become_subreaper()
+            self._adopts = True
+            self._reap_in(REAP_S)
+
+    def _reap_in(self, seconds: float) -> None:
+        if self._reaping is not None:
+            self._reaping.cancel()
+        self._reaping = asyncio.get_running_loop().call_later(seconds, self._reap)
+
+    def _reap(self) -> None:
+        self._reaper.reap()
+        self._reap_in(REAP_S)
+
+    def _is_known(self, pid: int) -> bool:
+        return pid in self._watched.values()
 
     def watch(self, group: int, mark: str) -> None:
         """Say that a worker was started: its process group, and the mark in its environment."""
@@ -31,11 +60,20 @@ class Guard:
         else:
             self._tell(f"+ {group} {mark}\n")
 
+    def clear(self, place: str) -> None:
+        """Have the cgroups whose path begins so cleared and removed when the front has gone."""
+        if place not in self._places:
+            self._places.add(place)
+            if self._process is not None:
+                self._tell(_line_for(place))
+
     def ended(self, mark: str) -> None:
         """Say that a worker's process has ended: what carries its mark is ended soon after."""
         group = self._watched.pop(mark, None)
         if group is not None:
             self._tell(f"- {group} {mark}\n")
+            if self._adopts:
+                self._reap_in(REAP_SOON_S)
 
     def _start(self) -> None:
         self._process = subprocess.Popen(
@@ -48,7 +86,8 @@ class Guard:
         )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
-        self._write("".join(f"+ {group} {mark}\n" for mark, group in self._watched.items()))
+        places = [_line_for(place) for place in self._places]
+        self._write("".join([*places, *(f"+ {group} {mark}\n" for mark, group in self._watched.items())]))
 
     def _tell(self, line: str) -> None:
         try:
@@ -66,8 +105,18 @@ class Guard:
 
     async def close(self) -> None:
         """End the guard once no worker is left to watch, and wait for it: it finishes its sweeps first."""
-        if self._process is None or self._watched:
+        if self._watched:
             return
+        if self._reaping is not None:
+            self._reaping.cancel()
+        adopted, self._adopts = self._adopts, False
+        if self._process is not None:
+            await self._end_process()
+        if adopted:
+            resign_as_subreaper()
+
+    async def _end_process(self) -> None:
+        assert self._process is not None
         process, self._process = self._process, None
         assert process.stdin is not None
         process.stdin.close()
@@ -82,3 +131,8 @@ class Guard:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         process.wait()
+        self._reaper.reap()
+
+
+def _line_for(place: str) -> str:
+    return f"/ 0 {place}\n"

@@ -61,16 +61,23 @@ def _children(pid: int) -> list[int]:
 
 
 def members_by_group(groups: Iterable[int]) -> dict[int, list[int]]:
-    """Return the pids of each process group asked for, leaders included where they live. Reads all of /proc."""
+    """Return the pids of each process group asked for, leaders included where they live. Reads all of /proc.
+
+    Empty where no more files can be opened: who watches must not end for that.
+    """
     found: dict[int, list[int]] = {group: [] for group in groups}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208
+    except OSError:
+        return found
+    for name in names:
+        if not name.isdigit():
             continue
         try:
-            with open(f"/proc/{entry.name}/stat", "rb") as file:  # noqa: PTH123
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
                 group = int(file.read().rpartition(b")")[2].split()[2])
         except (OSError, IndexError, ValueError):
             continue
         if group in found:
-            found[group].append(int(entry.name))
+            found[group].append(int(name))
     return found

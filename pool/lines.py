@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from pool.calls import Call, Slots
-from pool.estimates import ServiceTimes
+from pool.estimates import SHORT_S, ServiceTimes
 
 LINED_BYTES = 16384
 """Larger requests are not lined up: they would fill the socket of a worker that may be long busy."""
@@ -78,7 +78,14 @@ class Lines:
             self._watch()
 
     def steal(self, worker: Slots) -> None:
-        """Give a worker that has nothing to do what is lined up behind a call that may take long."""
+        """Give a worker that has nothing to do what is lined up behind a call that may take long.
+
+        From a line only its last can be taken. Where calls are not short, the whole line is taken back, so that the
+        first of it is begun first: else those who came later would overtake it, one after the other.
+        """
+        if self._times.usual_s >= SHORT_S:
+            self._adopt([call for other in self._members.values() for call in take_all(other, pinned=False)])
+            return
         for other in self._members.values():
             while other.lined and (call := other.take_back(pinned=False)) is not None:
                 if not call.future.done():
@@ -109,9 +116,9 @@ class Lines:
             self.timer.cancel()
 
 
-def take_all(worker: Slots) -> list[Call]:
-    """Take back all that is lined up; the newest first."""
+def take_all(worker: Slots, *, pinned: bool = True) -> list[Call]:
+    """Take back all that is lined up, the newest first; without `pinned` only up to a call that no other may run."""
     calls = []
-    while (call := worker.take_back()) is not None:
+    while worker.lined and (call := worker.take_back(pinned=pinned)) is not None:
         calls.append(call)
     return calls

@@ -35,7 +35,7 @@ class PoolOptions:
     scale_up_wait_s: float = 0.5
     """One worker more where the oldest waiting call has waited this long."""
     scale_down_idle_s: float = 60.0
-    """One worker fewer where one has been idle this long."""
+    """One worker fewer where for this long there was always one without a call."""
     start: Literal["auto", "template", "spawn"] = "spawn"
     """How workers start: forked from a template process, spawned afresh, or `auto`: forked where that is safe."""
     cpus: tuple[tuple[int, ...], ...] = ()

@@ -1,8 +1,9 @@
 """Ends what workers leave behind: their process groups, and whatever has left its group but carries a worker's mark.
 
 Run as a script, `python -I -S orphans.py`, it is the guard of a front and reads what `pool.guard` writes: `+` for a
-worker that was started, `-` for one that has ended, each with its process group and its mark. Where the input ends,
-the front has gone, and everything of the workers still listed is killed. Standard library only; owns no other state.
+worker that was started, `-` for one that has ended, each with its process group and its mark, `/` for where the front
+makes cgroups. Where the input ends, the front has gone, and everything of the workers still listed, and in such
+cgroups, is killed. Standard library only; owns no other state.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ MARK = "BRIDGE_WORKER_MARK"
 """The environment variable with a worker's mark. A process that was started with an empty environment hides from it."""
 PASSES = 50
 PAUSE_S = 0.005
+CLEAR_S = 10.0
+"""How long is waited for processes that were killed to be gone from their cgroup: a busy machine takes its time."""
 
 
 def sweep(marks: Iterable[str]) -> None:
@@ -50,12 +53,39 @@ def _kill_marked(pid: int, wanted: list[bytes]) -> bool:
     return True
 
 
+def clear(place: str) -> None:
+    """Kill whatever is in the cgroups whose path begins with `place`, and remove them."""
+    parent, _, prefix = place.rpartition("/")
+    deadline = time.monotonic() + CLEAR_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            groups = [entry.path for entry in os.scandir(parent) if entry.name.startswith(prefix)]
+            for group in groups:
+                _clear_one(group)
+            if not groups:
+                return
+        time.sleep(PAUSE_S)
+
+
+def _clear_one(group: str) -> None:
+    try:
+        os.rmdir(group)  # noqa: PTH106 - refused while a process is in it
+    except OSError:
+        with open(f"{group}/cgroup.procs", "rb") as file:  # noqa: PTH123
+            for pid in file.read().split():
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(int(pid), signal.SIGKILL)
+
+
 def guard(lines: Iterable[str]) -> None:
     """Follow the list of workers and sweep after each that ends; at the end of the list end them all."""
     groups: dict[str, int] = {}
+    places: list[str] = []
     for line in lines:
-        sign, group, mark = line.split()
-        if sign == "+":
+        sign, group, mark = line.rstrip("\n").split(" ", 2)
+        if sign == "/":
+            places.append(mark)
+        elif sign == "+":
             groups[mark] = int(group)
         else:
             groups.pop(mark, None)
@@ -64,6 +94,8 @@ def guard(lines: Iterable[str]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(leader, signal.SIGKILL)
     sweep(groups)
+    for place in places:
+        clear(place)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
 from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
-from pool.spawn import PlainSpawner, Spawner
+from pool.spawn import Spawner
 from pool.supervisor import Supervisor
+from pool.template import TemplateSpawner
 
 GROWTH_SHOWN = 10
 """Functions of which a snapshot tells what they added to their workers' memory."""
@@ -41,7 +42,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._admission = Admission(options.name, options.queue_limit, self._loop)
         self._admission.configure(options)
-        spawner, readings = confine(options, spawner or PlainSpawner())
+        spawner, readings = confine(options, spawner or TemplateSpawner(options, listener))
         self._supervisor: Workforce = Supervisor(
             options, self._admission, spawner, listener, fatal, proved=self._proved, readings=readings
         )
@@ -201,6 +202,7 @@ class Pool:
             cause=self._supervisor.failure,
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
+            waiting_bytes=self._admission.waiting_bytes,
             restarts=self._supervisor.restarts,
             calls=self._calls,
             proof_age_s=self.proof_age_s,

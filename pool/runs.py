@@ -15,7 +15,16 @@ from typing import Any, Protocol
 from pool.admission import Admission
 from pool.calls import Call
 from pool.errors import PoolError, StartFailed
-from pool.events import Listener, OutputDropped, WorkerExited, WorkerLetGo, WorkerOutput, WorkerReady, WorkerSpawned
+from pool.events import (
+    Listener,
+    OutputDropped,
+    WorkerCondemned,
+    WorkerExited,
+    WorkerLetGo,
+    WorkerOutput,
+    WorkerReady,
+    WorkerSpawned,
+)
 from pool.exits import ExitReport, Killed, describe
 from pool.hooks import WorkerHooks
 from pool.lifecycle import Event, State
@@ -159,9 +168,13 @@ class Crew:
             run.told = told
 
         def unfit() -> None:
+            worker = run.worker
+            assert worker is not None
             run.unfit = True
-            if run.worker is not None:
-                self._admission.remove(run.worker)
+            self._admission.remove(worker)
+            why = worker.condemned
+            cause = "a call goes on past its cancel or deadline, beside others" if why is None else why.why
+            self._listener(WorkerCondemned(pool=self._pool, worker=worker.id, cause=cause))
             run.changed()
 
         return WorkerHooks(

@@ -63,6 +63,8 @@ class PoolSnapshot:
     """The functions whose calls added most to their workers' memory, the greatest first."""
     quarantine: tuple[QuarantinedInput, ...] = ()
     """The inputs that are refused because they have killed workers."""
+    waiting_bytes: int = 0
+    """Bytes of the requests that wait."""
 
 
 class Member(Protocol):

@@ -21,7 +21,8 @@ from pool.exits import Killed
 from pool.guard import Guard
 from pool.options import PoolOptions
 from pool.orphans import MARK
-from pool.tokens import Tokens, shared_memory
+from pool.tokens import Tokens
+from pool.wires import Wires
 
 Kind = Literal["spawn", "template"]
 
@@ -88,6 +89,21 @@ class Child:
     reap: Callable[[], int]
     """Read the exit status, as `Popen.returncode` gives it, and let the pid go; waits for the end of the process."""
 
+    @classmethod
+    def of(cls, wires: Wires, pid: int, mark: str, reap: Callable[[], int]) -> Child:
+        """Return a process that has just been started. It holds the front's ends of `wires` from now on."""
+        return cls(
+            pid=pid,
+            pidfd=os.pidfd_open(pid),
+            sock=wires.sock,
+            control=wires.control,
+            tokens=wires.tokens,
+            stdout=wires.stdout,
+            stderr=wires.stderr,
+            mark=mark,
+            reap=reap,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HowStarted:
@@ -103,6 +119,11 @@ class HowStarted:
 
 class Spawner(Protocol):
     """A way to start workers."""
+
+    @property
+    def guard(self) -> Guard:
+        """What ends everything that workers have started, should the front be killed."""
+        ...
 
     async def spawn(self, launch: Launch) -> Child:
         """Start a worker process and return it at once, before it has imported anything.
@@ -126,6 +147,10 @@ class Spawner(Protocol):
         """Import the code anew, with new options where given, before the next worker starts."""
         ...
 
+    def halt(self) -> None:
+        """Start nothing more: a start that is under way fails with OSError where it would take long."""
+        ...
+
     async def close(self) -> None:
         """Give back what spawning holds; no worker lives any more."""
         ...
@@ -135,7 +160,7 @@ class PlainSpawner:
     """Starts a fresh interpreter for each worker."""
 
     def __init__(self, guard: Guard | None = None) -> None:
-        self._guard = guard or Guard()
+        self.guard = guard or Guard()
 
     async def spawn(self, launch: Launch) -> Child:
         """Start `python -P -m pool.child`. Raises RuntimeError off the main thread, OSError where it can not start."""
@@ -143,40 +168,24 @@ class PlainSpawner:
             raise RuntimeError(
                 "workers must be started from the main thread: they die with the thread that started them"
             )
-        with ExitStack() as ours, ExitStack() as theirs:
-            sock, child_sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-            ours.callback(sock.close)
-            theirs.callback(child_sock.close)
-            control_read, control_write = os.pipe()
-            ours.callback(os.close, control_write)
-            theirs.callback(os.close, control_read)
-            os.set_blocking(control_read, False)
-            os.set_blocking(control_write, False)
-            memory = shared_memory()
-            theirs.callback(os.close, memory)
-            tokens = Tokens(memory, new=True)
-            ours.callback(tokens.close)
-            inherited = (child_sock.fileno(), control_read, memory)
-            mark = secrets.token_hex(8)
-            process = _start(launch, inherited, mark)
-            ours.pop_all()
-        self._guard.watch(process.pid, mark)
-        stdout, stderr = _take(process.stdout), _take(process.stderr)
-        return Child(
-            pid=process.pid,
-            pidfd=os.pidfd_open(process.pid),
-            sock=sock,
-            control=control_write,
-            tokens=tokens,
-            stdout=stdout,
-            stderr=stderr,
-            mark=mark,
-            reap=process.wait,
-        )
+        with ExitStack() as undo:
+            wires = Wires()
+            undo.callback(wires.close_ours)
+            try:
+                mark = new_mark()
+                process = _start(launch, wires, mark)
+            finally:
+                wires.close_theirs()
+            undo.callback(process.wait)
+            undo.callback(process.kill)
+            child = Child.of(wires, process.pid, mark, process.wait)
+            undo.pop_all()
+        self.guard.watch(process.pid, mark)
+        return child
 
     def ended(self, child: Child) -> None:
         """Let the guard sweep."""
-        self._guard.ended(child.mark)
+        self.guard.ended(child.mark)
 
     def describe(self) -> HowStarted:
         """Every worker is spawned."""
@@ -185,31 +194,30 @@ class PlainSpawner:
     def rebuild(self, options: PoolOptions | None = None) -> None:
         """Do nothing: every worker imports the code anew."""
 
+    def halt(self) -> None:
+        """Do nothing: no start takes long."""
+
     async def close(self) -> None:
         """End the guard."""
-        await self._guard.close()
+        await self.guard.close()
 
 
-def _start(launch: Launch, inherited: tuple[int, int, int], mark: str) -> subprocess.Popen[bytes]:
+def new_mark() -> str:
+    """Return a mark for a process and all that it starts; all marks have one length."""
+    return secrets.token_hex(8)
+
+
+def _start(launch: Launch, wires: Wires, mark: str) -> subprocess.Popen[bytes]:
     mode = "concurrent" if launch.concurrent else "blocking"
     cpus = ",".join(map(str, launch.cpus))
     own = (str(os.getpid()), mode, str(launch.nice), cpus, str(launch.data_limit_bytes or 0))
+    *inherited, stdout, stderr = wires.theirs
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "pool.child", *map(str, inherited), *own],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
         pass_fds=inherited,
         process_group=0,
         env={**os.environ, **launch.environ, MARK: mark},
     )
-
-
-def _take(pipe: object) -> int:
-    """Take a pipe's descriptor out of its file object, non-blocking."""
-    assert hasattr(pipe, "fileno")
-    assert hasattr(pipe, "close")
-    descriptor = os.dup(pipe.fileno())
-    pipe.close()
-    os.set_blocking(descriptor, False)
-    return descriptor

@@ -249,6 +249,8 @@ class Supervisor:
         return runs
 
     async def _replace(self, place: Place, cause: str, options: PoolOptions | None) -> Run:
+        if self._tasks.stopping.is_set():
+            raise StartFailed(self._options.name, "the server stopped", "")
         order = self._places.order(place, cause, once=True, options=options)
         return await asyncio.shield(order.done)
 
@@ -274,6 +276,7 @@ class Supervisor:
         self._tasks.stopping.set()
         self._memory_ends.set()
         self._admission.stop()
+        self._spawner.halt()
         for place in self._places.all:
             place.wake.set()
         for worker in list(self.workers.values()):

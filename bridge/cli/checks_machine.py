@@ -22,7 +22,6 @@ LOW_OPEN_FILES = 1024
 LOW_SHARED_BYTES = 256 << 20
 LOW_MEMORY_BYTES = 1 << 30
 
-_CGROUPS = Path("/sys/fs/cgroup")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -51,14 +50,13 @@ def check_limits() -> Iterator[Finding]:
 
 
 def check_memory() -> Iterator[Finding]:
-    """Check free memory, shared memory, and whether a cgroup per worker could be made."""
+    """Check free memory and shared memory."""
     import psutil
 
     available = psutil.virtual_memory().available
     fix = "give it more memory, or serve fewer workers" if available < LOW_MEMORY_BYTES else ""
     yield Finding("note" if fix else "ok", "memory", f"{size(available)} available, {os.cpu_count()} processors", fix)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 (looked at, not written to)
-    yield _cgroup()
 
 
 def _shared_memory(path: Path) -> Finding:
@@ -71,18 +69,6 @@ def _shared_memory(path: Path) -> Finding:
     if free < LOW_SHARED_BYTES:
         return Finding("note", "shared memory", f"{size(free)} free in {path}", "docker run --shm-size=1g")
     return Finding("ok", "shared memory", f"{size(free)} free in {path}")
-
-
-def _cgroup() -> Finding:
-    if not (_CGROUPS / "cgroup.controllers").exists():
-        return Finding("ok", "cgroup", "no cgroup v2; memory limits are watched by resident memory")
-    try:
-        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-    except OSError:
-        own = ""
-    folder = _CGROUPS / own
-    state = "can be written to" if os.access(folder, os.W_OK) else "is not delegated"
-    return Finding("ok", "cgroup", f"v2, {folder} {state}; memory limits are watched by resident memory")
 
 
 def check_threads(environ: Mapping[str, str]) -> Finding:

@@ -91,6 +91,10 @@ class Connection:
             raise to_failure(error, self.address) from None
         return answer, read_trailers(call.trailing_metadata())
 
+    def begin(self, method: str, request: Message, reply: type[Message], timeout_s: float) -> Any:
+        """Begin a call and return grpc's future of it; `to_failure` says what its exception means."""
+        return self._unary(method, request, reply).future(request, timeout=timeout_s)
+
     def stream(
         self, method: str, request: Message, reply: type[Reply], timeout_s: float | None, metadata: Metadata = ()
     ) -> Generator[Reply, None, Trailers]:

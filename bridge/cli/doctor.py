@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.cli import settings
 from bridge.cli.checks_machine import check_limits, check_memory, check_platform, check_port, check_threads
 from bridge.cli.checks_packages import check_extras, check_installation, check_packages
+from bridge.cli.checks_pools import check_cgroups, check_configured, check_ends, check_running, running_pools
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.findings import Finding
 from bridge.cli.output import Output, clean
@@ -51,10 +52,24 @@ def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
     except Failure as failure:
         for line in failure.lines:
             yield Finding("problem", "configuration", line, "correct it; bridge config check shows when it is good")
+    yield check_cgroups(config)
+    yield from check_ends()
     if config is not None:
-        yield check_port(config.server.address)
+        yield from check_address(config)
         yield from check_secrets(config)
         yield from check_models(config)
+
+
+def check_address(config: Config) -> Iterator[Finding]:
+    """Yield whether the address is free, and how workers start: as a server that holds it says, or as configured."""
+    address = config.server.address
+    found = check_port(address)
+    pools = running_pools(address) if found.level == "problem" else None
+    if pools is None:
+        yield found
+        yield from check_configured(config)
+    else:
+        yield from check_running(address, pools)
 
 
 def check_secrets(config: Config) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ Owns nothing. Imports nothing heavy, so that help and completion are quick: a co
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -186,11 +187,28 @@ def cancel(
 
 
 @app.command()
-def doctor(config: ConfigFile = None, settings: Changes = None, as_json: Json = False) -> None:
+def doctor(
+    config: ConfigFile = None,
+    settings: Changes = None,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Break workers of a running server and measure what follows.")
+    ] = False,
+    address: Server = DEFAULT_ADDRESS,
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="The pool to break.")] = "general",
+    fault: Annotated[
+        str, typer.Option("--fault", metavar="NAME,...", help="Only these: kill, stop, hang, memory, wedge.")
+    ] = "kill,stop,hang,memory,wedge",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Break them without being asked.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check this machine and the configuration; exit code 5 if something would stop a server."""
+    from bridge.cli import chaos as breaking
     from bridge.cli import doctor as command
     from bridge.cli.settings import overrides
 
+    faults = tuple(filter(None, fault.replace(" ", "").split(",")))
+    if chaos:
+        finish(as_json, lambda output: breaking.run(address, pool, faults, output, yes=yes))
     finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
 
 
@@ -214,4 +232,9 @@ def config_check(config: ConfigFile = None, settings: Changes = None, as_json: J
 
 def main() -> None:
     """Run the command line; ends the process with one of `ExitCode`."""
+    for number in range(3):  # a descriptor that was closed would be given to the next file or socket
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     app(prog_name="bridge")

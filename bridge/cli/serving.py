@@ -5,9 +5,13 @@ Owns nothing: the server is `bridge.process`.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
+import os
+import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.cli import settings
@@ -42,7 +46,8 @@ class ServeOptions:
 
 def run(options: ServeOptions, output: Output) -> int:
     """Serve until a signal ends it. Raises Failure."""
-    config = settings.load(options.config, settings.overrides(options.settings, options.pools, options.address))
+    changes = settings.overrides(options.settings, options.pools, options.address)
+    config = settings.load(options.config, changes)
     for app in options.apps:
         check_app(app)
     _check_something_to_serve(options.apps, config)
@@ -56,7 +61,7 @@ def run(options: ServeOptions, output: Output) -> int:
             "whoever reaches it can run your functions"
         )
 
-    def ready(ready: Ready) -> None:
+    def say(ready: Ready) -> None:
         from bridge.telemetry import log
 
         try:
@@ -70,7 +75,33 @@ def run(options: ServeOptions, output: Output) -> int:
                 'add [models.default] to bridge.toml (model = "bridge/test" needs no key)'
             )
 
-    return start(config, options.apps, ready)
+    teller = Teller(say)
+    code = start(config, options.apps, teller.tell, partial(settings.read, options.config, changes))
+    if teller.is_stuck:
+        os._exit(code)  # nobody reads what was said; Python would wait for that before it ends
+    return code
+
+
+class Teller:
+    """Says something in a thread: whoever does not read it, or has closed what it is written to, stops no server."""
+
+    def __init__(self, say: Callable[[Ready], None]) -> None:
+        self._say = say
+        self._thread: threading.Thread | None = None
+
+    def tell(self, ready: Ready) -> None:
+        """Begin to say it; returns at once."""
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="ready", daemon=True)
+        self._thread.start()
+
+    def _run(self, ready: Ready) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._say(ready)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is still being said."""
+        return self._thread is not None and self._thread.is_alive()
 
 
 def is_loopback(address: str) -> bool:
@@ -82,13 +113,15 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def start(config: Config, apps: tuple[str, ...], ready: Callable[[Ready], None]) -> int:
-    """Run the server; a start that fails becomes a Failure."""
+def start(
+    config: Config, apps: tuple[str, ...], ready: Callable[[Ready], None], read: Callable[[], Config] | None = None
+) -> int:
+    """Run the server; a start that fails becomes a Failure. `ready` must return at once, `read` is for reloads."""
     from bridge.app import StartFailed
     from bridge.process import run
 
     try:
-        return run(config, apps, ready)
+        return run(config, apps, ready, read)
     except StartFailed as error:
         detail = str(error.detail or "").strip("\n")
         raise Failure(

@@ -36,6 +36,13 @@ def overrides(settings: Iterable[str], pools: Iterable[str], address: str | None
     return found
 
 
+def read(path: Path | None, changes: Mapping[str, Any]) -> Config:
+    """Return the settings as they are now. Raises ConfigError."""
+    from bridge.config import load_config
+
+    return load_config(path, overrides=changes, environ=os.environ)
+
+
 def load(path: Path | None, changes: Mapping[str, Any], *, secrets: bool = True) -> Config:
     """Return the settings. Raises Failure with one line for each mistake."""
     from bridge.config import load_config

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
     from rich.console import Group
 
-WORKER_COLUMNS = ("WORKER", "PID", "STATE", "RUNNING", "CALLS/S", "MEMORY", "AGE", "ANSWERED", "NOTE")
+WORKER_COLUMNS = ("WORKER", "PID", "STATE", "RUNNING", "CALLS/S", "MEMORY", "AGE", "LAST ANSWER", "NOTE")
 POOL_COLUMNS = ("POOL", "STATE", "READY", "RUNNING", "QUEUED", "CALLS/S", "RESTARTS", "PROOF")
 _COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow", "suspended": "bold red", "failed": "bold red"}
 

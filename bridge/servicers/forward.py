@@ -32,10 +32,14 @@ class Forwarder:
         self._dispatcher = dispatcher
         self._telemetry = telemetry
         self._readers = readers
+        self._loop = asyncio.get_running_loop()
+        self.renew(config)
+
+    def renew(self, config: ServerConfig) -> None:
+        """Take over the limits of calls."""
         self._largest = config.max_message_bytes
         self._default_s = min(config.default_timeout_s, config.max_timeout_s)
         self._longest_s = config.max_timeout_s
-        self._loop = asyncio.get_running_loop()
 
     def handlers(self) -> tuple[dict[str, Unary], dict[str, Streaming]]:
         """Return the handlers of all forwarded RPCs by path."""

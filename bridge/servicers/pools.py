@@ -27,12 +27,12 @@ NAME_CHARACTERS = 64
 
 
 class PoolServicer:
-    """Answers from the pools. `missing` maps the name of a pool that was not made to the extra it needs."""
+    """Answers from the pools. `missing` returns the extras that pools need which were not made, by pool."""
 
     def __init__(
         self,
         pools: Mapping[str, Pool],
-        missing: Mapping[str, str],
+        missing: Callable[[], Mapping[str, str]],
         snapshot: Callable[[], Snapshot],
         cancel: Callable[[str], int],
         drain_timeout_s: Callable[[], float],
@@ -45,12 +45,12 @@ class PoolServicer:
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
-        names = sorted([*self._pools, *self._missing])
+        names = sorted([*self._pools, *self._missing()])
         return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names])
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""
-        if request.name not in self._missing:
+        if request.name not in self._missing():
             self._find(request.name)
         return pool_pb2.PoolServiceGetResponse(pool=self._message(request.name))
 
@@ -104,19 +104,31 @@ class PoolServicer:
             raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
         return pool_pb2.CancelResponse(cancelled=cancelled)
 
+    def release_input(self, request: pool_pb2.ReleaseInputRequest) -> pool_pb2.ReleaseInputResponse:
+        """Answer PoolService.ReleaseInput."""
+        pool, wanted = self._find(request.name), request.fingerprint
+        if not wanted:
+            refused = [one.fingerprint for one in pool.snapshot().quarantine]
+            return pool_pb2.ReleaseInputResponse(released=sum(map(pool.release_input, refused)))
+        if not pool.release_input(wanted):
+            shown = repr(wanted[:NAME_CHARACTERS])
+            message = f"pool '{request.name}' refuses no input with the fingerprint {shown}; bridge status lists them"
+            raise Unknown(message, reason="UNKNOWN_INPUT")
+        return pool_pb2.ReleaseInputResponse(released=1)
+
     def _find(self, name: str) -> Pool:
         """Return a pool that there is. Raises UNKNOWN_POOL, or EXTRA_MISSING."""
-        if name in self._missing:
-            raise ExtraMissing.of(f"pool '{name}'", self._missing[name])
+        if name in self._missing():
+            raise ExtraMissing.of(f"pool '{name}'", self._missing()[name])
         pool = self._pools.get(name)
         if pool is None:
-            raise _unknown(name, sorted([*self._pools, *self._missing]))
+            raise _unknown(name, sorted([*self._pools, *self._missing()]))
         return pool
 
     def _message(self, name: str) -> pool_pb2.Pool:
         pool = self._pools.get(name)
         if pool is None:
-            return convert.missing_pool(name, self._missing[name])
+            return convert.missing_pool(name, self._missing()[name])
         functions = [spec.name for spec in self._snapshot().functions if spec.pool == name]
         return convert.pool_message(pool.options, pool.snapshot(), functions)
 

@@ -26,7 +26,7 @@ _FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb
 
 def local_handlers(
     pools: Mapping[str, Pool],
-    missing: Mapping[str, str],
+    missing: Callable[[], Mapping[str, str]],
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
     session: SessionServicer,
@@ -50,6 +50,7 @@ def local_handlers(
         ("PoolService/Resume", pool_pb2.ResumeRequest, pool.resume),
         ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
+        ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
     for name, request, answer in session_rows(session):

@@ -7,6 +7,7 @@ by the first load only. It must not know requests or responses.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import os
@@ -108,6 +109,13 @@ class EmbeddingModels:
                 "Check the model's files, and its number type on this device."
             )
         return rows
+
+    def preload(self) -> None:
+        """Import the libraries of the default model, if one is configured; where they are missing the load says so."""
+        if DEFAULT_NAME in self._options:
+            _prepare_environment(self._offline)
+            with contextlib.suppress(ImportError):
+                importlib.import_module("sentence_transformers")
 
     def warm_up(self) -> None:
         """Load the default model, if one is configured."""

@@ -47,6 +47,7 @@ def _open_embed(models: EmbeddingModels) -> ProtoHandler:
         example={"texts": ["The cat sat on the mat.", "Interest rates rose again."]},
         pool=_POOL,
         warm_up=models.warm_up,
+        preload=models.preload,
     )
 
 

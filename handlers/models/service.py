@@ -48,6 +48,7 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             is_async=True,
             example=_QUESTION,
             warm_up=models.warm_up,
+            preload=models.warm_up,
         ),
         ProtoHandler(
             Rpc(

@@ -40,7 +40,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 DEFAULT_ADDRESS = "127.0.0.1:50051"
-ENDLESS = re.compile(r"bridge\s+(serve|top|demo(?!.*--once))\b")
+ENDLESS = re.compile(r"bridge\s+(serve|(top|demo)(?!.*--once))\b")
 COMMAND_S = 60.0
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```\s*$", re.MULTILINE | re.DOTALL)
 LESSON = "<!-- lesson -->"

@@ -16,7 +16,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "dspy", "litellm", "nltk", "numpy", "openai", "transformers", "sentence_transformers", "instructor"}
-CHILD_MODULES = {"pool", "pool.child", "pool.frames", "pool.errors", "pool.tokens", "pool.entry", "pool.startup"}
+CHILD_MODULES = {
+    "pool",
+    "pool.child",
+    "pool.frames",
+    "pool.errors",
+    "pool.tokens",
+    "pool.entry",
+    "pool.own_memory",
+    "pool.startup",
+}
 CHILD_MODULES |= {"pool.asking"}
 LOADED = """
 import json, sys

@@ -17,8 +17,14 @@ from pool.testing import FakePool
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OPEN_ENTRY = runpy.run_path(str(HERE / "contract_entry.py"))["open_entry"]
-FLAVOURS = {"fake": (b"async", 1), "blocking": (b"sync", 1), "async": (b"async", 4), "threads": (b"sync", 4)}
-"""What the entry is told, and the concurrency of a worker."""
+FLAVOURS = {
+    "fake": (b"async", 1, "spawn"),
+    "blocking": (b"sync", 1, "spawn"),
+    "forked": (b"sync", 1, "template"),
+    "async": (b"async", 4, "template"),
+    "threads": (b"sync", 4, "spawn"),
+}
+"""What the entry is told, the concurrency of a worker, and how it starts."""
 
 
 @pytest.fixture(params=FLAVOURS)
@@ -29,7 +35,7 @@ def flavour(request):
 @pytest.fixture
 async def make(flavour):
     """Make and start a pool of this flavour; stopped at the end."""
-    entry_options, concurrency = FLAVOURS[flavour]
+    entry_options, concurrency, start = FLAVOURS[flavour]
     pools = []
 
     async def make(on_ask=None, **changes):
@@ -42,6 +48,7 @@ async def make(flavour):
                 "canary": Canary(function="echo", meta=b"", body=b"canary"),
                 "size": 1,
                 "concurrency": concurrency,
+                "start": start,
                 "env": {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
                 "restart": RestartOptions(backoff_s=0.01, budget=100),
                 **changes,

@@ -28,6 +28,9 @@ class ContractEntry:
     def bind(self, asker):
         self._asker = asker
 
+    def preload(self):
+        pass
+
     def warm_up(self):
         pass
 

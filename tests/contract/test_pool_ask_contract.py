@@ -125,7 +125,7 @@ async def test_a_stream_asks_between_its_chunks(asked_pool):
 
 
 async def test_other_calls_go_on_while_one_waits_for_an_answer(make, front, flavour):
-    pool = await make(on_ask=front.answer, concurrency=1 if flavour == "blocking" else 4, size=2)
+    pool = await make(on_ask=front.answer, concurrency=1 if flavour in ("blocking", "forked") else 4, size=2)
     holding = submit(pool, "hold", b"held")
     assert await asyncio.wait_for(front.asked.get(), 10) == b"held"
     assert (await reply_of(pool, submit(pool, "echo", b"meanwhile"))).body == b"meanwhile"
@@ -179,7 +179,7 @@ async def test_a_worker_that_dies_ends_its_asks(asked_pool, front, flavour):
 
 async def test_what_outlives_its_call_can_not_ask(make, front, flavour):
     """In the name of no other call, above all: a task that goes on while the next one runs is refused."""
-    if flavour in ("blocking", "threads"):
+    if flavour in ("blocking", "forked", "threads"):
         pytest.skip("a task needs an event loop")
     pool = await make(on_ask=front.answer)
     await reply_of(pool, submit(pool, "", function="leave"))
@@ -189,7 +189,7 @@ async def test_what_outlives_its_call_can_not_ask(make, front, flavour):
 
 
 async def test_more_open_asks_than_may_be(make, front, flavour):
-    if flavour in ("blocking", "threads"):
+    if flavour in ("blocking", "forked", "threads"):
         pytest.skip("code that is not async asks once at a time")
     pool = await make(on_ask=front.answer)
     parts = b",".join(b"%d" % number for number in range(300))

@@ -214,7 +214,7 @@ async def test_a_cancel_right_after_the_start_is_not_lost(pool):
 
 
 async def test_a_cancelled_call_does_not_disturb_its_neighbours(make, flavour):
-    pool = await make(concurrency=1 if flavour == "blocking" else 4, size=2)
+    pool = await make(concurrency=1 if flavour in ("blocking", "forked") else 4, size=2)
     tasks = await occupy(pool)
     tasks[0].cancel()
     await asyncio.wait([tasks[0]])

@@ -81,6 +81,19 @@ async def test_a_lined_up_call_whose_deadline_passes_has_waited_in_the_queue(mak
     assert launched == []
 
 
+async def test_calls_that_are_not_short_begin_in_order_whichever_worker_they_were_lined_up_at(make):
+    pool = await make(size=2)
+    launched = []
+    submitted = [
+        pool.submit("sleep", b"", b"0.03", in_s(20), on_launch=lambda _worker, number=number: launched.append(number))
+        for number in range(16)
+    ]
+    for one in submitted:
+        assert (await reply_of(pool, one)).ok
+    late = [abs(place - number) for place, number in enumerate(launched)]
+    assert max(late) <= 1, f"two that end at once may change places, no more: {launched}"
+
+
 async def test_the_queue_limit_counts_calls_that_are_lined_up(make):
     pool = await make(queue_limit=3)
     running = occupy(pool)

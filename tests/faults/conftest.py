@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,11 @@ UNARY = msgspec.msgpack.encode(CallMeta("InvokeService/Call"))
 STREAM = msgspec.msgpack.encode(CallMeta("InvokeService/StreamCall"))
 GRACE_S = 0.3
 CONCURRENCY = {"blocking": 1, "concurrent": 4}
+LONG = os.environ.get("TEST_LENGTH") == "long"
+KINDS = [(mode, start) for mode in CONCURRENCY for start in ("spawn", "template")]
+"""Kinds of workers and ways to start them. A short run has each of both once, a long one all pairs."""
+if not LONG:
+    KINDS = [("blocking", "template"), ("concurrent", "spawn")]
 
 
 def payload(arguments):
@@ -133,10 +139,11 @@ def failure_of_fixture():
     return failure_of
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=CONCURRENCY)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS, ids="-".join)
 async def victim(request):
     """One worker with the saboteurs, shared by a module's tests: each must leave it as good as new."""
-    made = Victim(request.param)
+    mode, start = request.param
+    made = Victim(mode, start=start)
     await made.start()
     yield made
     await made.stop()

@@ -231,3 +231,40 @@ def silence() -> str:
     sys.stderr.close()
     sys.stdout.close()
     raise ValueError("nowhere to write this")
+
+
+# -- memory and descriptors ---------------------------------------------------------------------------------------
+
+
+def allocate(mebibytes: int) -> int:
+    return len(b"x" * (mebibytes << 20))
+
+
+def map_and_touch_little(mebibytes: int) -> int:
+    """As torch does: much is mapped, little is used."""
+    with mmap.mmap(-1, mebibytes << 20) as block:
+        block[0] = 1
+        return len(block)
+
+
+def leak(mebibytes: int) -> int:
+    LEAKED.append(b"x" * (mebibytes << 20))
+    return os.getpid()
+
+
+LEAKED: list[bytes] = []
+
+
+def open_files_for_ever() -> None:
+    while True:
+        LEAKED_FILES.append(os.open(os.devnull, os.O_RDONLY))
+
+
+LEAKED_FILES: list[int] = []
+
+
+def close_files() -> int:
+    count = len(LEAKED_FILES)
+    while LEAKED_FILES:
+        os.close(LEAKED_FILES.pop())
+    return count

@@ -43,6 +43,17 @@ def test_the_bridge_passes_the_quick_card(tmp_path):
     assert done.returncode == 0
 
 
+def test_the_published_tables_are_the_published_measurement(suite):
+    card = suite.score.read(ROOT / "docs/reference/scorecard.json")
+    assert suite.score.between((ROOT / "README.md").read_text()) == suite.score.table(card)
+    assert suite.score.between((ROOT / "docs/reference/scorecard.md").read_text()) == suite.score.details(card)
+    names = [fault.name for fault in suite.faults.FAULTS]
+    assert {name: list(server["faults"]) for name, server in card["servers"].items()} == dict.fromkeys(
+        card["servers"], names
+    )
+    assert len(card["servers"]) >= 3
+
+
 def test_a_failed_fault_shows_in_the_table(suite):
     fault, other = suite.faults.FAULTS[:2]
     result = suite.score.Result

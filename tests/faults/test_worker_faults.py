@@ -12,7 +12,7 @@ import signal
 
 import pytest
 
-from pool.errors import DeadlineExceeded, WorkerLost, WorkerProtocol
+from pool.errors import DeadlineExceeded, Quarantined, WorkerLost, WorkerProtocol
 from pool.events import WorkerOutput
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
@@ -242,3 +242,19 @@ async def test_a_fork_in_a_worker_answers_once(make_victim):
     for number in range(20):
         assert await victim.call("echo", text=str(number)) == str(number)
     assert victim.exits() == []
+
+
+@pytest.mark.parametrize("mode", ["blocking", "concurrent"])
+async def test_an_input_that_killed_two_workers_kills_no_third(make_victim, mode):
+    victim = await make_victim(mode)
+    for _ in range(2):
+        with pytest.raises(WorkerLost):
+            await victim.call("kill_self", number=9)
+        await victim.whole()
+    pids = victim.pids()
+    for _ in range(5):
+        with pytest.raises(Quarantined) as refused:
+            await victim.call("kill_self", number=9)
+    assert (refused.value.function, refused.value.deaths) == ("kill_self", 2)
+    assert await victim.call("echo", text="another input") == "another input"
+    assert victim.pids() == pids

@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 class Rig:
     """A pool, all that it told its listener, and short ways to use it."""
 
-    def __init__(self, start="", canary="", canary_s=10, **changes):
+    def __init__(self, start="", canary="", canary_s=10, how="spawn", **changes):
         self.events = []
         self.changed = asyncio.Event()
         self.fatal = []
@@ -31,6 +31,7 @@ class Rig:
                 "entry_options": json.dumps({"start": start, "canary": canary}).encode(),
                 "canary": Canary(function="canary", meta=b"", body=b"", timeout_s=canary_s),
                 "size": 1,
+                "start": how,
                 "env": {"PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
                 "restart": RestartOptions(backoff_s=0.01, backoff_max_s=0.05, budget=1000),
                 "grace_s": 0.3,
@@ -82,12 +83,15 @@ class Rig:
 
 
 @pytest.fixture
-async def rig():
-    """`rig(**options)` makes a pool that is stopped at the end; `await (...).start()` waits for all its workers."""
+async def rig(request):
+    """`rig(**options)` makes a pool that is stopped at the end; `await (...).start()` waits for all its workers.
+
+    Its parameter, where a test module gives one, is how workers start: `spawn` or `template`.
+    """
     made = []
 
     def make(**changes):
-        made.append(Rig(**changes))
+        made.append(Rig(**{"how": getattr(request, "param", "spawn"), **changes}))
         return made[-1]
 
     yield make

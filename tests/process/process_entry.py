@@ -26,6 +26,9 @@ class ProcessEntry:
         self._canary = canary
         run(start)
 
+    def preload(self):
+        pass
+
     def warm_up(self):
         pass
 

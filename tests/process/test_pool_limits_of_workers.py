@@ -8,6 +8,8 @@ import pytest
 
 from pool.errors import StartFailed
 
+pytestmark = pytest.mark.parametrize("rig", ["spawn", "template"], indirect=True)
+
 SEEN = """
 import os, resource
 cuda = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -18,18 +20,19 @@ ASK = f"{SEEN}\nimport builtins\nresult = repr((builtins.seen_at_start, seen))"
 
 
 async def of_each(one):
-    """What each worker saw at its import and sees now, by place."""
+    """What each worker sees, by place; one that was spawned has seen the same at its import."""
     workers = [worker.id for worker in one.pool.snapshot().workers]
     texts = await asyncio.gather(*(one.run(ASK, prefer=worker) for worker in workers))
-    return [ast.literal_eval(text) for text in texts]
+    seen = [ast.literal_eval(text) for text in texts]
+    assert one.options.start == "template" or all(at_start == now for at_start, now in seen)
+    return [now for _, now in seen]
 
 
 async def test_each_place_has_its_cpus_and_gpu(rig):
     cpus = sorted(os.sched_getaffinity(0))
     turns = ((cpus[0],), (cpus[-1],))
     one = await rig(start=TELL, size=3, cpus=turns, gpus=("0", "1"), nice=3).start()
-    for place, (at_start, now) in enumerate(await of_each(one)):
-        assert at_start == now
+    for place, now in enumerate(await of_each(one)):
         assert now[:3] == (list(turns[place % 2]), str(place % 2), os.nice(0) + 3)
 
 
@@ -39,18 +42,18 @@ async def test_a_replacement_has_the_cpus_of_its_place(rig):
     old = one.pids()
     await asyncio.wait([asyncio.ensure_future(one.call("run", b"import os; os._exit(1)"))])
     await one.until(lambda: one.pool.ready_workers and one.pids() != old)
-    assert [now[:2] for _, now in await of_each(one)] == [([cpus[-1]], "7")]
+    assert [now[:2] for now in await of_each(one)] == [([cpus[-1]], "7")]
 
 
 async def test_without_settings_a_worker_has_what_the_front_has(rig, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     one = await rig(start=TELL).start()
-    assert (await of_each(one))[0][1][:2] == (sorted(os.sched_getaffinity(0)), "5")
+    assert (await of_each(one))[0][:2] == (sorted(os.sched_getaffinity(0)), "5")
 
 
 async def test_allocating_beyond_the_data_limit_raises_in_the_function(rig):
     one = await rig(start=TELL, data_limit_bytes=256 << 20).start()
-    assert (await of_each(one))[0][0][3] == 256 << 20
+    assert (await of_each(one))[0][3] == 256 << 20
     text = "try:\n    bytearray(512 << 20)\nexcept MemoryError:\n    result = 'refused'"
     assert await one.run(text) == "refused"
     assert await one.run("result = 'lives'") == "lives"

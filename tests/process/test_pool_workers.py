@@ -13,6 +13,8 @@ from pool.errors import DeadlineExceeded, WorkerLost, WorkerMemoryLimit, WorkerP
 from pool.events import OutputDropped, WorkerExited, WorkerOutput
 from pool.lifecycle import State
 
+pytestmark = pytest.mark.parametrize("rig", ["spawn", "template"], indirect=True)
+
 # -- surroundings -------------------------------------------------------------------------------------------------
 
 SURROUNDINGS = """

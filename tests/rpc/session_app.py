@@ -129,6 +129,7 @@ def note(port: int, text: str) -> None:
 @on_session_end
 def ended(session_id: str, reason: str) -> None:
     ENDED.append([session_id, reason])
+    print(f"{session_id} has ended: {reason}")
     if session_id == "bad-hook":
         raise ValueError("the hook broke")
 

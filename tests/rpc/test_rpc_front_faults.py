@@ -54,7 +54,7 @@ def ended_within(processes, seconds):
     return alive == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSEGV, marks=pytest.mark.long)])
 def test_nothing_outlives_a_front_that_dies_and_its_port_is_free(start_server, connect, launch, gate, number):
     server = start_server(APP, LEAN.format(size=8))
     client = connect(server.address)
@@ -89,7 +89,14 @@ def test_a_front_that_stands_still_says_so(start_server, connect):
     assert client.call("pid").value > 0
 
 
-@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", ">/dev/full", ">/dev/full 2>/dev/full"])
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ">&- 2>&-",
+        ">/dev/full 2>/dev/full",
+        *(pytest.param(one, marks=pytest.mark.long) for one in (">&-", "2>&-", ">/dev/full", "2>/dev/full")),
+    ],
+)
 def test_a_front_whose_outputs_are_closed_serves(tmp_path, connect, eventually, streams):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"

@@ -19,6 +19,7 @@ drain_timeout_s = {drain_s}
 
 [pools.general]
 size = {size}
+start = "{start}"
 grace_s = 0.3
 
 [pools.llm]
@@ -33,8 +34,8 @@ max_age_s = 2.0
 """
 
 
-def lean(size=1, drain_s=10.0):
-    return LEAN.format(size=size, drain_s=drain_s)
+def lean(size=1, drain_s=10.0, start="auto"):
+    return LEAN.format(size=size, drain_s=drain_s, start=start)
 
 
 def health(client):
@@ -108,7 +109,7 @@ class TestLostWorkers:
     def test_a_pool_whose_workers_do_not_start_any_more(self, start_server, connect, eventually, process, tmp_path):
         flag = tmp_path / "broken"
         app = f"import os\nif os.path.exists({str(flag)!r}): raise RuntimeError('no luck')\ndef f() -> int: return 1\n"
-        client = connect(start_server(app, lean(size=10)).address)
+        client = connect(start_server(app, lean(size=10, start="spawn")).address)
         eventually(lambda: len(client.workers("general")) == 10, "all workers", 60.0)
         flag.touch()
         for pid in client.workers("general").values():
@@ -274,15 +275,16 @@ class TestEnds:
         assert "Traceback" not in second.stderr
         assert second.leftovers() == []
 
-    def test_sigterm_while_it_starts(self, launch, gate):
+    @pytest.mark.parametrize(("start", "importing"), [("spawn", 2), ("auto", 1)])
+    def test_sigterm_while_it_starts(self, launch, gate, start, importing):
         app = f"""
 import socket
 with socket.create_connection(("127.0.0.1", {gate.port})) as connection:
     connection.sendall(b"1\\n")
     connection.recv(1)
 """
-        starting = launch(app, lean(size=2))
-        held = [gate.entered(), gate.entered()]
+        starting = launch(app, lean(size=2, start=start))
+        held = [gate.entered() for _ in range(importing)]
         starting.process.send_signal(signal.SIGTERM)
         assert starting.wait() == 0
         assert "Traceback" not in starting.stderr

@@ -310,7 +310,7 @@ def test_many_idle_connections_keep_nobody_out(rpc, wire, front):
     before = front.num_fds()
     connections = [wire() for _ in range(300)]
     assert all(connection.until(SETTINGS) is not None for connection in connections)
-    assert front.num_fds() >= before + 300
+    assert front.num_fds() > before + 250
     with closing(grpc.insecure_channel(rpc.address, options=[("grpc.use_local_subchannel_pool", 1)])) as another:
         reply = another.unary_unary("/bridge.v1.InvokeService/Call")(CALL[5:], timeout=10)
     assert invoke_pb2.CallResponse.FromString(reply).result.json == "3"

@@ -203,3 +203,58 @@ class TestCommands:
         said = bridge(shared, "pool", "restart", "genral")
         assert said.returncode == 1
         assert "did you mean 'general'" in said.stderr
+
+
+class TestQuarantine:
+    APP = """
+import os, signal
+
+def crash(text: str) -> str:
+    if text == "poison":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return text
+
+KEPT = []
+
+def grow(mebibytes: int) -> int:
+    KEPT.append(bytearray(os.urandom(1) * (mebibytes << 20)))
+    return len(KEPT)
+"""
+
+    @pytest.fixture
+    def poisoned(self, start_server, connect):
+        server = start_server(self.APP, LEAN)
+        client = connect(server.address)
+        while client.call("crash", text="poison").reason == "WORKER_CRASHED":
+            pass
+        assert client.call("crash", text="poison").reason == "INPUT_QUARANTINED"
+        return server, client
+
+    def test_it_is_shown_and_released(self, poisoned):
+        server, client = poisoned
+        (refused,) = client.pool("general").quarantine
+        assert (refused.function, refused.deaths) == ("crash", 2)
+        shown = bridge(server, "status").stdout
+        (line,) = [line for line in shown.splitlines() if "killed 2 workers" in line]
+        assert line.startswith("general: an input of crash is refused for ")
+        command = line.partition("bridge ")[2].split()
+        assert bridge(server, *command).stdout == "1 input may run again\n"
+        assert client.call("crash", text="poison").reason == "WORKER_CRASHED"
+        unknown = order(client, "ReleaseInput", name="general", fingerprint="0123")
+        assert (unknown.code, unknown.reason) == (Code.NOT_FOUND, "UNKNOWN_INPUT")
+
+    def test_all_of_a_pool(self, poisoned):
+        server, client = poisoned
+        assert json.loads(bridge(server, "pool", "release", "general", "--json").stdout)["released"] == 1
+        assert client.pool("general").quarantine == []
+        assert json.loads(bridge(server, "pool", "release", "general", "--json").stdout)["released"] == 0
+
+    def test_what_grew_the_heap_is_named(self, start_server, connect):
+        server = start_server(self.APP, LEAN)
+        client = connect(server.address)
+        for _ in range(3):
+            assert client.call("grow", mebibytes=20).code is Code.OK
+        shown = bridge(server, "status").stdout
+        (line,) = [line for line in shown.splitlines() if "grew the heap" in line]
+        assert line.startswith("general: grow grew the heap by ")
+        assert "MiB in 3 calls" in line

@@ -116,12 +116,17 @@ def test_memory_that_a_call_keeps(rpc):
     assert dropped.memory_change_bytes < -30 << 20
 
 
-def test_a_worker_of_many_calls_can_not_tell_memory_for_one(rpc, gate):
+def test_a_worker_of_many_calls_tells_memory_only_for_a_call_that_ran_alone(rpc, gate):
     call = rpc.start("hold_async", port=gate.port)
     gate.entered().release()
-    outcome = call.outcome()
-    assert outcome.value == "released"
-    assert not outcome.receipt.HasField("memory_change_bytes")
+    alone = call.outcome()
+    assert alone.value == "released"
+    assert alone.receipt.HasField("memory_change_bytes")
+    first, second = rpc.start("hold_async", port=gate.port), rpc.start("hold_async", port=gate.port)
+    doors = [gate.entered(), gate.entered()]
+    for door in doors:
+        door.release()
+    assert [call.outcome().receipt.HasField("memory_change_bytes") for call in (first, second)] == [False, False]
 
 
 def test_requests_without_an_id_get_one_each(rpc):

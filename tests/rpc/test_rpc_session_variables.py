@@ -245,6 +245,23 @@ def test_a_session_that_ends_while_its_call_runs(client, gate):
     assert (outcome.code, outcome.reason) == (grpc.StatusCode.NOT_FOUND, "UNKNOWN_SESSION")
 
 
+def test_a_hot_session_of_two_clients_does_not_starve_the_others(client, shared_sessions, connect, session, gate):
+    """It fills its own bound, never the queue of the pool: other sessions' calls are answered meanwhile."""
+    other = connect(shared_sessions.address)
+    running = client.start("hold", metadata=of(session), port=gate.port)
+    held = gate.entered()
+    calls = [(client, other)[number % 2].start("bump", metadata=of(session), key="n") for number in range(200)]
+    elsewhere = {client.call("pid", timeout=5.0).value for _ in range(5)}
+    assert held.pid not in elsewhere
+    held.release()
+    assert running.outcome().value == "released"
+    outcomes = [call.outcome() for call in calls]
+    refused = [outcome for outcome in outcomes if outcome.code is not grpc.StatusCode.OK]
+    assert {outcome.reason for outcome in refused} == {"QUEUE_FULL"}
+    assert all(outcome.retry_s for outcome in refused)
+    assert client.call("get", metadata=of(session), key="n").value == len(calls) - len(refused) >= 127
+
+
 def test_a_cancel_reaches_a_function_that_asks_again_and_again(client, session):
     stream = client.open_stream("bumps", metadata=of(session), key="n", times=10**9)
     assert next(stream) == 1

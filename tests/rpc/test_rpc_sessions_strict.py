@@ -18,6 +18,7 @@ CONFIG = """
 [pools.general]
 size = 2
 max_calls = {max_calls}
+drain_hold_s = {hold_s}
 
 [pools.llm]
 size = 1
@@ -29,7 +30,7 @@ size = 0
 [sessions]
 end_hook_timeout_s = 2.0
 """
-USUAL = CONFIG.format(max_calls=1_000_000)
+USUAL = CONFIG.format(max_calls=1_000_000, hold_s=30.0)
 
 
 def of(session, **more):
@@ -134,7 +135,7 @@ def test_the_mode_is_said_at_the_opening(client):
 
 def test_a_worker_that_is_recycled_serves_its_strict_sessions_on(start_server, connect, eventually):
     """Replaced after its calls, it serves who is bound to it until that one is closed; then it goes."""
-    client = connect(start_server(APP, CONFIG.format(max_calls=12)).address)
+    client = connect(start_server(APP, CONFIG.format(max_calls=12, hold_s=30.0)).address)
     home = client.call("pid", metadata=strict("stays")).value
     elsewhere = client.call("pid").value
     while client.call("pid", metadata=of("stays")).value == home and len(recycled(client)) == 0:
@@ -143,6 +144,21 @@ def test_a_worker_that_is_recycled_serves_its_strict_sessions_on(start_server, c
     assert closed(client, "stays").code is grpc.StatusCode.OK
     eventually(lambda: home not in pids(client), "the retired worker to go")
     assert elsewhere != home
+
+
+def test_a_strict_session_whose_worker_is_retired_is_moved_when_its_time_is_over(start_server, connect, eventually):
+    server = start_server(APP, CONFIG.format(max_calls=12, hold_s=0.2))
+    client = connect(server.address)
+    home = client.call("pid", metadata=strict("moved"))
+    for _ in range(20):
+        client.call("pid", metadata=of("moved"))
+    server.wait_for_log("moved has ended: moved")
+    outcome = client.call("pid", metadata=of("moved"))
+    assert (outcome.code, outcome.reason) == (grpc.StatusCode.ABORTED, "SESSION_MOVED")
+    assert outcome.metadata["worker"] == home.receipt.worker
+    eventually(lambda: home.value not in pids(client), "the retired worker to go")
+    assert closed(client, "moved").code is grpc.StatusCode.OK
+    assert client.call("pid", metadata=strict("moved")).value != home.value
 
 
 def pids(client):

@@ -73,7 +73,7 @@ def test_a_stream_that_is_not_read_ends_soon_after_its_deadline(start_server, co
     assert (code, reason) == (Code.DEADLINE_EXCEEDED, "SLOW_READER")
 
 
-@pytest.mark.parametrize("streams", [1, 3])
+@pytest.mark.parametrize("streams", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_a_drain_does_not_wait_for_a_client_that_does_not_read(start_server, connect, served_app, gate, streams):
     server = start_server(served_app, LEAN.format(slow_s=60).replace("size = 1", f"size = {streams}"))
     client = connect(server.address)

@@ -162,6 +162,9 @@ class PlayedCrew:
     def rebuild(self, options=None):
         pass
 
+    def halt(self):
+        pass
+
     async def close(self):
         assert not self.living
 

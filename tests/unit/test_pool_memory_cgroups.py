@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from pool.cgroups import HEADROOM_BYTES, Cgroups, CgroupSupport, OutOfMemory, detect, kernel_limit, switched_off
+from pool.cgroup_support import CgroupSupport, detect
+from pool.cgroups import HEADROOM_BYTES, Cgroups, OutOfMemory, kernel_limit
 
 MIB = 1 << 20
 
@@ -118,9 +119,8 @@ def test_a_kernel_without_cgroups(tree):
     assert detect(tree.root / "nothing").why.startswith("this kernel tells nothing of cgroups")
 
 
-@pytest.mark.parametrize("support", [switched_off(), CgroupSupport(kind="none", path=None, why="there is none")])
-def test_without_support_nothing_is_done(support):
-    groups = Cgroups(support)
+def test_without_support_nothing_is_done():
+    groups = Cgroups(CgroupSupport(kind="none", path=None, why="there is none"))
     assert groups.attach("w-1", os.getpid(), memory_bytes=MIB, tasks=10) == ""
     assert groups.members(os.getpid()) is None
     assert groups.ended(os.getpid()) is None
@@ -286,3 +286,15 @@ def test_a_process_that_has_ended_already_is_no_failure_that_leaves_a_group(real
     assert real.members(one.pid) is None
     assert real.close()
     assert list(real.support.path.glob(f"{real._name}*")) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
+def test_nobody_has_no_groups_and_hears_why():
+    code = (
+        "import encodings.ascii, os, pool.cgroup_support as support\n"
+        "os.setgid(65534); os.setuid(65534)\nfound = support.detect()\nprint(found.kind, found.why)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    kind, _, why = told.strip().partition(" ")
+    assert kind == "none"
+    assert "may not be written by this user" in why or "no cgroup file system" in why or "no memory controller" in why

@@ -182,6 +182,18 @@ def test_a_session_that_is_closed_while_a_call_runs_lets_it_end(sessions):
     assert refused(lambda: sessions.variables(session)).reason == "UNKNOWN_SESSION"
 
 
+def test_one_session_has_so_many_calls_at_a_time(clock):
+    sessions = Sessions(SessionLimits(calls=2), now=clock)
+    session = sessions.use("hot")
+    sessions.use("hot")
+    error = refused(lambda: sessions.use("hot"))
+    assert (error.code, error.reason, error.retry_after_s) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL", 0.2)
+    assert "sessions.max_calls" in error.message
+    assert sessions.use("other").running == 1, "others do not suffer"
+    sessions.left(session)
+    assert sessions.use("hot").running == 2
+
+
 # -- tenants ------------------------------------------------------------------------------------------------------
 
 

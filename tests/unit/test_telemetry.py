@@ -150,13 +150,36 @@ REPORT = ExitReport(
             "worker ended: killed by SIGSEGV",
         ),
         (events.PoolFailed(pool="p", cause="exited with code 1"), "ERROR", "pool failed: exited with code 1"),
+        (events.PoolScaled(pool="p", old=1, new=2, cause="busy"), "INFO", "1 workers become 2: busy"),
+        (
+            events.WorkerRecycled(pool="p", worker="p-1", replacement="p-2", cause="it is 60 s old"),
+            "INFO",
+            "worker replaced by p-2: it is 60 s old",
+        ),
+        (
+            events.ReplacementFailed(pool="p", worker="p-1", cause="no", retry_s=0.5),
+            "WARNING",
+            "the worker's replacement did not start, it stays; tried again after 0.5 s: no",
+        ),
+        (
+            events.ReplacementFailed(pool="p", worker="p-1", cause="no", retry_s=None),
+            "WARNING",
+            "the worker's replacement did not start, it stays; not tried again: no",
+        ),
+        (events.WorkerCondemned(pool="p", worker="p-1", cause="hung"), "WARNING", "worker is replaced: hung"),
+        (
+            events.WorkerSuspended(pool="p", worker="p-1"),
+            "WARNING",
+            "worker's process is stopped, as by SIGSTOP; it gets no calls",
+        ),
+        (events.WorkerResumed(pool="p", worker="p-1"), "INFO", "worker's process goes on"),
     ],
 )
 def test_every_event_of_a_pool_is_logged_with_its_pool_and_worker(records, event, level, text):
     Telemetry().pool_event(event)
     (record,) = records
     assert (record.levelname, record.getMessage(), record.fields["pool"]) == (level, text, "p")
-    if not isinstance(event, events.PoolFailed):
+    if not isinstance(event, events.PoolFailed | events.PoolScaled):
         assert record.fields["worker"] == "p-1"
 
 

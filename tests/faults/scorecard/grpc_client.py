@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 from calling import CallFailed
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 HEALTH_S = 1.0
@@ -19,7 +20,17 @@ def failure(error: grpc.aio.AioRpcError) -> CallFailed:
     kind = _KINDS.get(error.code(), "error")
     if kind == "refused" and "memory" in (error.details() or "").lower():
         kind = "error"
-    return CallFailed(kind, f"{error.code().name}: {error.details()}")
+    return CallFailed(kind, f"{error.code().name}{reason(error)}: {error.details()}")
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    """The reason in the error's details, with a space before it; empty where the server sends none."""
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+    for detail in status_pb2.Status.FromString(details).details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return f" {info.reason}"
+    return ""
 
 
 class GrpcClient:

@@ -27,7 +27,7 @@ async def hangs(scene: Scene) -> str:
     told = time.monotonic() - begin
     if told > 1.5:
         raise Unmet(f"the deadline of 1 s was answered after {ms(told)}")
-    await scene.workers(8.0, without={pid})
+    await scene.workers(10.0, without={pid})
     freed = time.monotonic() - begin - 1.0
     await scene.healthy(5.0)
     said = "said OK (the other worker served)" if health else "said not OK"

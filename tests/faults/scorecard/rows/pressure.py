@@ -14,7 +14,8 @@ from scene import QUIET_S, Scene, Unmet, ms, until
 CAPACITY = 20
 """Calls of 0.1 s that two workers answer in a second."""
 OFFERED_S = 2.0
-ANSWERED_S = 3.0
+ANSWERED_S = 2.0
+"""Twice what a call takes behind 16 others that wait."""
 REFUSED_S = 0.5
 MIB = 1 << 20
 

@@ -1,0 +1,45 @@
+"""Turns a fork of a template into a worker: its own streams, parent, group, environment and random numbers.
+
+Imported by the template: standard library and the child's own modules only.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+
+from pool.environ_block import write_identity
+from pool.forking import Order
+from pool.startup import harden
+
+PARENT_S = 0.00005
+
+
+def become_worker(order: Order, intermediate: int, stdout: int, stderr: int) -> None:
+    """Take over a worker's place in the world. Ends the process where the front has gone meanwhile.
+
+    `intermediate` is the process that has forked this one and ends now: the kernel makes the front the parent then.
+    """
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    os.close(stdout)
+    os.close(stderr)
+    os.environ.update(order.environ)
+    write_identity(order.environ.get("BRIDGE_WORKER_ID", ""), order.mark)
+    while os.getppid() == intermediate:
+        time.sleep(PARENT_S)
+    signal.set_wakeup_fd(-1)
+    harden(order.parent, order.limits)
+    reseed()
+
+
+def reseed() -> None:
+    """Give this process random numbers of its own: forks of one template would all draw the same."""
+    random.seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
