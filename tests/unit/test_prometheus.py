@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge import prometheus
 from bridge.telemetry import Telemetry
 
-LABELS = ("function", "pool", "code", "cause")
+LABELS = ("function", "pool", "code", "cause", "outcome")
 
 
 class Collector:
