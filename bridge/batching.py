@@ -35,6 +35,7 @@ from pool.errors import (
     Stopped,
     WorkerLost,
     WorkerMemoryLimit,
+    WorkerProtocol,
 )
 
 if TYPE_CHECKING:
@@ -150,11 +151,12 @@ class BatchedRunner:
         self._turn(group)
         try:
             found = await member.future
-        except (WorkerLost, WorkerMemoryLimit):
-            assert call.spec is not None
-            if not call.spec.idempotent:
+        except (WorkerLost, WorkerProtocol, WorkerMemoryLimit) as error:
+            if not self._may_retry(call):
                 raise
-            return await self._pooled.run(call)  # alone, so that only the call that is to blame harms itself again
+            found = None
+            call.retried = True
+            call.reason += f"; retried alone after {error.worker} died with a batch"
         except asyncio.CancelledError:
             if member.alone:
                 group.ended(0, 0.0, self._loop.time())
@@ -163,9 +165,18 @@ class BatchedRunner:
         finally:
             self._deadlines.discard(member, member.bucket)
             self._leave(member)
-        if found is None:
-            return await self._alone(call, group)
-        return _settle(call, *found)
+        if found is not None:
+            return _settle(call, *found)
+        if call.retried:
+            return await self._pooled.run(call)
+        return await self._alone(call, group)
+
+    def _may_retry(self, call: Call) -> bool:
+        """Return whether a call may run again that was in a batch of which a worker died."""
+        assert call.spec is not None
+        pool = self._pools.get(call.pool)
+        wanted = pool is not None and pool.options.retry_idempotent
+        return wanted and call.spec.idempotent and call.deadline > self._loop.time()
 
     def _turn(self, group: Group) -> None:
         """Send what is due, and come back when more may be."""

@@ -35,7 +35,7 @@ def plan(lengths: Sequence[int], budget: int, most: int) -> list[list[int]]:
 
 
 def lengths_of(transformer: Any, texts: Sequence[str]) -> list[int]:
-    """Return the tokens of each text as the model will see them; 1 for each where that is unknown or does not matter."""
+    """Return the tokens of each text as the model will see them; 1 for each where that is not known or needed."""
     tokenizer: Any = getattr(transformer, "tokenizer", None)
     if len(texts) < 2 or not getattr(tokenizer, "is_fast", False):
         return [1] * len(texts)
