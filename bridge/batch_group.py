@@ -39,7 +39,8 @@ class Group:
         self._had = self._came = 0
         """How many waited when the wait began, and how many have come since."""
         self._misses = self._left_out = 0
-        self._urgent = inf
+        self._soonest = inf
+        """The first deadline of those that wait."""
 
     def renew(self, rule: BatchRule) -> None:
         """Take over another rule."""
@@ -62,7 +63,13 @@ class Group:
         self.waiters.add(member)
         if member.arrived_at < self._until:
             self._came += 1
-        self._urgent = min(self._urgent, member.call.deadline - 2 * self._usual_s)
+        self._soonest = min(self._soonest, member.call.deadline)
+
+    def left(self, member: Member) -> None:
+        """Let a member go that waits."""
+        self.waiters.leave(member)
+        if member.call.deadline <= self._soonest:
+            self._soonest = min((other.call.deadline for other in self.waiters), default=inf)
 
     def began(self) -> None:
         """Say that a batch has gone."""
@@ -71,7 +78,7 @@ class Group:
     def ended(self, size: int, seconds: float, now: float) -> None:
         """Say that a batch of so many calls has ended, which ran so long. They may be followed by as many."""
         self.running -= 1
-        self._usual_s += WEIGHT * (seconds - self._usual_s)
+        self._usual_s += (WEIGHT if self._usual_s else 1.0) * (seconds - self._usual_s)
         expected = size + self.waiters.count
         if expected < 2:
             return
@@ -86,7 +93,6 @@ class Group:
         self.wake_at = None
         waiters = self.waiters
         if not waiters.count:
-            self._urgent = inf
             return None
         full = waiters.full
         if self.running >= slots:
@@ -94,13 +100,16 @@ class Group:
             if self.running >= 2 * slots or not (full or now >= ahead_at):
                 self.wake_at = ahead_at if self.running < 2 * slots else None
                 return None
-        elif not full and waiters.count < self._expected and now < (until := min(self._until, self._urgent)):
+        elif (
+            not full
+            and waiters.count < self._expected
+            and now < (until := min(self._until, self._soonest - 2 * self._usual_s))
+        ):
             self.wake_at = until
             return None
         self._judge()
         members = waiters.take()
-        if not waiters.count:
-            self._urgent = inf
+        self._soonest = min((other.call.deadline for other in waiters), default=inf)
         return members
 
     def _judge(self) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
+    from bridge.batch_answers import Batch
     from bridge.batch_group import Group
-    from bridge.batching import Batch
     from bridge.call import Call
     from handlers.batches import Answer
     from handlers.contract import BatchRule

@@ -17,7 +17,7 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
     """Return a whole number in parts by weights, which add up to it. Weights that are not positive count as 0."""
     fair = [weight if isfinite(weight) and weight > 0 else 0.0 for weight in weights]
     whole = sum(fair)
-    if not whole:
+    if not whole or not isfinite(whole):
         fair, whole = [1.0] * len(weights), float(len(weights))
     parts, passed, given = [], 0.0, 0
     for weight in fair:

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge import batch_shares, receipts
+from bridge import receipts
+from bridge.batch_answers import Batch, deliver, settle_member
 from bridge.batch_counters import BatchCounters
 from bridge.batch_group import Group
 from bridge.batch_members import Member, gives_way
 from bridge.call import Call, Identity, new_call
 from bridge.envelope import first_name
-from bridge.errors import BridgeError
-from bridge.native import call_meta, decode_meta, settle
+from bridge.native import call_meta
 from bridge.pooled import note
 from bridge.resolve import FORWARDED
 from handlers import batches
-from handlers.contract import BatchRule, CallMeta, ReplyMeta
+from handlers.contract import BatchRule, CallMeta
 from pool.deadlines import Deadlines
 from pool.errors import (
     CancelledByOperator,
@@ -39,32 +39,15 @@ from pool.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
 
     from bridge.pooled import PooledRunner
     from pool.calls import Call as Job
-    from pool.frames import Reply
     from pool.pool import Pool
 
 _encode = msgspec.msgpack.Encoder().encode
 DEFAULT_NAME = "default"
 """What an empty name in a request stands for."""
-
-
-class Batch:
-    """Members that run together. `left` are those that still want their answer."""
-
-    __slots__ = ("answers", "group", "job", "left", "members", "sent_at", "shares", "worker_ns")
-
-    def __init__(self, group: Group, members: Sequence[Member], sent_at: float) -> None:
-        self.group = group
-        self.members = members
-        self.left = set(members)
-        self.sent_at = sent_at
-        self.job: Job | None = None
-        self.worker_ns = 0
-        self.shares: dict[Member, tuple[int, ReplyMeta | None]] = {}
-        """The time in nanoseconds and the use of models that each member is charged."""
 
 
 class BatchedRunner:
@@ -166,7 +149,7 @@ class BatchedRunner:
             self._deadlines.discard(member, member.bucket)
             self._leave(member)
         if found is not None:
-            return _settle(call, *found)
+            return settle_member(call, *found)
         if call.retried:
             return await self._pooled.run(call)
         return await self._alone(call, group)
@@ -244,13 +227,13 @@ class BatchedRunner:
                 reply = job.future.result()
                 if pool is not None:
                     pool.served(reply.worker_ns / 1e9, job.function)
-                _deliver(batch, reply)
+                deliver(batch, reply)
         self._turn(batch.group)
 
     def _leave(self, member: Member) -> None:
         """Let a member go; a batch that nobody waits for any more is cancelled."""
         if member.waits:
-            member.group.waiters.leave(member)
+            member.group.left(member)
             self.counters.left[member.call.function] += 1
             self._turn(member.group)
         batch = member.batch
@@ -312,36 +295,3 @@ def _rule_of(call: Call, rule: BatchRule | None) -> tuple[BatchRule, str]:
     name = first_name(call.request, row.message, row.field) or DEFAULT_NAME
     found = rule.by_name.get(name)
     return (rule, "") if found is None else (found, name)
-
-
-def _deliver(batch: Batch, reply: Reply) -> None:
-    """Give each member its answer, and its share of what the batch has used."""
-    meta = decode_meta(reply.meta)
-    answers = batches.unpack_answers(reply.body) if reply.ok else []
-    if len(answers) != len(batch.members):
-        answers = [batches.Answer(False, 1.0, reply.meta, b"")] * len(batch.members)
-    weights = [answer.weight for answer in answers]
-    times = batch_shares.split(reply.worker_ns, weights)
-    metas = batch_shares.split_meta(meta, weights) if meta.usage or meta.model_s else ()
-    batch.worker_ns = reply.worker_ns
-    for index, (member, answer) in enumerate(zip(batch.members, answers, strict=True)):
-        batch.shares[member] = times[index], metas[index] if metas else None
-        if not member.future.done():
-            member.future.set_result((batch, answer))
-
-
-def _settle(call: Call, batch: Batch, answer: batches.Answer) -> bytes:
-    """Take what became of a member into its call's record. Raises its failure."""
-    assert isinstance(call.job, Member)
-    call.worker_ns, share = batch.shares[call.job]
-    call.batch_size, call.batch_ns = len(batch.members), batch.worker_ns
-    failure: BridgeError | None = None
-    try:
-        settle(call, answer.ok, answer.meta)
-    except BridgeError as error:
-        failure = error
-    if share is not None:
-        call.meta = share
-    if failure is not None:
-        raise failure
-    return answer.body
