@@ -112,6 +112,9 @@ class Group:
         self._soonest = min((other.call.deadline for other in waiters), default=inf)
         return members
 
+    def _hold_until(self) -> float:
+        return min(self._until, self._soonest - 2 * self._usual_s)
+
     def _judge(self) -> None:
         """End the wait, and learn from it whether waits are worth it."""
         waited = self._until and (self._had or self._came)

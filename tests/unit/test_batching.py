@@ -60,11 +60,9 @@ class Entry:
 class Rig:
     def __init__(self, **options):
         self.entry = Entry()
+        usual = {"name": "p", "entry": "", "entry_options": b"", "size": 1}
         canary = Canary(function="canary", meta=b"", body=b"")
-        self.pool = FakePool(
-            PoolOptions(**{"name": "p", "entry": "", "entry_options": b"", "canary": canary, "size": 1, **options}),
-            self.entry,
-        )
+        self.pool = FakePool(PoolOptions(**{**usual, "canary": canary, **options}), self.entry)
         pools = {"p": self.pool}
         self.pooled = PooledRunner(pools, SimpleNamespace())
         self.runner = BatchedRunner(pools, self.pooled, 1 << 20)
