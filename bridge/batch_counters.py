@@ -37,12 +37,13 @@ class Histogram:
 
 
 class BatchCounters:
-    """By function: `sizes` of batches in calls, `waits` of calls in seconds, `left`, calls that left unanswered."""
+    """By function: `waiting` calls, `sizes` of batches in calls, `waits` of calls in seconds, and calls that `left`."""
 
     def __init__(self) -> None:
         self.sizes: dict[str, Histogram] = {}
         self.waits: dict[str, Histogram] = {}
         self.left: Counter[str] = Counter()
+        self.waiting: Counter[str] = Counter()
 
     def alone(self, function: str) -> None:
         """Count a call that ran by itself, at once."""

@@ -131,6 +131,7 @@ class BatchedRunner:
         call.route = receipts.POOLED
         member.bucket = self._deadlines.add(member, call.deadline)
         group.arrived(member)
+        self.counters.waiting[call.function] += 1
         self._turn(group)
         try:
             found = await member.future
@@ -174,6 +175,7 @@ class BatchedRunner:
         now = self._loop.time()
         group.began()
         function = members[0].call.function
+        self.counters.waiting[function] -= len(members)
         self.counters.went(function, len(members), tuple(now - member.arrived_at for member in members))
         if len(members) == 1:
             members[0].alone = True
@@ -234,6 +236,7 @@ class BatchedRunner:
         """Let a member go; a batch that nobody waits for any more is cancelled."""
         if member.waits:
             member.group.left(member)
+            self.counters.waiting[member.call.function] -= 1
             self.counters.left[member.call.function] += 1
             self._turn(member.group)
         batch = member.batch

@@ -37,6 +37,7 @@ def families(
     return [
         lag,
         *_calls(telemetry.calls),
+        *(() if batches is None else _batches(batches)),
         _retries(telemetry.retries),
         _exits(telemetry.exits),
         *_pools(snapshots),
@@ -69,12 +70,15 @@ def _batches(counters: BatchCounters) -> Iterable[Metric]:
     left = CounterMetricFamily(
         "bridge_batch_left", "Calls that left before their batch had answered them.", labels=("function",)
     )
+    waiting = GaugeMetricFamily("bridge_batch_waiting_calls", "Calls that wait for others.", labels=("function",))
+    for function in sorted({*counters.sizes, *counters.waiting}):
+        waiting.add_metric((function,), counters.waiting[function])
     for function in sorted(counters.sizes):
         sizes, waits = counters.sizes[function], counters.waits[function]
         size.add_metric((function,), sizes.buckets(), sizes.sum)
         wait.add_metric((function,), waits.buckets(), waits.sum)
         left.add_metric((function,), counters.left[function])
-    return size, wait, left
+    return waiting, size, wait, left
 
 
 def _retries(counts: Mapping[tuple[str, bool], int]) -> Metric:
