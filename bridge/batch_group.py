@@ -4,6 +4,8 @@ A call that comes alone while a worker is idle goes at once. While all workers r
 ends, its callers are likely to call again at once, so those that wait then stay for the next `max_wait_s`, or until as
 many have come as were there before; but where such waits have brought nobody lately, they are left out for a while.
 A full batch goes at once, and into the pool's queue where no worker is idle.
+
+After a worker has died of a batch, calls run by themselves for a while: the pool must find out which one kills.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from bridge.batch_members import Member, Waiters
 if TYPE_CHECKING:
     from handlers.contract import BatchRule
 
+APART_S = 10.0
+"""How long calls run by themselves after a worker has died of a batch: it must be found out which call kills."""
 AHEAD_S = 0.25
 """Who has waited this long goes into the pool's queue although no worker is idle: the pool must see that calls wait."""
 WEIGHT = 0.2
@@ -32,6 +36,8 @@ class Group:
         self.running = 0
         self.wake_at: float | None = None
         """When `due` must be asked again, if nothing happens before; set by it."""
+        self.apart_until = 0.0
+        """Until then its calls run by themselves."""
         self._usual_s = 0.0
         self._until = 0.0
         """While this is ahead, calls that have come wait for more."""
@@ -48,6 +54,10 @@ class Group:
         self.waiters = Waiters(rule)
         for member in members:
             self.waiters.add(member)
+
+    def broke(self, now: float) -> None:
+        """Say that a worker has died while it ran a batch."""
+        self.apart_until = now + APART_S
 
     def drain_s(self, slots: int) -> float:
         """Return about how long those take that wait."""

@@ -72,6 +72,8 @@ class BatchedRunner:
         if call.session is not None or rule.max_items < 2 or call.bytes_in > rule.max_bytes:
             return await self._pooled.run(call)
         group = self._group(call, rule, name)
+        if self._loop.time() < group.apart_until:
+            return await self._pooled.run(call)
         if group.is_quiet(self._loop.time(), self._slots(group)):
             self.counters.alone(call.function)
             group.began()
@@ -223,6 +225,8 @@ class BatchedRunner:
         batch.group.ended(len(batch.left), now - batch.sent_at, now)
         if not job.future.cancelled():
             if (error := job.future.exception()) is not None:
+                if isinstance(error, WorkerLost | WorkerMemoryLimit):
+                    batch.group.broke(now)
                 for member in batch.members:
                     member.fail(error)
             else:
@@ -260,10 +264,11 @@ class BatchedRunner:
         self._leave(member)
 
     def _make_room(self, call: Call, group: Group) -> None:
-        """Hold those that wait to the limits of their pool's queue. Raises QueueFull, here or for who gives way."""
+        """Let a call wait within the limits of its pool's queue. Raises QueueFull, here or for who gives way."""
         pool = self._pools.get(call.pool)
         if pool is None:
             return
+        pool.check_input(call.function, call.request)
         groups = [one for one, name in self._where.items() if name == call.pool]
         count, size = sum(one.waiters.count for one in groups), sum(one.waiters.size for one in groups)
         options = pool.options

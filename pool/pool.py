@@ -91,6 +91,13 @@ class Pool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
 
+    def check_input(self, function: str, body: bytes) -> None:
+        """Raise Quarantined where this input is refused: for one that is to be submitted together with others."""
+        quarantine = self._admission.quarantine
+        refused = quarantine.check(function, body, self._loop.time()) if quarantine.armed else None
+        if refused is not None:
+            raise refused
+
     def release_input(self, fingerprint: str) -> bool:
         """Let a quarantined input run again; return whether it was known. `snapshot` has the fingerprints."""
         return self._admission.quarantine.release(fingerprint)

@@ -37,3 +37,9 @@ def again(what: list[str], port: list[int | None]) -> list[str | ValueError]:
 @function(batch=Batch(max_items=8))
 async def later(what: list[str], port: list[int | None]) -> list[str | ValueError]:
     return _each(what, port)
+
+
+@function(batch=Batch(max_items=8))
+def doomed(what: list[str], port: list[int | None]) -> list[str | ValueError]:
+    """Calls of this one kill their worker: after that they run by themselves for a while."""
+    return _each(what, port)

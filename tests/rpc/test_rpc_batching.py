@@ -157,7 +157,7 @@ def test_an_operator_ends_one_member(rpc, gathered):
 
 
 def test_a_worker_that_is_killed_with_a_batch_fails_all_of_it(rpc, gathered, gate, process):
-    held, calls = gathered("a", "hold", "c")
+    held, calls = gathered("a", "hold", "c", function="doomed")
     held.release()
     inside = gate.entered()
     process(inside.pid).kill()
@@ -165,7 +165,9 @@ def test_a_worker_that_is_killed_with_a_batch_fails_all_of_it(rpc, gathered, gat
         outcome = call.outcome()
         assert (outcome.code, outcome.reason) == (Code.ABORTED, "WORKER_CRASHED")
         assert (outcome.metadata["signal"], outcome.metadata["retryable"]) == ("SIGKILL", "false")
-    assert rpc.call("work", what="z").value == "z of 1"
+        assert outcome.receipt.worker
+    alone = [rpc.start("doomed", what=what) for what in ("x", "y", "z")]
+    assert [call.outcome().value for call in alone] == ["x of 1", "y of 1", "z of 1"], "until the culprit is known"
 
 
 def test_of_a_batch_that_kills_only_the_call_that_is_to_blame_fails_where_it_may_run_again(gathered):

@@ -16,7 +16,7 @@ from bridge.pooled import PooledRunner
 from bridge.v1.common_pb2 import Receipt
 from handlers import batches
 from handlers.contract import BatchRule, CallMeta, ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord
-from pool.errors import CancelledByOperator, DeadlineExceeded, QueueFull, Stopped, WorkerLost
+from pool.errors import CancelledByOperator, DeadlineExceeded, Quarantined, QueueFull, Stopped, WorkerLost
 from pool.options import Canary, PoolOptions
 from pool.testing import FakePool
 
@@ -252,6 +252,43 @@ async def test_members_of_an_idempotent_function_run_alone_when_their_worker_has
     assert await asyncio.gather(*rest) == [b"B", b"C"]
     assert sorted(rig.entry.ran[2:]) == [[b"b"], [b"c"]]
     assert all("retried alone after p-1" in call.reason for call in rig.calls[1:])
+
+
+async def test_after_such_a_death_calls_run_alone_so_that_the_one_that_kills_is_found(rig):
+    first, *rest = await rig.hold(b"a", b"b", POISON)
+    rig.entry.gate.set()
+    await first
+    rig.entry.gate.clear()
+    await until(lambda: len(rig.entry.ran) == 2)
+    rig.pool.kill("p-1")
+    await asyncio.gather(*rest, return_exceptions=True)
+    for worker in ("p-2", "p-3"):
+        again = rig.start(POISON)
+        await settle()
+        rig.pool.kill(worker)
+        with pytest.raises(WorkerLost):
+            await again
+    with pytest.raises(Quarantined):
+        await rig.start(POISON)
+    tasks = [rig.start(b"x"), rig.start(b"y")]
+    rig.entry.gate.set()
+    assert await asyncio.gather(*tasks) == [b"X", b"Y"]
+    assert rig.entry.ran[-2:] == [[b"x"], [b"y"]]
+
+
+async def test_an_input_that_is_known_to_kill_gets_into_no_batch(rig):
+    rig.entry.gate.clear()
+    for worker in ("p-1", "p-2"):
+        dying = rig.start(POISON)
+        await settle()
+        rig.pool.kill(worker)
+        with pytest.raises(WorkerLost):
+            await dying
+    tasks = await rig.hold(b"a", b"b")
+    with pytest.raises(Quarantined):
+        await rig.start(POISON)
+    rig.entry.gate.set()
+    assert await asyncio.gather(*tasks) == [b"A", b"B"]
 
 
 async def test_the_queue_of_the_pool_bounds_those_that_wait_and_a_tenant_makes_room():
