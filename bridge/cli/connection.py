@@ -174,7 +174,10 @@ def to_failure(error: Any, address: str) -> Failure:
     if details.retry_after_s is not None:
         lines.append(f"try again in {details.retry_after_s:g} s")
     if stderr := details.metadata.get("stderr", ""):
-        lines += ["the worker's last lines on stderr:", *(f"  {line}" for line in last_words(stderr, SHOWN_STDERR_LINES))]
+        lines += [
+            "the worker's last lines on stderr:",
+            *(f"  {line}" for line in last_words(stderr, SHOWN_STDERR_LINES)),
+        ]
     lines += details.traceback.splitlines()
     fields: dict[str, Any] = {"code": code.name, "reason": details.reason, "metadata": details.metadata}
     if details.violations:
