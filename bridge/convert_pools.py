@@ -59,7 +59,9 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
     if snapshot.proof_age_s is not None:
         set_duration(message.proof_age, snapshot.proof_age_s)
     for report, age_s in snapshot.exits:
-        exit_ = message.exits.add(worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail)
+        exit_ = message.exits.add(
+            worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail, ordered=report.ordered
+        )
         set_duration(exit_.age, age_s)
     for refused in snapshot.quarantine:
         input_ = message.quarantine.add(

@@ -38,6 +38,8 @@ class ExitReport:
     stderr_tail: str
     exited_at: float
     killed: Killed | None = None
+    ordered: bool = False
+    """Whether it ended because it was told to."""
 
 
 def over_memory(used: int, limit: int) -> Killed:

@@ -261,6 +261,8 @@ class Crew:
         os.close(child.control)
         output.finish()
         cause, signal_name, code = describe(status, killed)
+        if expected and status == 0 and run.recycle:
+            cause = f"replaced: {run.recycle}"
         first, _, rest = run.told.partition("\n")
         report = ExitReport(
             worker=worker.id,
@@ -271,6 +273,7 @@ class Crew:
             stderr_tail=output.tail,
             exited_at=self._loop.time(),
             killed=killed,
+            ordered=expected,
         )
         del self.workers[worker.id], self.runs[worker.id]
         left = worker.settle(report)

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode
 from bridge.cli.messages import plain
-from bridge.cli.output import Output, clean, duration, size, table
+from bridge.cli.output import Output, clean, duration, last_words, size, table
 from bridge.v1 import pool_pb2
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
             f"{name}: an input of {clean(refused.function)} is refused for {_ago(refused.left)} more: it killed "
             f"{refused.deaths} workers; to let it run: bridge pool release {name} {clean(refused.fingerprint)}"
         )
-    for end in pool.exits[:SHOWN_EXITS]:
+    for end in [end for end in pool.exits if not end.ordered][:SHOWN_EXITS]:
         output.line(f"{clean(end.worker)} ended {_ago(end.age)} ago: {clean(end.cause)}")
-        for line in end.stderr_tail.splitlines()[-SHOWN_STDERR_LINES:]:
+        for line in last_words(end.stderr_tail, SHOWN_STDERR_LINES):
             output.line(f"  | {clean(line)}")
 
 

@@ -101,7 +101,10 @@ class PoolServicer:
         cancelled = self._cancel(request.request_id)
         if not cancelled:
             shown = repr(request.request_id[:NAME_CHARACTERS])
-            raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
+            raise Unknown(
+                f"There is no call with the request id {shown} now: it has ended, or there was none",
+                reason="UNKNOWN_CALL",
+            )
         return pool_pb2.CancelResponse(cancelled=cancelled)
 
     def release_input(self, request: pool_pb2.ReleaseInputRequest) -> pool_pb2.ReleaseInputResponse:

@@ -80,6 +80,9 @@ async def test_a_worker_above_its_soft_limit_ends_its_call_then_goes(rig):
     (recycled,) = one.of(WorkerRecycled)
     assert recycled.cause.startswith("it held ")
     assert recycled.cause.endswith("its soft limit is 150.0 MiB (157286400 bytes)")
+    ended = one.of(WorkerExited)[0].report
+    assert ended.ordered
+    assert ended.cause == f"replaced: {recycled.cause}", "an operator reads more than its exit code"
 
 
 async def test_a_restart_replaces_all_in_turn_and_fails_no_call(rig):

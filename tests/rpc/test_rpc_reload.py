@@ -79,8 +79,10 @@ class Reloaded:
 
 
 @pytest.fixture
-def reloaded(tmp_path, start_server, connect):
-    return Reloaded(tmp_path, start_server, connect)
+def reloaded(tmp_path, start_server, connect, eventually):
+    one = Reloaded(tmp_path, start_server, connect)
+    eventually(lambda: len(one.client.workers("general")) == 2, "both workers")
+    return one
 
 
 class Callers:

@@ -149,16 +149,18 @@ class Worker(_message.Message):
     def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., place: _Optional[int] = ..., since_answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., recycle_reason: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class WorkerExit(_message.Message):
-    __slots__ = ("worker", "cause", "stderr_tail", "age")
+    __slots__ = ("worker", "cause", "stderr_tail", "age", "ordered")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
     AGE_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_FIELD_NUMBER: _ClassVar[int]
     worker: str
     cause: str
     stderr_tail: str
     age: _duration_pb2.Duration
-    def __init__(self, worker: _Optional[str] = ..., cause: _Optional[str] = ..., stderr_tail: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    ordered: bool
+    def __init__(self, worker: _Optional[str] = ..., cause: _Optional[str] = ..., stderr_tail: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ordered: _Optional[bool] = ...) -> None: ...
 
 class PoolServiceListRequest(_message.Message):
     __slots__ = ()
