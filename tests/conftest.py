@@ -334,13 +334,13 @@ async def aio_channel(server: RunningServer) -> AsyncIterator[grpc.aio.Channel]:
 
 
 def _ahead_of_its_order(process: psutil.Process) -> bool:
-    """Tells the worker that a template forks ahead, one at most, when it has nothing to do; also what has ended."""
+    """Tells the worker that a template forks ahead, one at most, when it has nothing to do; also what has ended.
+
+    It looks like its template until it gets an order, and is in its group.
+    """
     try:
-        parent = process.parent()
-        return not process.is_running() or (
-            parent is not None and parent.pid != os.getpid() and "pool.template_child" in parent.cmdline()
-        )
-    except psutil.Error:
+        return "pool.template_child" in process.cmdline() and os.getpgid(process.pid) != process.pid
+    except (psutil.Error, ProcessLookupError):
         return True
 
 
