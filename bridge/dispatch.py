@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,10 @@ class Dispatcher:
             for call in list(self._calls)
             if call.identity.request_id == request_id
         )
+
+    def oldest(self, most: int) -> list[Call]:
+        """Return the calls in flight, the oldest first."""
+        return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
