@@ -125,7 +125,8 @@ class Pool:
     @property
     def ready_workers(self) -> int:
         """Workers that take calls."""
-        return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
+        ready = (worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY)
+        return sum(map(self._admission.has_member, ready))
 
     @property
     def draining(self) -> bool:
