@@ -188,6 +188,7 @@ class App:
             resolver.find,
             self._sessions.servicer,
             dispatcher.cancel,
+            dispatcher.oldest,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )

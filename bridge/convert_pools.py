@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bridge.convert import set_duration
 from bridge.v1 import pool_pb2
+from pool.calls import Call as Job
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
+    from bridge.call import Call
     from pool.options import PoolOptions
     from pool.snapshot import PoolSnapshot, WorkerSnapshot
 
@@ -71,6 +74,20 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         set_duration(input_.left, refused.left_s)
     for growth in snapshot.growth:
         message.growth.add(function=growth.function, grown_bytes=growth.grown_bytes, calls=growth.calls)
+    return message
+
+
+def open_call(call: Call) -> pool_pb2.OpenCall:
+    """Describe a call that has not ended."""
+    message = pool_pb2.OpenCall(
+        request_id=call.identity.request_id,
+        function=call.method if call.spec is None else call.spec.name,
+        pool=call.pool,
+    )
+    job = call.job
+    if isinstance(job, Job) and job.worker is not None and not job.lined:
+        message.worker = job.worker.id
+    set_duration(message.age, time.perf_counter() - call.started_at)
     return message
 
 

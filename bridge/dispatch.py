@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,10 @@ class Dispatcher:
         if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
             return True
         return (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
+
+    def oldest(self, most: int) -> list[Call]:
+        """Return the calls in flight, the oldest first."""
+        return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""

@@ -169,10 +169,26 @@ class PoolServiceListRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools",)
+    __slots__ = ("pools", "open_calls")
     POOLS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ...) -> None: ...
+    open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ...) -> None: ...
+
+class OpenCall(_message.Message):
+    __slots__ = ("request_id", "function", "pool", "worker", "age")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    function: str
+    pool: str
+    worker: str
+    age: _duration_pb2.Duration
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class PoolServiceGetRequest(_message.Message):
     __slots__ = ("name",)
