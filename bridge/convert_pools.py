@@ -103,7 +103,7 @@ def _worker(worker: WorkerSnapshot) -> pool_pb2.Worker:
         pid=worker.pid,
         state=_WORKER_STATES[worker.state],
         running=worker.running,
-        calls=worker.answered,
+        calls=max(0, worker.answered - worker.canaries),  # one may be on its way
         rss_bytes=worker.rss_bytes,
         place=worker.place,
         recycle_reason=worker.recycle,

@@ -190,10 +190,17 @@ class Pool:
             return error
         finally:
             self.release(call)
+        self._count_canary(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
         self._proved()
         return None
+
+    def _count_canary(self, call: Call) -> None:
+        """Tell the run of the worker that has answered it: canaries are no use of a worker."""
+        run = None if call.worker is None else self._supervisor.runs.get(call.worker.id)
+        if run is not None:
+            run.canaries += 1
 
     def snapshot(self) -> PoolSnapshot:
         """Return the pool as it stands now."""

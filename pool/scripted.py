@@ -45,7 +45,7 @@ class ScriptedWorker:
         self._slot_free = slot_free
         self._loop = asyncio.get_running_loop()
         self.started_at = self.answered_at = self._loop.time()
-        self.place = self.holders = 0
+        self.place = self.holders = self.canaries = 0
         self.recycle = ""
         self._last_id = 0
         self._room: dict[int, asyncio.Event] = {}
