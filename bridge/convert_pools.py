@@ -43,6 +43,7 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         start_kind=snapshot.started.kind,
         start_reason=snapshot.started.why,
         template_pid=snapshot.started.template_pid or 0,
+        cgroups=snapshot.started.cgroups,
         concurrency=options.concurrency,
         queued=snapshot.waiting,
         queue_limit=options.queue_limit,

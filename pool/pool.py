@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 from pool.admission import Admission
@@ -207,7 +208,7 @@ class Pool:
         return PoolSnapshot(
             name=self.options.name,
             state=self._state(),
-            cause=self._supervisor.failure,
+            cause=self._cause(),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             waiting_bytes=self._admission.waiting_bytes,
@@ -229,6 +230,13 @@ class Pool:
         if self.ready_workers:
             return "ready"
         return "failed" if self._supervisor.failure else "starting"
+
+    def _cause(self) -> str:
+        """Return why no worker takes calls; nothing where one does."""
+        states = Counter(worker.state.value for worker in self._supervisor.workers.values())
+        if self._supervisor.failure or not states or self.ready_workers:
+            return self._supervisor.failure
+        return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

@@ -79,6 +79,8 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
     name = clean(pool.name)
     if pool.start_reason:
         output.line(f"{name}: workers are not forked from a template: {clean(pool.start_reason)}")
+    if pool.memory_limit_bytes and pool.cgroups:
+        output.line(f"{name}: at most {size(pool.memory_limit_bytes)} a worker; cgroups: {clean(pool.cgroups)}")
     for growth in pool.growth[:SHOWN_GROWTH]:
         if growth.grown_bytes >= GROWTH_BYTES:
             calls = "1 call" if growth.calls == 1 else f"{growth.calls} calls"

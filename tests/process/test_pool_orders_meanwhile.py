@@ -45,8 +45,10 @@ async def test_a_worker_that_is_suspended_while_the_others_fail_serves_when_it_g
     suspended, other = one.pids()
     os.kill(suspended, signal.SIGSTOP)
     await one.until(lambda: one.of(WorkerSuspended))
+    assert one.pool.snapshot().cause == "", "the other one serves"
     os.kill(other, signal.SIGKILL)
     await one.until(lambda: len(one.of(WorkerExited)) == 2)
+    assert one.pool.snapshot().cause == "no worker takes calls: 1 suspended"
     os.kill(suspended, signal.SIGCONT)
     await one.until(lambda: one.of(WorkerResumed))
     assert one.pool.snapshot().state == "ready"

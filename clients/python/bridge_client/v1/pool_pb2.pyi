@@ -41,7 +41,7 @@ WORKER_STATE_STOPPING: WorkerState
 WORKER_STATE_SUSPENDED: WorkerState
 
 class Pool(_message.Message):
-    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace")
+    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Pool(_message.Message):
     CHECK_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     CHECK_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
+    CGROUPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: PoolState
     cause: str
@@ -98,7 +99,8 @@ class Pool(_message.Message):
     check_interval: _duration_pb2.Duration
     check_timeout: _duration_pb2.Duration
     grace: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    cgroups: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cgroups: _Optional[str] = ...) -> None: ...
 
 class QuarantinedInput(_message.Message):
     __slots__ = ("function", "fingerprint", "deaths", "left")
