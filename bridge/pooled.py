@@ -53,6 +53,7 @@ class PooledRunner:
         finally:
             _note(call, job)
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
         return reply.body
 
@@ -83,6 +84,7 @@ class PooledRunner:
         finally:
             _note(call, job)
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
 
     def _retry(self, call: Call, pool: Pool, job: Job, error: WorkerLost | WorkerProtocol) -> Job:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from pool import asks
 from pool.calls import Call, Slots
@@ -93,7 +94,7 @@ class ScriptedWorker:
         if call.buffer is not None:
             self._credit[call.id] = STREAM_WINDOW
             self._room[call.id] = asyncio.Event()
-            call.buffer.credit = lambda amount: self._add_credit(call.id, amount)
+            call.buffer.credit = partial(self._add_credit, call.id)
         self.calls[call.id] = call
         if call.on_launch is not None:
             call.on_launch(self.id)
