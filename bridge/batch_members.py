@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-    from bridge.batch_answers import Batch
+    from bridge.batch_answers import Batch, Outcome
     from bridge.batch_group import Group
     from bridge.call import Call
-    from handlers.batches import Answer
     from handlers.contract import BatchRule
 
 AGE = 8
@@ -33,9 +32,7 @@ class Member:
 
     __slots__ = ("alone", "arrived_at", "batch", "bucket", "call", "future", "group", "passed", "size", "waits")
 
-    def __init__(
-        self, call: Call, group: Group, future: asyncio.Future[tuple[Batch, Answer] | None], arrived_at: float
-    ) -> None:
+    def __init__(self, call: Call, group: Group, future: asyncio.Future[Outcome | None], arrived_at: float) -> None:
         self.call = call
         self.group = group
         self.future = future

@@ -151,8 +151,9 @@ class BatchedRunner:
         finally:
             self._deadlines.discard(member, member.bucket)
             self._leave(member)
+            call.job = None  # they know each other
         if found is not None:
-            return settle_member(call, *found)
+            return settle_member(call, found)
         if call.retried:
             return await self._pooled.run(call)
         return await self._alone(call, group)
@@ -244,8 +245,9 @@ class BatchedRunner:
             self.counters.left[member.call.function] += 1
             self._turn(member.group)
         batch = member.batch
-        if batch is None or member not in batch.left:
+        if batch is None:
             return
+        member.batch = None
         batch.left.discard(member)
         assert batch.job is not None
         note(member.call, batch.job)

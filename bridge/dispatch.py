@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
 from bridge.router import Batched, Native
 from bridge.session_line import Line
+from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -77,9 +79,18 @@ class Dispatcher:
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
-        return sum(
-            self._runner_of(call).cancel(call) for call in list(self._calls) if call.identity.request_id == request_id
-        )
+        return sum(self._cancel(call) for call in list(self._calls) if call.identity.request_id == request_id)
+
+    def _cancel(self, call: Call) -> bool:
+        """End a call, also where it stands in the line of its session."""
+        line = None if call.session is None or call.in_line else call.session.line
+        if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
+            return True
+        return self._runner_of(call).cancel(call)
+
+    def oldest(self, most: int) -> list[Call]:
+        """Return the calls in flight, the oldest first."""
+        return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
     def _runner_of(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
         """Return who has a call that is under way."""
@@ -113,7 +124,7 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        await session.line.enter(call, call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
         call.in_line = True
 
     def _ended(self, call: Call) -> None:

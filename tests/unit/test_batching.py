@@ -16,7 +16,15 @@ from bridge.pooled import PooledRunner
 from bridge.v1.common_pb2 import Receipt
 from handlers import batches
 from handlers.contract import BatchRule, CallMeta, ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord
-from pool.errors import CancelledByOperator, DeadlineExceeded, Quarantined, QueueFull, Stopped, WorkerLost
+from pool.errors import (
+    CancelledByOperator,
+    DeadlineExceeded,
+    Quarantined,
+    QueueFull,
+    Stopped,
+    WorkerLost,
+    WorkerProtocol,
+)
 from pool.options import Canary, PoolOptions
 from pool.testing import FakePool
 
@@ -45,6 +53,8 @@ class Entry:
         await self.gate.wait()
         if self.whole is not None:
             return False, msgspec.msgpack.encode(ReplyMeta(error=self.whole)), b""
+        if limit is not None and members[0].request == b"garble":
+            return True, b"", b"\xff" * 9
         answers = [self.answer(member.request) for member in members]
         reply_meta = msgspec.msgpack.encode(ReplyMeta(self.usage)) if self.usage else b""
         if limit is None:
@@ -135,6 +145,13 @@ async def test_what_fails_as_a_whole_fails_for_each(rig):
     rig.entry.gate.set()
     found = await asyncio.gather(*tasks, return_exceptions=True)
     assert [error.reason for error in found] == ["USER_EXCEPTION"] * 3
+
+
+async def test_a_reply_that_is_none_fails_each_and_hangs_nobody(rig):
+    tasks = await rig.hold(b"a", b"garble", b"c")
+    rig.entry.gate.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(one) for one in found] == [bytes, WorkerProtocol, WorkerProtocol]
 
 
 async def test_shares_of_time_and_use_add_up_and_stand_in_the_receipts(rig):
