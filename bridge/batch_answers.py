@@ -55,9 +55,9 @@ def deliver(batch: Batch, reply: Reply) -> None:
         meta = decode_meta(reply.meta)
         answers = batches.unpack_answers(reply.body) if reply.ok else []
     except (ValueError, msgspec.MsgspecError) as error:
-        assert batch.job is not None and batch.job.worker is not None
+        worker = "" if batch.job is None or batch.job.worker is None else batch.job.worker.id
         for member in batch.members:
-            member.fail(WorkerProtocol(member.call.pool, batch.job.worker.id, f"the reply of a batch: {error}"))
+            member.fail(WorkerProtocol(member.call.pool, worker, f"the reply of a batch: {error}"))
         return
     if len(answers) != count:
         answers = [batches.Answer(False, 1.0, reply.meta, b"")] * count
