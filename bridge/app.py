@@ -29,6 +29,7 @@ from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
+from bridge.servicers.multiplex import Multiplexer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
@@ -103,6 +104,7 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+        self._multiplexer: Multiplexer | None = None
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,6 +179,8 @@ class App:
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
         dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        self._multiplexer = multiplexer
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
         unary |= local_handlers(
@@ -199,7 +203,11 @@ class App:
             keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
-            options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
+            options,
+            unary | health_unary,
+            streaming | health_streaming,
+            multiplexer.handlers(),
+            [*service_names(), HEALTH_SERVICE],
         )
         try:
             return await self._server.start()
@@ -247,6 +255,8 @@ class App:
         router.renew(_native_limits(config))
         runner.renew(tried.native)
         forwarder.renew(config.server)
+        if self._multiplexer is not None:
+            self._multiplexer.renew(config.server)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -267,6 +277,8 @@ class App:
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._dispatcher is not None:
             waits.append(self._dispatcher.drain(timeout_s))
+        if self._multiplexer is not None:
+            waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")

@@ -32,7 +32,7 @@ class Dispatcher:
         self._resolver = resolver
         self._router = router
         self._native = native
-        self._pooled = pooled
+        self.pooled = pooled
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -48,7 +48,27 @@ class Dispatcher:
                 await self._enter_line(call, call.session)
             body = await runner.run(call)
         finally:
-            self._ended(call)
+            self.ended(call)
+        call.bytes_out = len(body)
+        return body
+
+    def begin(self, call: Call) -> NativeRunner | PooledRunner:
+        """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
+        self._calls.add(call)
+        try:
+            return self._place(call)
+        except BaseException:
+            self.ended(call)
+            raise
+
+    async def finish(self, call: Call, runner: NativeRunner | PooledRunner) -> bytes:
+        """Answer a unary call that has been begun."""
+        try:
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            body = await runner.run(call)
+        finally:
+            self.ended(call)
         call.bytes_out = len(body)
         return body
 
@@ -64,12 +84,12 @@ class Dispatcher:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:
-            self._ended(call)
+            self.ended(call)
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
         return sum(
-            (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
+            (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
             for call in list(self._calls)
             if call.identity.request_id == request_id
         )
@@ -89,7 +109,7 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
-        return self._pooled
+        return self.pooled
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""
@@ -100,10 +120,11 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        await session.line.enter(call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
 
-    def _ended(self, call: Call) -> None:
+    def ended(self, call: Call) -> None:
+        """Take note that a call has ended."""
         self._calls.discard(call)
         if call.session is not None:
             if call.in_line and call.session.line is not None:

@@ -14,6 +14,7 @@ from bridge.native import call_meta, settle
 from pool.calls import Call as Job
 from pool.errors import WorkerGone
 from pool.frames import Reply
+from pool.packs import Pack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -71,6 +72,8 @@ class PooledRunner:
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
         job, pool = call.job, self._pools.get(call.pool)
+        if isinstance(job, Pack):
+            return job.owner.cancel(job, call)
         return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:

@@ -26,7 +26,7 @@ CHILD_MODULES = {
     "pool.own_memory",
     "pool.startup",
 }
-CHILD_MODULES |= {"pool.asking"}
+CHILD_MODULES |= {"pool.asking", "pool.packed"}
 LOADED = """
 import json, sys
 before = set(sys.modules)
