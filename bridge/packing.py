@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 QUICK_S = 200e-6
 """A function whose calls usually take longer is not packed."""
+CLIP_S = 2e-3
+"""A longer call counts as one that takes this long: one that is rare must not be remembered for ever."""
 PACK_S = 2e-3
 """What the calls of a pack may take in all, by what they usually do."""
 PACK_CALLS = 64
@@ -67,12 +69,13 @@ class Packer:
             return False
         if len(call.request) > REQUEST_BYTES or call.spec is None or call.spec.is_async:
             return False
-        return self._pools[call.pool].packs
+        return self._pools[call.pool].packs(call.function, len(call.request))
 
     def learn(self, function: str, calls: int, seconds: float) -> None:
         """Take in how long calls took in a worker, in all."""
-        count, mean_s = self._times.pop(function, (0, seconds / calls))
-        self._times[function] = (count + calls, mean_s + _WEIGHT * (seconds / calls - mean_s))
+        each_s = min(seconds / calls, CLIP_S)
+        count, mean_s = self._times.pop(function, (0, each_s))
+        self._times[function] = (count + calls, mean_s + _WEIGHT * (each_s - mean_s))
         if len(self._times) > FUNCTIONS:
             del self._times[next(iter(self._times))]
 

@@ -174,10 +174,9 @@ class Pool:
             self._admission.submit(call, prefer)
         return call
 
-    @property
-    def packs(self) -> bool:
-        """Whether it takes packs: its workers run one call at a time, and no input is watched for killing them."""
-        return self.options.concurrency == 1 and not self._admission.quarantine.armed
+    def packs(self, function: str, size: int) -> bool:
+        """Whether a call may be packed: workers run one call at a time, and no input like it has killed one."""
+        return self.options.concurrency == 1 and not self._admission.quarantine.suspects(function, size)
 
     def submit_pack(
         self,
