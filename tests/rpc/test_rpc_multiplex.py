@@ -26,6 +26,7 @@ max_message_bytes = "1MiB"
 [pools.general]
 size = 2
 grace_s = 0.3
+queue_limit = 4000
 
 [pools.llm]
 size = 0
@@ -358,18 +359,19 @@ def test_a_message_that_is_too_large_ends_the_stream(rpc):
 def test_with_as_many_open_calls_as_may_be_no_more_are_begun(rpc, gate, eventually):
     mux = Mux(rpc)
     limit = mux.greeting()
-    mux.send(*[mux.request("act", {"priority": invoke_pb2.PRIORITY_LOW}, how="hold", port=gate.port) for _ in range(2)])
-    first = [gate.entered(), gate.entered()]
-    waiting = mux.send(*[mux.request("add", a=1, b=2) for _ in range(limit + 500)])
-    eventually(lambda: rpc.pool("general").queued > 100, "calls to wait")
-    assert rpc.pool("general").queued <= limit
-    for held in first:
+    mux.send(*[mux.request("act", how="hold", port=gate.port) for _ in range(2)])
+    holding = [gate.entered(), gate.entered()]
+    alone = {"priority": invoke_pb2.PRIORITY_LOW}  # is not packed: so each stands in the queue
+    waiting = mux.send(*[mux.request("add", alone, a=1, b=2) for _ in range(limit + 500)])
+    late = mux.send(mux.request("add", alone, a=1, b=2))
+    eventually(lambda: rpc.pool("general").queued >= limit - 2, "the calls to wait")
+    assert rpc.pool("general").queued == limit - 2
+    for held in holding:
         held.release()
-    answers = mux.answers(limit + 502)
-    full = [answer for answer in answers if not answer.ok]
-    assert {answer.reason for answer in full} <= {"QUEUE_FULL"}
-    assert {answer.id for answer in answers} >= set(waiting)
+    answers = mux.answers(limit + 503)
+    assert {answer.id for answer in answers if answer.ok} == {1, 2, *waiting, *late}
     mux.end()
+    assert list(mux.call) == []
 
 
 def test_an_operator_ends_a_member(mux, rpc, gate):
