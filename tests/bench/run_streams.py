@@ -166,7 +166,9 @@ def measure(options: argparse.Namespace, console: Console) -> list[dict[str, Res
         measured = []
         for number in range(rounds):
             turn = number % len(todo)
-            measured.append({load.name: run(load, addresses[load.server], seconds) for load in todo[turn:] + todo[:turn]})
+            measured.append(
+                {load.name: run(load, addresses[load.server], seconds) for load in todo[turn:] + todo[:turn]}
+            )
     return measured
 
 

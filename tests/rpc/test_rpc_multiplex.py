@@ -110,8 +110,7 @@ class Mux:
 
     def failure(self) -> grpc.RpcError:
         with pytest.raises(grpc.RpcError) as caught:
-            while True:
-                next(self.call)
+            list(self.call)
         return caught.value
 
 
