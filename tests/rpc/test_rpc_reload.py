@@ -242,6 +242,13 @@ class TestSignals:
         eventually(lambda: reloaded.client.call("version").value == "newer", "the second reload", 60)
         eventually(lambda: reloaded.server.stderr.text.count("reloaded after") == 2, "its end", 30)
 
+    @pytest.mark.parametrize("number", [signal.SIGPIPE, signal.SIGCHLD])
+    def test_a_storm_of_signals_that_mean_nothing(self, reloaded, number):
+        for _ in range(200):
+            reloaded.server.process.send_signal(number)
+        assert reloaded.client.call("version").value == "old"
+        assert reloaded.server.process.poll() is None
+
     def test_sigterm_during_a_reload(self, reloaded, gate):
         reloaded.write(
             "new",

@@ -219,5 +219,5 @@ async def settled(before, objects):
 
 def grown(before, after):
     """What there is more of; a few futures come and go with the loop's own business."""
-    spare = {"Call": 2, "Task": 2, "Future": 6, "_GatheringFuture": 1, "descriptors": 2}
+    spare = {"Call": 8, "Task": 2, "Future": 6, "_GatheringFuture": 1, "descriptors": 2}
     return {name: after[name] - before[name] for name in after if after[name] > before[name] + spare.get(name, 0)}

@@ -1,0 +1,63 @@
+"""What becomes of counts as metrics: bounded series, names as they are, valid text whatever a label holds."""
+
+from collections import Counter
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bridge import prometheus
+from bridge.telemetry import Telemetry
+
+LABELS = ("function", "pool", "code", "cause", "outcome")
+
+
+class Collector:
+    def __init__(self, telemetry):
+        self._telemetry = telemetry
+
+    def collect(self):
+        return prometheus.families({}, self._telemetry, 0.5)
+
+
+def samples(telemetry):
+    registry = CollectorRegistry()
+    registry.register(Collector(telemetry))
+    text = generate_latest(registry).decode()
+    families = text_string_to_metric_families(text)
+    return {key_of(one): one.value for family in families for one in family.samples}
+
+
+def key_of(sample):
+    """The name, then the labels in an order that says what they are."""
+    return (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels))
+
+
+def test_too_many_functions_count_together():
+    telemetry = Telemetry()
+    telemetry.calls = Counter({(f"f{number}", 0): number for number in range(1, prometheus.SERIES + 11)})
+    found = samples(telemetry)
+    calls = {key[1]: value for key, value in found.items() if key[0] == "bridge_calls_total"}
+    assert len(calls) == prometheus.SERIES + 1
+    assert calls["other"] == sum(range(1, 11)), "those that are called least"
+    assert sum(calls.values()) == sum(telemetry.calls.values()), "no call is lost"
+
+
+def test_a_code_of_a_function_that_counts_as_other():
+    telemetry = Telemetry()
+    telemetry.calls = Counter({(f"f{number}", 0): 10 for number in range(prometheus.SERIES)})
+    telemetry.calls["rare", 13] = 1
+    assert samples(telemetry)["bridge_calls_total", "other", "INTERNAL"] == 1
+
+
+def test_hostile_labels_are_valid_text():
+    telemetry = Telemetry()
+    name = 'a"} 1\nforged{x="y\\ \N{PILE OF POO}'
+    telemetry.calls[name, 0] = 3
+    telemetry.exits[name, "signal"] = 2
+    telemetry.retries[name, True] = 4
+    found = samples(telemetry)
+    assert found["bridge_call_retries_total", name, "ok"] == 4
+    assert found["bridge_calls_total", name, "OK"] == 3
+    assert found["bridge_worker_exits_total", name, "signal"] == 2
+    assert not [key for key in found if key[0] == "forged"]
