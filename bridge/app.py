@@ -19,6 +19,7 @@ from bridge.dispatch import Dispatcher
 from bridge.health import Health
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.multiplex import Multiplexer
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
@@ -29,7 +30,6 @@ from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
-from bridge.servicers.multiplex import Multiplexer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
@@ -292,6 +292,8 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
+        if self._multiplexer is not None:
+            self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -8,6 +8,7 @@ no call waits long for another.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,9 @@ from bridge.call import Call
 from bridge.errors import BridgeError, Code
 from bridge.interceptors.errors import guard_step, refused
 from bridge.native import call_meta, settle
+from bridge.pooled import may_retry, note_retry
 from pool.calls import NORMAL
+from pool.errors import WorkerLost, WorkerProtocol
 
 if TYPE_CHECKING:
     from bridge.telemetry import Telemetry
@@ -47,15 +50,24 @@ Done = Callable[[Call, bytes | None, bytes], None]
 
 
 class Packer:
-    """Packs calls that have been placed. `done` hears how each ended, `again` gets those that are to run alone."""
+    """Packs calls that have been placed. `done` hears how each ended, `again` gets those that are to run alone.
+
+    `freed` hears of the end of each pack, by one of its calls.
+    """
 
     def __init__(
-        self, pools: Mapping[str, Pool], telemetry: Telemetry, done: Done, again: Callable[[Call], None]
+        self,
+        pools: Mapping[str, Pool],
+        telemetry: Telemetry,
+        done: Done,
+        again: Callable[[Call], None],
+        freed: Callable[[Call], None],
     ) -> None:
         self._pools = pools
         self._telemetry = telemetry
         self._done = done
         self._again = again
+        self._freed = freed
         self._loop = asyncio.get_running_loop()
         self._times: dict[str, tuple[int, float]] = {}
         self._packs: dict[Pack, tuple[Pool, int]] = {}
@@ -79,23 +91,23 @@ class Packer:
         if len(self._times) > FUNCTIONS:
             del self._times[next(iter(self._times))]
 
-    def submit(self, calls: Sequence[Call]) -> None:
-        """Submit calls of one function, with one deadline, as packs."""
+    def submit(self, calls: Sequence[Call]) -> int:
+        """Submit the first of these calls, of one function and with one deadline, as a pack; return how many."""
         most = max(1, min(PACK_CALLS, int(PACK_S / max(1e-9, self._times[calls[0].function][1]))))
         chunk: list[Call] = []
         size = 0
-        for call in calls:
-            if len(chunk) == most or size + len(call.request) > PACK_BYTES:
-                self._submit(chunk)
-                chunk, size = [], 0
-            chunk.append(call)
+        for call in calls[:most]:
             size += len(call.request)
+            if chunk and size > PACK_BYTES:
+                break
+            chunk.append(call)
         self._submit(chunk)
+        return len(chunk)
 
     def _submit(self, calls: list[Call]) -> None:
-        if len(calls) < 2:  # one is no pack
-            for call in calls:
-                self._again(call)
+        if len(calls) == 1:
+            self._again(calls[0])
+            self._freed(calls[0])
             return
         first = calls[0]
         parts = [(call_meta(call), call.request) for call in calls]
@@ -106,7 +118,9 @@ class Packer:
             self._done(first, None, failure)
             for call in calls[1:]:
                 self._again(call)
+            self._freed(first)
             return
+        pack.context = first
         for call in calls:
             call.job = pack
             call.route = receipts.POOLED
@@ -169,20 +183,33 @@ class Packer:
     def _ended(self, pack: Pack, pool: Pool, future: asyncio.Future[Reply]) -> None:
         del self._packs[pack]
         pool.release(pack)
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is None:
-            seconds = future.result().worker_ns / 1e9
-            if pack.taken:
-                pool.served_pack(pack.taken, seconds)
-                self.learn(pack.function, pack.taken, seconds)
-            error = BridgeError(Code.INTERNAL, "INTERNAL", "the worker ended a pack without this call's result")
-        for call in list(pack.open):
-            if call is not None:
-                if pack.launched_at:
-                    call.worker, call.leased_at = "" if pack.worker is None else pack.worker.id, pack.launched_at
-                self._done(call, None, refused(error, call, self._telemetry))
+        if not future.cancelled():
+            error = future.exception()
+            if error is None:
+                self._served(pack, pool, future.result().worker_ns / 1e9)
+                error = BridgeError(Code.INTERNAL, "INTERNAL", "the worker ended a pack without this call's result")
+            for index in range(len(pack.open)):
+                if (call := pack.end(index)) is not None:
+                    self._failed(call, pack, pool, error)
+        assert isinstance(pack.context, Call)
+        self._freed(pack.context)
+
+    def _served(self, pack: Pack, pool: Pool, seconds: float) -> None:
+        if pack.taken:
+            pool.served_pack(pack.taken, seconds)
+            self.learn(pack.function, pack.taken, seconds)
+
+    def _failed(self, call: Call, pack: Pack, pool: Pool, error: BaseException) -> None:
+        ran_s = 0.0
+        if pack.launched_at:
+            call.worker, call.leased_at = "" if pack.worker is None else pack.worker.id, pack.launched_at
+            ran_s = time.perf_counter() - pack.launched_at
+        if isinstance(error, WorkerLost | WorkerProtocol) and may_retry(call, pool, ran_s):
+            note_retry(call, error)
+            call.job = None
+            self._again(call)
+        else:
+            self._done(call, None, refused(error, call, self._telemetry))
 
     def _look(self) -> None:
         """Take apart the packs that run and have not come on since the last look."""

@@ -94,19 +94,13 @@ class PooledRunner:
         """
         _note(call, job)
         pool.release(job)
-        if call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
-            raise error
-        if call.session is not None and call.session.mode == "strict":
-            raise error
-        ran_s = time.perf_counter() - (job.launched_at or call.started_at)
-        if call.deadline - asyncio.get_running_loop().time() <= ran_s:
+        if not may_retry(call, pool, time.perf_counter() - (job.launched_at or call.started_at)):
             raise error
         try:
             again = call.job = self._submit(call, pool, stream=job.buffer is not None)
         except PoolError:
             raise error from None
-        call.retried = True
-        call.reason += f"; retried after {error.worker} died: {_cause(error)}"
+        note_retry(call, error)
         return again
 
     def cancel(self, call: Call) -> bool:
@@ -206,6 +200,21 @@ def _cause(error: WorkerLost | WorkerProtocol) -> str:
     if isinstance(error, WorkerProtocol):
         return "it broke the frame protocol"
     return f"killed by {error.signal}" if error.signal else error.cause[:CAUSE_CHARACTERS]
+
+
+def may_retry(call: Call, pool: Pool, ran_s: float) -> bool:
+    """Return whether a call may be tried once more that has run for so long when its worker died."""
+    if call.retried or call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
+        return False
+    if call.session is not None and call.session.mode == "strict":
+        return False
+    return call.deadline - asyncio.get_running_loop().time() > ran_s
+
+
+def note_retry(call: Call, error: WorkerLost | WorkerProtocol) -> None:
+    """Write into a call's record that it is tried once more, and why."""
+    call.retried = True
+    call.reason += f"; retried after {error.worker} died: {_cause(error)}"
 
 
 def _note(call: Call, job: Job) -> None:

@@ -26,7 +26,7 @@ max_message_bytes = "1MiB"
 [pools.general]
 size = 2
 grace_s = 0.3
-queue_limit = 4000
+queue_limit = 40
 
 [pools.llm]
 size = 0
@@ -254,7 +254,7 @@ def test_a_cancel_ends_one_call(mux, gate, packed, how):
     held = gate.entered()
     mux.send(cancel=(ids[1], 99_999))
     answers = {answer.id: answer for answer in mux.answers(12)}
-    assert (answers[ids[1]].status.code, answers[ids[1]].reason) == (Code.CANCELLED.value[0], "CANCELLED")
+    assert (answers[ids[1]].status.code, answers[ids[1]].reason) == (Code.CANCELLED.value[0], "CANCELLED_BY_CLIENT")
     held.wait_until_gone()
     assert [answers[one].value for one in ids if one != ids[1]] == ["a", *["b"] * 10]
 
@@ -355,22 +355,37 @@ def test_a_message_that_is_too_large_ends_the_stream(rpc):
     assert "max_message_bytes" in error.details()
 
 
-def test_with_as_many_open_calls_as_may_be_no_more_are_begun(rpc, gate, eventually):
+def test_one_stream_does_not_fill_the_queue_of_a_pool(rpc, gate, eventually):
+    """A stream has half of it; the rest of its calls wait in the stream, those beyond what may be open are not read."""
     mux = Mux(rpc)
     limit = mux.greeting()
     mux.send(*[mux.request("act", how="hold", port=gate.port) for _ in range(2)])
     holding = [gate.entered(), gate.entered()]
-    alone = {"priority": invoke_pb2.PRIORITY_LOW}  # is not packed: so each stands in the queue
-    waiting = mux.send(*[mux.request("add", alone, a=1, b=2) for _ in range(limit + 500)])
-    late = mux.send(mux.request("add", alone, a=1, b=2))
-    eventually(lambda: rpc.pool("general").queued >= limit - 2, "the calls to wait")
-    assert rpc.pool("general").queued == limit - 2
+    ids = mux.send(*[mux.request("add", a=1, b=2) for _ in range(limit + 500)])
+    ids += mux.send(mux.request("add", a=1, b=2))
+    (native,) = mux.send(mux.request("native_add", {"timeout_ms": 10_000}, a=1, b=2))
+    eventually(lambda: rpc.pool("general").queued >= 18, "calls to wait")
+    assert rpc.pool("general").queued == 18
     for held in holding:
         held.release()
-    answers = mux.answers(limit + 503)
-    assert {answer.id for answer in answers if answer.ok} == {1, 2, *waiting, *late}
+    answers = mux.answers(limit + 504)
+    assert {answer.id for answer in answers if answer.ok} == {1, 2, *ids, native}
     mux.end()
     assert list(mux.call) == []
+
+
+def test_calls_that_wait_in_the_stream_have_their_deadlines_and_can_be_cancelled(mux, gate):
+    mux.send(*[mux.request("act", how="hold", port=gate.port) for _ in range(2)])
+    holding = [gate.entered(), gate.entered()]
+    late = mux.send(*[mux.request("act", {"timeout_ms": 200}, how="a") for _ in range(60)])
+    dropped = mux.send(*[mux.request("act", how="b") for _ in range(60)])
+    mux.send(cancel=tuple(dropped))
+    answers = {answer.id: answer for answer in mux.answers(120)}
+    assert {answers[one].reason for one in late} == {"IN_QUEUE"}
+    assert {answers[one].reason for one in dropped} == {"CANCELLED_BY_CLIENT"}
+    for held in holding:
+        held.release()
+    assert {answer.value for answer in mux.answers(2)} == {"hold"}
 
 
 def test_an_operator_ends_a_member(mux, rpc, gate):

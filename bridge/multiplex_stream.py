@@ -1,6 +1,6 @@
-"""InvokeService.Multiplex: many calls over one stream, answered as they end.
+"""One stream of many calls, answered as they end.
 
-Owns the open calls of each stream. What comes in one message is begun in one go, and what has ended in one turn of the
+Owns the open calls of the stream. What comes in one message is begun in one go, and what has ended in one turn of the
 loop goes out as one message. Where a stream has as many open calls as it may, or its client does not read, no more is
 read from it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from functools import lru_cache, partial
 from math import inf
 from typing import TYPE_CHECKING
@@ -16,121 +17,59 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from bridge import receipts, status
-from bridge.call import Call, Identity, new_call
-from bridge.deadline import timeout_s
+from bridge.call import Call
 from bridge.errors import BridgeError, Code, bad_field, malformed
-from bridge.interceptors.errors import guard_call, guard_conversation, guard_step
-from bridge.interceptors.identity import identify, identify_member
+from bridge.interceptors.errors import guard_call, guard_step
+from bridge.interceptors.identity import identify_member
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Entry, greeting, read
 from bridge.native import NativeRunner
-from bridge.packing import Packer
-from bridge.servicers.forward import PACKAGE
+from bridge.packing import PACK_CALLS
 from bridge.v1.invoke_pb2 import MultiplexOptions
 from pool.packs import Pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from bridge.config import ServerConfig
-    from bridge.dispatch import Dispatcher
+    from bridge.multiplex import Multiplexer
     from bridge.pooled import PooledRunner
-    from bridge.server import Conversation, Metadata, Read, Write
-    from bridge.slow_readers import SlowReaders
-    from bridge.telemetry import Telemetry
-    from pool.pool import Pool
+    from bridge.server import Read, Write
 
-METHOD = "InvokeService/Multiplex"
 CALL = "InvokeService/Call"
 MAX_OPEN_CALLS = 2048
 """Calls of a stream that may be open; no more are begun until one has ended."""
+QUEUE_SHARE = 2
+"""One stream has as much in a pool as this part of its queue holds, the workers not counted."""
 
 
-class Member(Call, eq=False):
+class Member(Call, eq=False, kw_only=True):
     """A call of a stream. `number` is its id there; `task` runs it, where it is not part of a pack."""
 
-    stream: _Stream | None = None
-    number: int = 0
+    stream: Stream
+    number: int
     task: asyncio.Task[None] | None = None
     begun: bool = False
     """Whether its task has."""
+    bucket: int = 0
+    """Of its deadline, while it waits for its turn."""
 
 
-class Multiplexer:
-    """Serves the streams of one server."""
+class Lane:
+    """What a stream has in one pool. `waiting` are the calls beyond that, which stand in no queue of the pool."""
 
-    def __init__(
-        self,
-        dispatcher: Dispatcher,
-        pools: Mapping[str, Pool],
-        telemetry: Telemetry,
-        config: ServerConfig,
-        readers: SlowReaders,
-    ) -> None:
-        self.dispatcher = dispatcher
-        self.telemetry = telemetry
-        self.readers = readers
-        self.packer = Packer(pools, telemetry, _done, self._again)
-        self.loop = asyncio.get_running_loop()
-        self._streams: set[_Stream] = set()
-        self._drained: asyncio.Event | None = None
-        self.renew(config)
+    __slots__ = ("busy", "limit", "waiting")
 
-    def renew(self, config: ServerConfig) -> None:
-        """Take over the limits of calls."""
-        self.largest = config.max_message_bytes
-        self._default_s = min(config.default_timeout_s, config.max_timeout_s)
-        self._longest_s = config.max_timeout_s
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.busy = 0
+        self.waiting: deque[Member] = deque()
 
-    def handlers(self) -> dict[str, Conversation]:
-        """Return the handler by path."""
-        return {PACKAGE + METHOD: guard_conversation(METHOD, self._begin, self._run, self.telemetry)}
-
-    def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
-        if self._drained is not None:
-            raise shutting_down()
-        return new_call(
-            method, identify(metadata), request, inf if remaining_s is None else self.loop.time() + remaining_s
-        )
-
-    async def _run(self, call: Call, read: Read, write: Write) -> None:
-        stream = _Stream(self, call)
-        self._streams.add(stream)
-        try:
-            await stream.run(read, write)
-        finally:
-            stream.end()
-            self._streams.discard(stream)
-            if self._drained is not None and not self._streams:
-                self._drained.set()
-
-    def time_left_s(self, identity: Identity) -> float:
-        """Return how long a call may take."""
-        if identity.timeout_ms is None:
-            return self._default_s
-        return timeout_s(None, identity.timeout_ms, self._default_s, self._longest_s)
-
-    def _again(self, call: Call) -> None:
-        """Run a call that was to be packed by itself."""
-        assert isinstance(call, Member)
-        if call.stream is not None and call.number in call.stream.open:
-            call.stream.run_alone(call, self.dispatcher.pooled)
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Read no more calls, and end each stream with its last answer; return whether all ended within the time."""
-        self._drained = self._drained or asyncio.Event()
-        for stream in self._streams:
-            stream.drain()
-        if not self._streams:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._drained.wait()
-        except TimeoutError:
-            return False
-        return True
+    @property
+    def room(self) -> int:
+        """Packs, or calls alone, that may be submitted now."""
+        return 0 if self.waiting else self.limit - self.busy
 
 
-class _Stream:
+class Stream:
     """One stream. A task reads calls and begins them, the stream's own one writes answers."""
 
     def __init__(self, owner: Multiplexer, call: Call) -> None:
@@ -141,8 +80,9 @@ class _Stream:
         """There are answers, or there will be none."""
         self._room = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        self._draining = self._ended = False
+        self._draining = False
         self._request_bytes = 0
+        self._lanes: dict[str, Lane] = {}
         self.open: dict[int, Member] = {}
 
     async def run(self, read: Read, write: Write) -> None:
@@ -199,7 +139,7 @@ class _Stream:
         owner, takes, of = self._owner, self._owner.packer.takes, self._call.identity
         started_at, now = time.perf_counter(), owner.loop.time()
         deadline = min(now + owner.time_left_s(of), self._call.deadline)
-        groups: dict[tuple[str, float], list[Call]] = {}
+        groups: dict[tuple[str, float], list[Member]] = {}
         for entry in entries:
             number, request = entry.id, entry.request
             if number in self.open:
@@ -214,12 +154,67 @@ class _Stream:
                 self.answer(call, None, failure, in_flight=False)
             elif isinstance(runner, NativeRunner):
                 self._run_native(call, runner)
+            elif self._lane(call.pool).room <= 0:
+                self._wait(call)
             elif takes(call):
                 groups.setdefault((call.function, call.deadline), []).append(call)
             else:
-                self.run_alone(call, runner)
+                self._run_alone(call, runner)
         for calls in groups.values():
-            owner.packer.submit(calls)
+            self._submit(calls)
+
+    def _lane(self, pool: str) -> Lane:
+        lane = self._lanes.get(pool)
+        if lane is None:
+            lane = self._lanes[pool] = Lane(max(1, self._owner.pools[pool].options.queue_limit // QUEUE_SHARE))
+        return lane
+
+    def _wait(self, call: Member) -> None:
+        """Let a call wait for its turn, so that one stream does not fill the queue of a pool."""
+        self._lane(call.pool).waiting.append(call)
+        call.bucket = self._owner.late.add(call, call.deadline)
+
+    def _submit(self, calls: list[Member]) -> None:
+        """Submit calls as packs, as far as there is room."""
+        lane = self._lane(calls[0].pool)
+        done = 0
+        while done < len(calls) and lane.busy < lane.limit:
+            lane.busy += 1
+            done += self._owner.packer.submit(calls[done:])
+        for call in calls[done:]:
+            self._wait(call)
+
+    def freed(self, pool: str) -> None:
+        """A pack or a call alone has ended: those that wait have their turn."""
+        lane = self._lane(pool)
+        lane.busy -= 1
+        while lane.waiting and lane.busy < lane.limit:
+            calls = self._next(lane)
+            if len(calls) > 1:
+                self._submit(calls)
+            elif calls:
+                self._run_alone(calls[0], self._owner.dispatcher.pooled)
+
+    def _next(self, lane: Lane) -> list[Member]:
+        """Take from those that wait the first, with what follows it and fits into its pack."""
+        calls: list[Member] = []
+        while lane.waiting and len(calls) < PACK_CALLS:
+            call = lane.waiting[0]
+            gone = self.open.get(call.number) is not call
+            if calls and not gone:
+                first = calls[0]
+                if call.function != first.function or call.deadline != first.deadline or not self._packs(call):
+                    break
+            lane.waiting.popleft()
+            self._owner.late.discard(call, call.bucket)
+            if not gone:
+                calls.append(call)
+                if not self._packs(call):
+                    break
+        return calls
+
+    def _packs(self, call: Member) -> bool:
+        return self._owner.packer.takes(call)
 
     def _place(self, call: Member, options: bytes, now: float) -> NativeRunner | PooledRunner:
         """Let a call's options hold, and begin it."""
@@ -233,7 +228,7 @@ class _Stream:
         """Run a synchronous function at once: it never waits."""
         assert call.spec is not None
         if call.spec.is_async or call.session is not None:
-            self.run_alone(call, runner)
+            self._run_alone(call, runner)
             return
         owner = self._owner
         run = guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
@@ -244,20 +239,34 @@ class _Stream:
         else:
             raise AssertionError("a native function that is not async has waited")
 
-    def run_alone(self, call: Member, runner: NativeRunner | PooledRunner) -> None:
+    def again(self, call: Member) -> None:
+        """Run a call that was part of a pack, or was to be, by itself."""
+        if self.open.get(call.number) is call:
+            self._run_alone(call, self._owner.dispatcher.pooled)
+
+    def _run_alone(self, call: Member, runner: NativeRunner | PooledRunner) -> None:
         """Run a call in a task of its own."""
+        if call.pool:
+            self._lane(call.pool).busy += 1
         call.task = self._owner.loop.create_task(self._alone(call, runner))
 
     async def _alone(self, call: Member, runner: NativeRunner | PooledRunner) -> None:
         owner = self._owner
         if self.open.get(call.number) is not call:  # it was dropped before this began
             owner.dispatcher.ended(call)
+        else:
+            call.begun = True
+            try:
+                body, failure = await guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
+                if body is not None and call.route == receipts.POOLED:
+                    owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
+                self.answer(call, body, failure, in_flight=False)
+            finally:
+                if call.pool:
+                    self.freed(call.pool)
             return
-        call.begun = True
-        body, failure = await guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
-        if body is not None and call.route == receipts.POOLED:
-            owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
-        self.answer(call, body, failure, in_flight=False)
+        if call.pool:
+            self.freed(call.pool)
 
     def answer(self, call: Member, body: bytes | None, failure: bytes, *, in_flight: bool = True) -> None:
         """Take the end of a call: it is told to the client in this turn of the loop."""
@@ -278,7 +287,7 @@ class _Stream:
         call = self.open.get(number)
         if call is None:
             return
-        error = BridgeError(Code.CANCELLED, "CANCELLED", "the client has cancelled the call")
+        error = BridgeError(Code.CANCELLED, "CANCELLED_BY_CLIENT", "the client has cancelled the call")
         self._drop(call)
         self.answer(call, None, status.pack(error, call.identity.request_id), in_flight=call.task is None)
 
@@ -306,13 +315,6 @@ class _Stream:
             self._drop(call)
             if call.task is None:
                 self._owner.dispatcher.ended(call)
-
-
-def _done(call: Call, body: bytes | None, failure: bytes) -> None:
-    """A call of a pack has ended."""
-    assert isinstance(call, Member)
-    assert call.stream is not None
-    call.stream.answer(call, body, failure)
 
 
 @lru_cache(maxsize=256)
