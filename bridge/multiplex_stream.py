@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,14 @@ from google.protobuf.message import DecodeError
 from bridge import receipts, status
 from bridge.call import Call
 from bridge.errors import BridgeError, Code, bad_field, malformed
-from bridge.interceptors.errors import guard_call, guard_step
+from bridge.interceptors.errors import guard_call, refused
 from bridge.interceptors.identity import identify_member
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Entry, greeting, read
 from bridge.native import NativeRunner
 from bridge.packing import PACK_CALLS
 from bridge.v1.invoke_pb2 import MultiplexOptions
+from handlers.errors import HandlerError
+from pool.errors import PoolError
 from pool.packs import Pack
 
 if TYPE_CHECKING:
@@ -148,11 +150,12 @@ class Stream:
             call = Member(CALL, identity, request, deadline, len(request), started_at, stream=self, number=number)
             self.open[number] = call
             self._request_bytes += call.bytes_in
-            step = partial(self._place, call, entry.options, now)
-            runner, failure = guard_step(step, call, owner.telemetry)
-            if runner is None:
-                self.answer(call, None, failure, in_flight=False)
-            elif isinstance(runner, NativeRunner):
+            try:
+                runner = self._place(call, entry.options, now)
+            except (BridgeError, HandlerError, PoolError) as error:
+                self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
+                continue
+            if isinstance(runner, NativeRunner):
                 self._run_native(call, runner)
             elif self._lane(call.pool).room <= 0:
                 self._wait(call)
