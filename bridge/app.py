@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -124,6 +125,7 @@ class App:
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
         started = time.monotonic()
+        self._check_metrics()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
         for app in self._apps:
@@ -190,6 +192,7 @@ class App:
             resolver.find,
             self._sessions.servicer,
             dispatcher.cancel,
+            dispatcher.oldest,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
@@ -214,17 +217,20 @@ class App:
         except AddressInUse as error:
             raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
 
+    def _check_metrics(self) -> None:
+        """Look for what the metrics need before any worker is started for nothing."""
+        if self._config.metrics.address is not None and find_spec("prometheus_client") is None:
+            raise StartFailed(
+                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
+            )
+
     def _serve_metrics(self) -> None:
         address = self._config.metrics.address
         if address is None:
             return
-        try:
-            from bridge.metrics_server import MetricsServer
-            from bridge.prometheus import families
-        except ModuleNotFoundError:
-            raise StartFailed(
-                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
-            ) from None
+        from bridge.metrics_server import MetricsServer
+        from bridge.prometheus import families
+
         self._metrics = MetricsServer(address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s))
         try:
             told = self._metrics.start()

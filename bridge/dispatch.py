@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from bridge import receipts
 from bridge.errors import BridgeError, Code
 from bridge.router import Native
 from bridge.session_line import Line
+from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,11 +90,18 @@ class Dispatcher:
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
-        return sum(
-            (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
-            for call in list(self._calls)
-            if call.identity.request_id == request_id
-        )
+        return sum(self._cancel(call) for call in list(self._calls) if call.identity.request_id == request_id)
+
+    def _cancel(self, call: Call) -> bool:
+        """End a call, also where it stands in the line of its session."""
+        line = None if call.session is None or call.in_line else call.session.line
+        if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
+            return True
+        return (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
+
+    def oldest(self, most: int) -> list[Call]:
+        """Return the calls in flight, the oldest first."""
+        return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
@@ -120,7 +129,7 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
+        await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
 
     def ended(self, call: Call) -> None:

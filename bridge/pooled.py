@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bridge import receipts
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
-from pool.errors import PoolError, WorkerGone, WorkerLost, WorkerProtocol
+from pool.errors import PoolError, Stopped, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
 from pool.packs import Pack
 
@@ -40,7 +40,7 @@ class PooledRunner:
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
-        pool = self._pools[call.pool]
+        pool = self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=False)
@@ -54,12 +54,13 @@ class PooledRunner:
         finally:
             _note(call, job)
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
         return reply.body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
-        pool = self._pools[call.pool]
+        pool = self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=True)
@@ -84,6 +85,7 @@ class PooledRunner:
         finally:
             _note(call, job)
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
 
     def _retry(self, call: Call, pool: Pool, job: Job, error: WorkerLost | WorkerProtocol) -> Job:
@@ -102,6 +104,12 @@ class PooledRunner:
             raise error from None
         note_retry(call, error)
         return again
+
+    def _pool(self, call: Call) -> Pool:
+        """Return the pool of a call. Raises Stopped where a reload has removed it while the call stood in a line."""
+        if (pool := self._pools.get(call.pool)) is None:
+            raise Stopped(call.pool)
+        return pool
 
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""

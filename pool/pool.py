@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -128,7 +129,8 @@ class Pool:
     @property
     def ready_workers(self) -> int:
         """Workers that take calls."""
-        return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
+        ready = (worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY)
+        return sum(map(self._admission.has_member, ready))
 
     @property
     def draining(self) -> bool:
@@ -232,10 +234,17 @@ class Pool:
             return error
         finally:
             self.release(call)
+        self._count_canary(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
         self._proved()
         return None
+
+    def _count_canary(self, call: Call) -> None:
+        """Tell the run of the worker that has answered it: canaries are no use of a worker."""
+        run = None if call.worker is None else self._supervisor.runs.get(call.worker.id)
+        if run is not None:
+            run.canaries += 1
 
     def snapshot(self) -> PoolSnapshot:
         """Return the pool as it stands now."""
@@ -243,7 +252,7 @@ class Pool:
         return PoolSnapshot(
             name=self.options.name,
             state=self._state(),
-            cause=self._supervisor.failure,
+            cause=self._cause(),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             waiting_bytes=self._admission.waiting_bytes,
@@ -265,6 +274,13 @@ class Pool:
         if self.ready_workers:
             return "ready"
         return "failed" if self._supervisor.failure else "starting"
+
+    def _cause(self) -> str:
+        """Return why no worker takes calls; nothing where one does."""
+        states = Counter(worker.state.value for worker in self._supervisor.workers.values())
+        if self._supervisor.failure or not states or self.ready_workers:
+            return self._supervisor.failure
+        return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

@@ -215,7 +215,7 @@ class Worker:
             call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
             return
         why = f"'{call.function}' went on {self._options.grace_s:g} s after its cancel or deadline"
-        self.kill(self.condemned or Killed(why=why), stack=True)
+        self.kill(self.condemned or Killed(why=why, kind="overdue"), stack=True)
 
     def _take_no_more(self) -> None:
         if self.state in (State.READY, State.SUSPENDED):
