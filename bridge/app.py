@@ -21,6 +21,7 @@ from bridge.dispatch import Dispatcher
 from bridge.health import Health
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.multiplex import Multiplexer
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
@@ -105,7 +106,11 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+<<<<<<< HEAD
         self._batched: BatchedRunner | None = None
+=======
+        self._multiplexer: Multiplexer | None = None
+>>>>>>> main
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -182,6 +187,8 @@ class App:
         batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
         dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        self._multiplexer = multiplexer
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
         unary |= local_handlers(
@@ -205,7 +212,11 @@ class App:
             keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
-            options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
+            options,
+            unary | health_unary,
+            streaming | health_streaming,
+            multiplexer.handlers(),
+            [*service_names(), HEALTH_SERVICE],
         )
         try:
             return await self._server.start()
@@ -259,6 +270,8 @@ class App:
         router.renew(_native_limits(config))
         runner.renew(tried.native)
         forwarder.renew(config.server)
+        if self._multiplexer is not None:
+            self._multiplexer.renew(config.server)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -279,6 +292,8 @@ class App:
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._dispatcher is not None:
             waits.append(self._dispatcher.drain(timeout_s))
+        if self._multiplexer is not None:
+            waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
@@ -292,8 +307,13 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
+<<<<<<< HEAD
         if self._batched is not None:
             self._batched.close()
+=======
+        if self._multiplexer is not None:
+            self._multiplexer.close()
+>>>>>>> main
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -42,8 +42,12 @@ class Dispatcher:
         self._resolver = resolver
         self._router = router
         self._native = native
+<<<<<<< HEAD
         self._pooled = pooled
         self._batched = batched
+=======
+        self.pooled = pooled
+>>>>>>> main
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -59,7 +63,27 @@ class Dispatcher:
                 await self._enter_line(call, call.session)
             body = await runner.run(call)
         finally:
-            self._ended(call)
+            self.ended(call)
+        call.bytes_out = len(body)
+        return body
+
+    def begin(self, call: Call) -> NativeRunner | PooledRunner:
+        """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
+        self._calls.add(call)
+        try:
+            return self._place(call)
+        except BaseException:
+            self.ended(call)
+            raise
+
+    async def finish(self, call: Call, runner: NativeRunner | PooledRunner) -> bytes:
+        """Answer a unary call that has been begun."""
+        try:
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            body = await runner.run(call)
+        finally:
+            self.ended(call)
         call.bytes_out = len(body)
         return body
 
@@ -75,7 +99,7 @@ class Dispatcher:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:
-            self._ended(call)
+            self.ended(call)
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
@@ -86,7 +110,11 @@ class Dispatcher:
         line = None if call.session is None or call.in_line else call.session.line
         if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
             return True
+<<<<<<< HEAD
         return self._runner_of(call).cancel(call)
+=======
+        return (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
+>>>>>>> main
 
     def oldest(self, most: int) -> list[Call]:
         """Return the calls in flight, the oldest first."""
@@ -113,7 +141,11 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
+<<<<<<< HEAD
         return self._batched if isinstance(decision, Batched) else self._pooled
+=======
+        return self.pooled
+>>>>>>> main
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""
@@ -124,10 +156,11 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call, call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
 
-    def _ended(self, call: Call) -> None:
+    def ended(self, call: Call) -> None:
+        """Take note that a call has ended."""
         self._calls.discard(call)
         if call.session is not None:
             if call.in_line and call.session.line is not None:

@@ -31,15 +31,17 @@ CANCEL = 4
 CREDIT = 5
 STOP = 6
 ANSWER = 7
+PACK = 8
 LINED = 0x40
-"""Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
+"""Added to CALL, STREAM or PACK: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
 READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
 ASK = 20
-FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK))
+PACKED = 21
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK, PACKED))
 
 STREAM_WINDOW = 1 << 20
 """Bytes of chunks that a worker may send ahead of the reader."""
@@ -96,7 +98,7 @@ def _encoded(function: str) -> bytes:
 
 
 def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself.
+    """Return all of a CALL, STREAM or PACK frame but the last `size` bytes, the request itself.
 
     `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
     """
@@ -106,7 +108,7 @@ def call_head(kind: int, call_id: int, deadline: float, function: str, meta: byt
 
 
 def read_call(kind: int, call_id: int, body: memoryview) -> Request:
-    """Read the body of a CALL or STREAM frame."""
+    """Read the body of a CALL, STREAM or PACK frame."""
     deadline, function_size, meta_size = _CALL.unpack_from(body)
     meta_at = _CALL.size + function_size
     body_at = meta_at + meta_size

@@ -13,7 +13,7 @@ from bridge_client.values import decode_value, encode_arguments
 from bridge_client.wire import Operation, operation, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ItemT = TypeVar("ItemT")
 
@@ -50,12 +50,14 @@ def call_raw(function: str, data: bytes) -> Operation[bytes]:
     return operation("InvokeService/Call", request, invoke_pb2.CallResponse, read)
 
 
-def stream(function: str, arguments: Mapping[str, Any]) -> Operation[Any]:
-    """Call a function whose results come one by one."""
-    request = invoke_pb2.StreamCallRequest(function=function, arguments=encode_arguments(arguments))
-    return operation(
-        "InvokeService/StreamCall", request, invoke_pb2.StreamCallResponse, lambda reply: decode_value(reply.item)
-    )
+def stream(function: str, arguments: Mapping[str, Any]) -> Operation[Iterator[Any]]:
+    """Call a function whose results come one by one; a reply has one or several of them."""
+    request = invoke_pb2.StreamCallRequest(function=function, arguments=encode_arguments(arguments), aggregate=True)
+
+    def read(reply: invoke_pb2.StreamCallResponse) -> Iterator[Any]:
+        return map(decode_value, reply.items or (reply.item,))
+
+    return operation("InvokeService/StreamCall", request, invoke_pb2.StreamCallResponse, read)
 
 
 def list_functions(prefix: str, page_token: str) -> Operation[Page[records.FunctionInfo]]:

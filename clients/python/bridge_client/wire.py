@@ -7,7 +7,7 @@ wires run them, so that each RPC is written once. Does no IO and owns no state.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -94,6 +94,11 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         deadline_s=None if options.timeout is None else options.timeout + DEADLINE_GRACE_S,
         facts=CallFacts(address=address, path=path, request_id=request_id, timeout=options.timeout),
     )
+
+
+def one(result: ResultT) -> Iterator[ResultT]:
+    """The results of a reply that has one."""
+    return iter((result,))
 
 
 def hand_out_receipt(trailers: Trailers | None, options: CallOptions) -> None:
