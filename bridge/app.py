@@ -106,11 +106,8 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
-<<<<<<< HEAD
         self._batched: BatchedRunner | None = None
-=======
         self._multiplexer: Multiplexer | None = None
->>>>>>> main
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -307,13 +304,10 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
-<<<<<<< HEAD
         if self._batched is not None:
             self._batched.close()
-=======
         if self._multiplexer is not None:
             self._multiplexer.close()
->>>>>>> main
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -22,7 +22,7 @@ from bridge.batch_members import Member, gives_way
 from bridge.call import Call, Identity, new_call
 from bridge.envelope import first_name
 from bridge.native import call_meta
-from bridge.pooled import note
+from bridge.pooled import may_retry, note
 from bridge.resolve import FORWARDED
 from handlers import batches
 from handlers.contract import BatchRule, CallMeta
@@ -138,7 +138,8 @@ class BatchedRunner:
         try:
             found = await member.future
         except (WorkerLost, WorkerProtocol, WorkerMemoryLimit) as error:
-            if not self._may_retry(call):
+            pool = self._pools.get(call.pool)
+            if pool is None or not may_retry(call, pool, 0.0):
                 raise
             found = None
             call.retried = True
@@ -157,13 +158,6 @@ class BatchedRunner:
         if call.retried:
             return await self._pooled.run(call)
         return await self._alone(call, group)
-
-    def _may_retry(self, call: Call) -> bool:
-        """Return whether a call may run again that was in a batch of which a worker died."""
-        assert call.spec is not None
-        pool = self._pools.get(call.pool)
-        wanted = pool is not None and pool.options.retry_idempotent
-        return wanted and call.spec.idempotent and call.deadline > self._loop.time()
 
     def _turn(self, group: Group) -> None:
         """Send what is due, and come back when more may be."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bridge import receipts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Batched, Native
+from bridge.router import Native
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
@@ -42,12 +42,8 @@ class Dispatcher:
         self._resolver = resolver
         self._router = router
         self._native = native
-<<<<<<< HEAD
-        self._pooled = pooled
-        self._batched = batched
-=======
         self.pooled = pooled
->>>>>>> main
+        self._batched = batched
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -67,7 +63,7 @@ class Dispatcher:
         call.bytes_out = len(body)
         return body
 
-    def begin(self, call: Call) -> NativeRunner | PooledRunner:
+    def begin(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
         """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
         self._calls.add(call)
         try:
@@ -76,7 +72,7 @@ class Dispatcher:
             self.ended(call)
             raise
 
-    async def finish(self, call: Call, runner: NativeRunner | PooledRunner) -> bytes:
+    async def finish(self, call: Call, runner: NativeRunner | PooledRunner | BatchedRunner) -> bytes:
         """Answer a unary call that has been begun."""
         try:
             if call.session is not None and call.session.ordered:
@@ -110,11 +106,7 @@ class Dispatcher:
         line = None if call.session is None or call.in_line else call.session.line
         if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
             return True
-<<<<<<< HEAD
         return self._runner_of(call).cancel(call)
-=======
-        return (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
->>>>>>> main
 
     def oldest(self, most: int) -> list[Call]:
         """Return the calls in flight, the oldest first."""
@@ -124,7 +116,11 @@ class Dispatcher:
         """Return who has a call that is under way."""
         if call.route == receipts.NATIVE:
             return self._native
-        return self._batched if isinstance(call.job, Member) else self._pooled
+        return self._batched if isinstance(call.job, Member) else self.pooled
+
+    def in_workers(self, call: Call) -> PooledRunner | BatchedRunner:
+        """Return who runs a call that is to run in a worker."""
+        return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
@@ -141,11 +137,7 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
-<<<<<<< HEAD
-        return self._batched if isinstance(decision, Batched) else self._pooled
-=======
-        return self.pooled
->>>>>>> main
+        return self.pooled if spec.batch is None else self._batched
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""

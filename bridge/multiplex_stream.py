@@ -32,6 +32,7 @@ from pool.packs import Pack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bridge.batching import BatchedRunner
     from bridge.multiplex import Multiplexer
     from bridge.pooled import PooledRunner
     from bridge.server import Read, Write
@@ -196,7 +197,7 @@ class Stream:
             if len(calls) > 1:
                 self._submit(calls)
             elif calls:
-                self._run_alone(calls[0], self._owner.dispatcher.pooled)
+                self._run_alone(calls[0], self._owner.dispatcher.in_workers(calls[0]))
 
     def _next(self, lane: Lane) -> list[Member]:
         """Take from those that wait the first, with what follows it and fits into its pack."""
@@ -219,7 +220,7 @@ class Stream:
     def _packs(self, call: Member) -> bool:
         return self._owner.packer.takes(call)
 
-    def _place(self, call: Member, options: bytes, now: float) -> NativeRunner | PooledRunner:
+    def _place(self, call: Member, options: bytes, now: float) -> NativeRunner | PooledRunner | BatchedRunner:
         """Let a call's options hold, and begin it."""
         owner = self._owner
         if options:
@@ -245,15 +246,15 @@ class Stream:
     def again(self, call: Member) -> None:
         """Run a call that was part of a pack, or was to be, by itself."""
         if self.open.get(call.number) is call:
-            self._run_alone(call, self._owner.dispatcher.pooled)
+            self._run_alone(call, self._owner.dispatcher.in_workers(call))
 
-    def _run_alone(self, call: Member, runner: NativeRunner | PooledRunner) -> None:
+    def _run_alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
         """Run a call in a task of its own."""
         if call.pool:
             self._lane(call.pool).busy += 1
         call.task = self._owner.loop.create_task(self._alone(call, runner))
 
-    async def _alone(self, call: Member, runner: NativeRunner | PooledRunner) -> None:
+    async def _alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
         owner = self._owner
         if self.open.get(call.number) is not call:  # it was dropped before this began
             owner.dispatcher.ended(call)

@@ -79,7 +79,7 @@ class Packer:
         identity, known = call.identity, self._times.get(call.function)
         if known is None or known[0] < SAMPLES or known[1] > QUICK_S or identity.session_id or identity.priority:
             return False
-        if len(call.request) > REQUEST_BYTES or call.spec is None or call.spec.is_async:
+        if len(call.request) > REQUEST_BYTES or call.spec is None or call.spec.is_async or call.spec.batch:
             return False
         return self._pools[call.pool].packs(call.function, len(call.request))
 

@@ -96,16 +96,7 @@ class PooledRunner:
         """
         note(call, job)
         pool.release(job)
-<<<<<<< HEAD
-        if call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
-            raise error
-        if call.retried or (call.session is not None and call.session.mode == "strict"):
-            raise error
-        ran_s = time.perf_counter() - (job.launched_at or call.started_at)
-        if call.deadline - asyncio.get_running_loop().time() <= ran_s:
-=======
         if not may_retry(call, pool, time.perf_counter() - (job.launched_at or call.started_at)):
->>>>>>> main
             raise error
         try:
             again = call.job = self._submit(call, pool, stream=job.buffer is not None)
@@ -219,9 +210,6 @@ def _cause(error: WorkerLost | WorkerProtocol) -> str:
     return f"killed by {error.signal}" if error.signal else error.cause[:CAUSE_CHARACTERS]
 
 
-<<<<<<< HEAD
-def note(call: Call, job: Job) -> None:
-=======
 def may_retry(call: Call, pool: Pool, ran_s: float) -> bool:
     """Return whether a call may be tried once more that has run for so long when its worker died."""
     if call.retried or call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
@@ -237,8 +225,7 @@ def note_retry(call: Call, error: WorkerLost | WorkerProtocol) -> None:
     call.reason += f"; retried after {error.worker} died: {_cause(error)}"
 
 
-def _note(call: Call, job: Job) -> None:
->>>>>>> main
+def note(call: Call, job: Job) -> None:
     """Write into the call's record who ran it and since when, also where that failed."""
     if job.worker is not None:
         call.worker = job.worker.id

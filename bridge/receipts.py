@@ -42,6 +42,8 @@ def compact(call: Call) -> tuple[Shared | None, bytes]:
     )
     if call.memory_change is not None:
         data += receipt_wire.memory_change(call.memory_change)
+    elif call.batch_size:
+        data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
     return (call.function, call.route, call.reason, call.pool, call.worker), data
 
 

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from bridge import current, function
+from bridge import Batch, current, function
 
 
 def add(a: int, b: int) -> int:
@@ -42,3 +42,10 @@ def count(to: int) -> Iterator[int]:
 @function(placement="native")
 def native_add(a: int, b: int) -> int:
     return a + b
+
+
+@function(batch=Batch(max_items=16))
+def together(x: list[int]) -> list[int | ValueError]:
+    """Return how many run together; a negative number fails."""
+    time.sleep(0.002)
+    return [ValueError("negative") if one < 0 else len(x) for one in x]

@@ -159,6 +159,15 @@ def test_calls_are_answered_with_their_values_and_receipts(mux):
         assert receipt.total_us >= receipt.worker_us > 0
 
 
+def test_calls_of_a_batched_function_run_together(mux):
+    for _ in range(5):
+        mux.send(*[mux.request("together", x=-1 if number == 7 else number) for number in range(40)])
+        answers = mux.answers(40)
+        assert [answer.reason for answer in answers if not answer.ok] == ["USER_EXCEPTION"]
+        assert max(answer.receipt.batch_size for answer in answers) == 16
+        assert [a.value for a in answers if a.ok] == [max(1, a.receipt.batch_size) for a in answers if a.ok]
+
+
 def test_ten_thousand_calls_in_frames_of_fifty(mux):
     learn(mux, "add", a=1, b=2)
     sender = threading.Thread(
