@@ -164,7 +164,7 @@ def test_calls_of_a_batched_function_run_together(mux):
         mux.send(*[mux.request("together", x=-1 if number == 7 else number) for number in range(40)])
         answers = mux.answers(40)
         assert [answer.reason for answer in answers if not answer.ok] == ["USER_EXCEPTION"]
-        assert max(answer.receipt.batch_size for answer in answers) == 16
+        assert 8 <= max(answer.receipt.batch_size for answer in answers) <= 16
         assert [a.value for a in answers if a.ok] == [max(1, a.receipt.batch_size) for a in answers if a.ok]
 
 
