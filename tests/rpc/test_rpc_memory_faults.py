@@ -34,7 +34,7 @@ def limit_files(pid, number):
 def test_a_front_that_can_open_no_more_files(start_server, connect, eventually, process):
     server = start_server(APP, CONFIG)
     client = connect(server.address)
-    workers = client.workers("general")
+    workers = eventually(lambda: len(found := client.workers("general")) == 2 and found, "both workers", 30.0)
     limit_files(server.pid, 8)
     for _ in range(50):
         assert client.call("pid").value in workers.values()
