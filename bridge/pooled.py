@@ -46,6 +46,7 @@ class PooledRunner:
             raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
+            call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
         self._settle(call, pool, reply)
         return reply.body
@@ -65,6 +66,7 @@ class PooledRunner:
             raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
+            call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
         self._settle(call, pool, reply)
 

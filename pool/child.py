@@ -24,8 +24,9 @@ from pool import frames
 from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
-from pool.frames import FrameReader, Request
+from pool.frames import Request
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
+from pool.reader import FrameReader
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens
 
@@ -83,7 +84,7 @@ class Blocking:
         self._running = 0
         self._cancelled = 0
         self._credit = 0
-        self._ahead: deque[tuple[int, int, memoryview]] = deque()
+        self._ahead: deque[tuple[int, int, frames.Body]] = deque()
         self._call_id = 0
         self._asks: dict[int, Deliver] = {}
         self._last_ask = 0
@@ -192,7 +193,7 @@ class Blocking:
                 if (deliver := self._asks.pop(ask_id, None)) is not None and for_call == call_id:
                     deliver(answer)
             else:
-                self._ahead.append((kind, for_call, memoryview(bytes(body))))
+                self._ahead.append((kind, for_call, frames.lasting(body)))
 
     def _receive(self, call_id: int) -> None:
         self._interruptible(call_id)
@@ -294,7 +295,7 @@ class Blocking:
         self._watch(None)
 
     def _send(self, head: bytes, body: bytes) -> None:
-        if len(body) <= 65536:
+        if len(body) <= frames.JOINED_BYTES:
             self._sock.sendall(head + body)
         else:
             self._sock.sendall(head)

@@ -23,8 +23,9 @@ from pool import frames
 from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
-from pool.frames import FrameReader, Request
+from pool.frames import Request
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
+from pool.reader import FrameReader
 
 THREADS = 32
 WRITE_S = 3600.0
@@ -320,7 +321,11 @@ class Concurrent:
     def _send(self, head: bytes, body: bytes) -> None:
         """Write one frame whole. The socket blocks: the front always reads, and bounded credit keeps writes short."""
         with self._write:
-            self._sock.sendall(head + body)
+            if len(body) <= frames.JOINED_BYTES:
+                self._sock.sendall(head + body)
+            else:
+                self._sock.sendall(head)
+                self._sock.sendall(body)
 
 
 def raise_in_thread(ident: int, error: type[BaseException] | None) -> None:

@@ -12,9 +12,9 @@ import signal
 import grpc
 import grpc.aio
 import uvloop
-from scenarios import CALL_PATH, LARGE_BYTES
+from scenarios import CALL_PATH, MESSAGE_LIMIT
 
-OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * LARGE_BYTES))
+OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_LIMIT))
 
 
 async def echo(request: bytes, _context: grpc.aio.ServicerContext) -> bytes:

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import grpc.aio
 import uvloop
-from scenarios import CALL_PATH, LARGE_BYTES
+from scenarios import CALL_PATH, MESSAGE_LIMIT
 
 WARM_UP_S = 0.2
 
@@ -117,7 +117,7 @@ class GrpcClient:
     ) -> Result:
         latencies: list[float] = []
         warm_up_calls = 0
-        options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
+        options = (("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.use_local_subchannel_pool", 1))
         async with grpc.aio.insecure_channel(address, options=options) as channel:
             call = channel.unary_unary(CALL_PATH)
             begin = time.perf_counter() + WARM_UP_S

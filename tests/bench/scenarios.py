@@ -14,6 +14,8 @@ from bridge.v1 import common_pb2, invoke_pb2
 CALL_PATH = "/bridge.v1.InvokeService/Call"
 SMALL_BYTES = 100
 LARGE_BYTES = 1 << 20
+HUGE_BYTES = 16 << 20
+MESSAGE_LIMIT = 4 * HUGE_BYTES
 BARE = "bare"
 
 
@@ -66,6 +68,7 @@ LOADS = (
     Load(name="c16", concurrency=16, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
     Load(name="c64", concurrency=64, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
     Load(name="1mib", concurrency=4, size=LARGE_BYTES, contenders=(BARE, "pooled"), quick=False),
+    Load(name="16mib", concurrency=2, size=HUGE_BYTES, contenders=(BARE, "pooled"), quick=False),
 )
 
 
@@ -93,4 +96,5 @@ FIGURES = (
     Figure(name="native_echo_c64", load="c64", contender="native", target=0.85),
     Figure(name="pooled_p50_c1", load="c1", contender="pooled", target=1.5, quantity="p50_s"),
     Figure(name="payload_1mib", load="1mib", contender="pooled", target=None),
+    Figure(name="payload_16mib", load="16mib", contender="pooled", target=0.5),
 )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import psutil
-from scenarios import BARE, CALL_PATH, CONTENDERS, LARGE_BYTES, Contender
+from scenarios import BARE, CALL_PATH, CONTENDERS, MESSAGE_LIMIT, Contender
 
 from bridge.v1 import pool_pb2, pool_pb2_grpc
 
@@ -156,7 +156,7 @@ def verify(target: Target, size: int) -> None:
     """Makes one call with a real client: load generators do not look at gRPC statuses, so a server that refuses
     every call would seem fast. Raises TargetError on a wrong reply or route."""
     contender = target.contender
-    options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
+    options = (("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.use_local_subchannel_pool", 1))
     expected = contender.response(size)
     with grpc.insecure_channel(target.address, options=options) as channel:
         call = channel.unary_unary(CALL_PATH)
