@@ -20,11 +20,12 @@ from collections import deque
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pool import frames
+from pool import frames, heap
 from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
+from pool.idle import KeptMemory
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 from pool.reader import FrameReader
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
@@ -93,6 +94,7 @@ class Blocking:
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
+        self._kept = KeptMemory(self._statm)
         self._pages = rss_pages(self._statm)
         signal.signal(signal.SIGUSR1, self._on_cancel)
         if (bind := getattr(entry, "bind", None)) is not None:
@@ -101,7 +103,12 @@ class Blocking:
     def serve(self) -> int:
         """Answer calls until the front says stop or goes away."""
         while True:
-            frame = self._ahead.popleft() if self._ahead else next_frame(self._sock, self._reader)
+            if self._ahead:
+                frame: tuple[int, int, frames.Body] | None = self._ahead.popleft()
+            else:
+                if self._kept.worth(self._pages):
+                    self._give_back_if_idle()
+                frame = next_frame(self._sock, self._reader)
             if frame is None:
                 return 0
             kind, call_id, body = frame
@@ -113,6 +120,10 @@ class Blocking:
             elif kind == frames.STOP:
                 return 0
             # a CREDIT or an ANSWER for a call that has ended is stale
+
+    def _give_back_if_idle(self) -> None:
+        if not self._reader.has_some and not self._readable.poll(heap.IDLE_S * 1000):
+            self._pages = self._kept.give_back()
 
     def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names.

@@ -58,6 +58,11 @@ class FrameReader:
             self._end += count
 
     @property
+    def has_some(self) -> bool:
+        """Whether bytes are here that have not been returned."""
+        return self._big is not None or self._start < self._end
+
+    @property
     def is_large(self) -> bool:
         """Whether what comes next belongs to a frame that is larger than the buffer."""
         return self._big is not None
