@@ -56,6 +56,8 @@ class Call(msgspec.Struct, eq=False):
     """What runs it: its pool's call, or the task of a native function."""
     cancelled: bool = False
     """Whether an operator has ended it, where it is native."""
+    retried: bool = False
+    """Whether its worker died in it, and it was tried once more."""
     leased_at: float | None = None
     worker_ns: int = 0
     memory_change: int | None = None

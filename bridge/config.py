@@ -154,10 +154,9 @@ class PoolConfig(Section):
     )
     queue_limit: Int = Field(256, ge=0, description="Calls that may wait for a worker.")
     queue_bytes: Size = Field(256 * MIB, description="Bytes of requests that may wait for a worker.")
-    quarantine_after: Int = Field(
-        2, ge=0, description="An input that killed so many workers, alone each time, is refused; 0 refuses none."
-    )
+    quarantine_after: Int = Field(2, ge=0, description="An input that killed so many workers is refused; 0: none is.")
     quarantine_ttl_s: Seconds = Field(3600.0, description="How long such an input is refused.")
+    retry_idempotent: Flag = Field(True, description="Whether idempotent calls are retried when their worker dies.")
     stall_after_s: Seconds | None = Field(
         None, description="A worker whose call runs longer is ended, whatever the call's deadline; none never does."
     )

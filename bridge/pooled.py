@@ -6,13 +6,14 @@ Owns nothing: the pools own their workers, `sessions` the pins. A call is releas
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
-from pool.errors import WorkerGone
+from pool.errors import PoolError, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pool.pool import Pool
 
 NATIVE_QUEUE = 256
+CAUSE_CHARACTERS = 100
+"""Of the cause of a death, in a receipt."""
 
 
 class PooledRunner:
@@ -42,6 +45,9 @@ class PooledRunner:
         job = call.job = self._submit(call, pool, stream=False)
         try:
             reply = await job.future
+        except (WorkerLost, WorkerProtocol) as error:
+            job = self._retry(call, pool, job, error)
+            reply = await job.future
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
@@ -58,10 +64,21 @@ class PooledRunner:
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=True)
         assert job.buffer is not None
+        sent = False
         try:
-            while messages := await job.buffer.take():
-                yield messages
-            reply = await job.future
+            try:
+                while messages := await job.buffer.take():
+                    sent = True
+                    yield messages
+                reply = await job.future
+            except (WorkerLost, WorkerProtocol) as error:
+                if sent:
+                    raise
+                job = self._retry(call, pool, job, error)
+                assert job.buffer is not None
+                while messages := await job.buffer.take():
+                    yield messages
+                reply = await job.future
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
@@ -69,6 +86,29 @@ class PooledRunner:
             call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
         self._settle(call, pool, reply)
+
+    def _retry(self, call: Call, pool: Pool, job: Job, error: WorkerLost | WorkerProtocol) -> Job:
+        """Submit a call once more whose worker has died in it. Raises `error` where that is not to be.
+
+        It was begun, so only a function that may run twice is tried again; nothing of its answer has been sent. It must
+        have as much time left as it had run.
+        """
+        _note(call, job)
+        pool.release(job)
+        if call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
+            raise error
+        if call.session is not None and call.session.mode == "strict":
+            raise error
+        ran_s = time.perf_counter() - (job.launched_at or call.started_at)
+        if call.deadline - asyncio.get_running_loop().time() <= ran_s:
+            raise error
+        try:
+            again = call.job = self._submit(call, pool, stream=job.buffer is not None)
+        except PoolError:
+            raise error from None
+        call.retried = True
+        call.reason += f"; retried after {error.worker} died: {_cause(error)}"
+        return again
 
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
@@ -158,6 +198,13 @@ class PooledRunner:
         call.memory_change = reply.rss_change
         pool.served(reply.worker_ns / 1e9, call.function)
         settle(call, reply.ok, reply.meta)
+
+
+def _cause(error: WorkerLost | WorkerProtocol) -> str:
+    """Return briefly how a worker died."""
+    if isinstance(error, WorkerProtocol):
+        return "it broke the frame protocol"
+    return f"killed by {error.signal}" if error.signal else error.cause[:CAUSE_CHARACTERS]
 
 
 def _note(call: Call, job: Job) -> None:

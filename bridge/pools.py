@@ -146,6 +146,7 @@ def _options(
         stall_after_s=pool.stall_after_s,
         quarantine_after=pool.quarantine_after,
         quarantine_ttl_s=pool.quarantine_ttl_s,
+        retry_idempotent=pool.retry_idempotent,
         drain_hold_s=pool.drain_hold_s,
         grace_s=pool.grace_s,
         start_timeout_s=pool.start_timeout_s,

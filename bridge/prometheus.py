@@ -31,7 +31,14 @@ def families(pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float)
     lag = GaugeMetricFamily(
         "bridge_loop_lag_seconds", "Worst delay of the event loop in the last one to two minutes.", value=loop_lag_s
     )
-    return [lag, *_calls(telemetry.calls), _exits(telemetry.exits), *_pools(snapshots), *_workers(snapshots)]
+    return [
+        lag,
+        *_calls(telemetry.calls),
+        _retries(telemetry.retries),
+        _exits(telemetry.exits),
+        *_pools(snapshots),
+        *_workers(snapshots),
+    ]
 
 
 def _calls(counts: Mapping[tuple[str, int], int]) -> Iterable[Metric]:
@@ -49,6 +56,15 @@ def _calls(counts: Mapping[tuple[str, int], int]) -> Iterable[Metric]:
     for (function, code), count in sorted(merged.items()):
         calls.add_metric((function, Code(code).name), count)
     yield calls
+
+
+def _retries(counts: Mapping[tuple[str, bool], int]) -> Metric:
+    retries = CounterMetricFamily(
+        "bridge_call_retries", "Calls that were tried again after their worker had died.", labels=("pool", "outcome")
+    )
+    for (pool, well), count in sorted(counts.items()):
+        retries.add_metric((pool, "ok" if well else "failed"), count)
+    return retries
 
 
 def _exits(counts: Mapping[tuple[str, str], int]) -> Metric:

@@ -37,12 +37,14 @@ _CALLERS_OWN = {
 class Telemetry:
     """Counts calls and logs events.
 
-    `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause.
+    `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
+    `retries` by pool and whether the second attempt went well.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, int]] = Counter()
         self.exits: Counter[tuple[str, str]] = Counter()
+        self.retries: Counter[tuple[str, bool]] = Counter()
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
     def level_changed(self) -> None:
@@ -52,6 +54,9 @@ class Telemetry:
     def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
         """Take note of a call that has been answered."""
         self.calls[call.method if call.spec is None else call.spec.name, code] += 1
+        if call.retried:
+            self.retries[call.pool, failure is None] += 1
+            log(logging.INFO, f"call retried: {call.reason}", **_fields(call, code, ""))
         if failure is not None:
             level = logging.INFO if code in _CALLERS_OWN else logging.WARNING
             log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))

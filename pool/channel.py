@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from pool.errors import FrameError
-from pool.frames import FROM_WORKER
+from pool.frames import FROM_WORKER, HEADER_SIZE
 from pool.reader import FrameReader
 
 SMALL = 16384
@@ -130,16 +130,26 @@ class Channel:
         self._deliver()
 
     def _end(self, why: str) -> None:
+        on_closed = self._on_closed
         self.close()
-        self._on_closed(why)
+        on_closed(why)
 
     def close(self) -> None:
-        """Close the socket; nothing is delivered any more. May be called again."""
+        """Close the socket; nothing is delivered any more. May be called again.
+
+        The buffer and the callbacks are let go: they are in a cycle with the worker, and garbage is collected seldom.
+        """
         if self._closed:
             return
         self._closed = True
+        self._reader = FrameReader(buffer_size=HEADER_SIZE)
+        self._on_frame, self._on_closed = _nobody, _nobody
         self._loop.remove_reader(self._sock.fileno())
         if self._unsent:
             self._unsent.clear()
             self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
+
+
+def _nobody(*_told: object) -> None:
+    return

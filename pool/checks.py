@@ -111,7 +111,7 @@ class Checks:
             if watched is None:
                 watched = self._watched[worker.id] = _Watched(self._patience(run.options))
             self._look_at(run, worker, watched, passed_s)
-            if run.options.stall_after_s is not None:
+            if run.options.stall_after_s is not None and run.proved:
                 self._look_at_calls(run, worker, watched, run.options.stall_after_s)
 
     @staticmethod
@@ -198,7 +198,7 @@ class Checks:
 
     def _look_at_calls(self, run: Run, worker: Worker, watched: _Watched, stall_after_s: float) -> None:
         """End what has run longer than the pool allows, by time that was seen to pass."""
-        begun = [call for call in worker.begun if not call.abandoned]
+        begun = [call for call in worker.begun if not call.abandoned and call is not run.canary]
         if not begun:
             return
         oldest = min(begun, key=lambda call: call.id)

@@ -9,30 +9,22 @@ import os
 import random
 import signal
 import sys
-import time
 
-from pool.environ_block import write_identity
+from pool.environ_block import WORKER, write_identity
 from pool.forking import Order
 from pool.startup import harden
 
-PARENT_S = 0.00005
 
-
-def become_worker(order: Order, intermediate: int, stdout: int, stderr: int) -> None:
-    """Take over a worker's place in the world. Ends the process where the front has gone meanwhile.
-
-    `intermediate` is the process that has forked this one and ends now: the kernel makes the front the parent then.
-    """
+def become_worker(order: Order, parent: int, stdout: int, stderr: int) -> None:
+    """Take over a worker's place in the world. Ends the process where `parent`, the front, has gone meanwhile."""
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
     os.close(stdout)
     os.close(stderr)
     os.environ.update(order.environ)
-    write_identity(order.environ.get("BRIDGE_WORKER_ID", ""), order.mark)
-    while os.getppid() == intermediate:
-        time.sleep(PARENT_S)
+    write_identity(order.environ[WORKER], order.mark)
     signal.set_wakeup_fd(-1)
-    harden(order.parent, order.limits)
+    harden(parent, order.limits)
     reseed()
 
 

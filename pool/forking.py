@@ -34,8 +34,6 @@ DESCRIPTORS = 5
 class Order:
     """A worker to be forked."""
 
-    parent: int
-    """The front's pid, which becomes the worker's parent."""
     concurrent: bool
     limits: Limits
     environ: Mapping[str, str]
@@ -45,14 +43,14 @@ class Order:
     def pack(self) -> bytes:
         """Return it as the body of a FORK frame."""
         limits = (self.limits.nice, self.limits.cpus, self.limits.data_bytes)
-        return to_body([self.parent, self.concurrent, limits, dict(self.environ), self.mark])
+        return to_body([self.concurrent, limits, dict(self.environ), self.mark])
 
     @classmethod
     def read(cls, body: memoryview) -> Order:
         """Read the body of a FORK frame."""
-        parent, concurrent, (nice, cpus, data_bytes), environ, mark = from_body(body)
+        concurrent, (nice, cpus, data_bytes), environ, mark = from_body(body)
         limits = Limits(nice=nice, cpus=tuple(cpus), data_bytes=data_bytes)
-        return cls(parent=parent, concurrent=concurrent, limits=limits, environ=environ, mark=mark)
+        return cls(concurrent=concurrent, limits=limits, environ=environ, mark=mark)
 
 
 def to_body(value: object) -> bytes:

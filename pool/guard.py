@@ -8,6 +8,7 @@ While the front lives it also reaps what the guard has ended and the kernel has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,6 +21,8 @@ CLOSE_S = 5.0
 REAP_S = 5.0
 """How often orphans are looked for; after a worker's end sooner."""
 REAP_SOON_S = 0.25
+REAP_LAST_S = 1.0
+REAP_PAUSE_S = 0.005
 
 
 class Guard:
@@ -35,8 +38,8 @@ class Guard:
 
     def adopt(self) -> None:
         """Make orphans of workers the front's children, and reap them. Raises OSError where the kernel can not."""
+        become_subreaper()  # each time: another guard of this process may have resigned
         if not self._adopts:
-            become_subreaper()
             self._adopts = True
             self._reap_in(REAP_S)
 
@@ -131,7 +134,15 @@ class Guard:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         process.wait()
-        self._reaper.reap()
+        await self._reap_the_last()
+
+    async def _reap_the_last(self) -> None:
+        """Wait for what has just been killed, for a moment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REAP_LAST_S):
+                while self._reaper.has_orphans():
+                    self._reaper.reap()
+                    await asyncio.sleep(REAP_PAUSE_S)
 
 
 def _line_for(place: str) -> str:

@@ -23,3 +23,11 @@ class WorkerHooks:
     """It takes no more calls: it is about to be killed, or can not be reached."""
     grew: Callable[[str, int], None]
     """A call of this function has changed the worker's memory by so many bytes."""
+
+
+def _ignore(*_told: object) -> None:
+    return
+
+
+NOBODY = WorkerHooks(ready=_ignore, failed=_ignore, unfit=_ignore, slot_free=_ignore, leaving=_ignore, grew=_ignore)
+"""For a worker that has ended: it must not keep those alive whom it told."""

@@ -75,6 +75,8 @@ class PoolOptions:
     quarantine_after: int = 2
     """An input that killed so many workers, each time as their only call, is refused; 0 switches this off."""
     quarantine_ttl_s: float = 3600.0
+    retry_idempotent: bool = True
+    """For who submits: a call that may run twice is to be submitted once more where its worker has died in it."""
     grace_s: float = 1.0
     """From a cancel or deadline until a worker that goes on is killed."""
     start_timeout_s: float = 300.0

@@ -19,6 +19,8 @@ MARK = "BRIDGE_WORKER_MARK"
 """The environment variable with a worker's mark. A process that was started with an empty environment hides from it."""
 PASSES = 50
 PAUSE_S = 0.005
+CLEAR_S = 10.0
+"""How long is waited for processes that were killed to be gone from their cgroup: a busy machine takes its time."""
 
 
 def sweep(marks: Iterable[str]) -> None:
@@ -54,7 +56,8 @@ def _kill_marked(pid: int, wanted: list[bytes]) -> bool:
 def clear(place: str) -> None:
     """Kill whatever is in the cgroups whose path begins with `place`, and remove them."""
     parent, _, prefix = place.rpartition("/")
-    for _ in range(PASSES):
+    deadline = time.monotonic() + CLEAR_S
+    while time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             groups = [entry.path for entry in os.scandir(parent) if entry.name.startswith(prefix)]
             for group in groups:

@@ -47,6 +47,8 @@ class Place:
         self.closing = False
         self.not_before = 0.0
         """No worker is started before this time."""
+        self.served_since = 0.0
+        """When `run` was proved."""
         self.policy = policy
         self.spares = spares
         self.wake = asyncio.Event()
@@ -155,19 +157,22 @@ class Places:
         if run.exited.done():
             place.run = None
             self.restarts += 1
-            self._put_off(place, self._clock.now() - run.began)
+            self._put_off(place, self._clock.now() - place.served_since)
         elif run.unfit:
             place.run = None
             self.restarts += 1
             self._crew.retire(run)
 
-    def _put_off(self, place: Place, lived_s: float) -> None:
-        """After a death: say when the place is filled again, and refuse calls where that is the end of the budget."""
+    def _put_off(self, place: Place, served_s: float) -> None:
+        """After a death: say when the place is filled again, and refuse calls where that is the end of the budget.
+
+        A suspended worker may go on, and would then take none of the calls that were refused for lack of it.
+        """
         now = self._clock.now()
-        pause_s = place.policy.died(now, lived_s)
+        pause_s = place.policy.died(now, served_s)
         place.not_before = now + pause_s
-        ready = any(worker.state is State.READY for worker in self._crew.workers.values())
-        if pause_s and place.policy.exhausted(now) and not ready:
+        serves = any(worker.state in (State.READY, State.SUSPENDED) for worker in self._crew.workers.values())
+        if pause_s and place.policy.exhausted(now) and not serves:
             cause = self._crew.exits[0].cause if self._crew.exits else ""
             self._fail(place.starting.failure.cause if place.starting and place.starting.failure else cause)
 
@@ -192,7 +197,7 @@ class Places:
     def _take_over(self, place: Place, run: Run, order: Order | None) -> None:
         self.failure = ""
         place.spares.clear()
-        old, place.run = place.run, run
+        old, place.run, place.served_since = place.run, run, self._clock.now()
         if order is not None:
             if place.order is order:
                 place.order = None
@@ -233,7 +238,7 @@ class Places:
             )
         else:
             self.restarts += 1
-            self._put_off(place, self._clock.now() - run.began)
+            self._put_off(place, 0.0)  # however long it has imported, it has not served
         if order is not None and order.once:
             if place.order is order:
                 place.order = None

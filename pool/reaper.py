@@ -48,7 +48,7 @@ class Reaper:
             return 0
         if dead is None or os.sched_getscheduler(0) == os.SCHED_BATCH:
             return 0  # none is dead, the usual case; or nothing tells orphans from other children
-        found = {pid: certain for pid, certain in _dead_children() if not self._is_known(pid)}
+        found = {pid: certain for pid, certain, dead in _children() if dead and not self._is_known(pid)}
         reaped = [pid for pid, certain in found.items() if certain or pid in self._seen]
         self._seen = set(found).difference(reaped)
         for pid in reaped:
@@ -56,9 +56,15 @@ class Reaper:
                 os.waitpid(pid, os.WNOHANG)
         return len(reaped)
 
+    def has_orphans(self) -> bool:
+        """Return whether there are children, living or dead, that are no workers but come from one."""
+        return os.sched_getscheduler(0) != os.SCHED_BATCH and any(
+            certain and not self._is_known(pid) for pid, certain, _ in _children()
+        )
 
-def _dead_children() -> Iterator[tuple[int, bool]]:
-    """Return the dead children of this process that are scheduled as workers are, and whether they can be no worker.
+
+def _children() -> Iterator[tuple[int, bool, bool]]:
+    """Return the children of this process that are scheduled as workers are; whether each can be no worker, is dead.
 
     A worker leads a process group, and no session.
     """
@@ -72,6 +78,6 @@ def _dead_children() -> Iterator[tuple[int, bool]]:
                 fields = file.read().rpartition(b")")[2].split(None, _STAT_FIELDS)
         except OSError:
             continue
-        if (fields[_STATE], fields[_PARENT], fields[_POLICY]) == (b"Z", own, batch):
+        if (fields[_PARENT], fields[_POLICY]) == (own, batch):
             pid = entry.name.encode()
-            yield int(pid), fields[_GROUP] != pid or fields[_SESSION] == pid
+            yield int(pid), fields[_GROUP] != pid or fields[_SESSION] == pid, fields[_STATE] == b"Z"

@@ -1,8 +1,9 @@
 """When a dead worker's place is filled again: pure, fed with times.
 
 The first restart of a place is immediate; from the second in a row a backoff with jitter grows, for that place alone.
-Too many deaths of the pool within a period exhaust its budget: it counts as failed and tries again at a slow pace. A
-worker that lived long enough ends its place's row.
+Too many deaths of the pool within a period exhaust its budget: it counts as failed and tries again at a slow pace. So
+does a row of one place that lasts longer than that period: where imports take long, deaths are never many. A worker
+that served long enough ends its place's row.
 """
 
 from collections import deque
@@ -22,7 +23,7 @@ class RestartOptions:
     slow_s: float = 10.0
     """Pause between attempts of a failed pool."""
     settled_s: float = 10.0
-    """A worker that lived this long ends the row of failures."""
+    """A worker that served this long ends the row of failures."""
 
 
 class RestartBudget:
@@ -71,7 +72,7 @@ class Backoff:
 class RestartPolicy:
     """One place's row of deaths, and the budget that all places of its pool share.
 
-    A place that flaps slows no other: a worker that has lived long enough is replaced at once even where the budget is
+    A place that flaps slows no other: a worker that has served long enough is replaced at once even where the budget is
     spent.
     """
 
@@ -81,21 +82,29 @@ class RestartPolicy:
         self._options = options
         self._budget = budget or RestartBudget(options)
         self._row = Backoff(options, random)
+        self._since: float | None = None
+        """When the row began."""
+        self._lasts = False
+        """Whether its last death was a whole period later."""
 
-    def died(self, now: float, lived_s: float) -> float:
-        """Record a death and return the seconds to wait before the next start."""
-        settled = lived_s >= self._options.settled_s
+    def died(self, now: float, served_s: float) -> float:
+        """Record a death, after so long a service, and return the seconds to wait before the next start."""
+        settled = served_s >= self._options.settled_s
         if settled:
             self._row.clear()
+            self._since = None
+        self._since = now if self._since is None else self._since
+        self._lasts = now - self._since >= self._options.period_s
         pause_s = self._row.failed()
         self._budget.died(now)
         return self._options.slow_s if self.exhausted(now) and not settled else pause_s
 
     def exhausted(self, now: float) -> bool:
-        """Return whether the pool's budget is spent."""
-        return self._budget.exhausted(now)
+        """Return whether the pool's budget is spent, or the row has lasted for a whole period."""
+        return self._lasts or self._budget.exhausted(now)
 
     def clear(self) -> None:
         """End the row, and give the pool its whole budget back."""
         self._row.clear()
+        self._since, self._lasts = None, False
         self._budget.clear()

@@ -222,15 +222,24 @@ class Supervisor:
         async with self._orders:
             self._places.forgive()
             self._spawner.rebuild(options)
-            first = next(place for place in self._places.all if not place.closing)
             try:
-                run = await self._replace(first, "reloaded", options)
+                first, run = await self._replace_first(options)
             except StartFailed:
                 self._spawner.rebuild(self._options)
                 raise
             self._adopt(options)
             await self._replace_all("reloaded", first)
             return run.ready.result()
+
+    async def _replace_first(self, options: PoolOptions) -> tuple[Place, Run]:
+        """Replace one worker by one with new options; another one where scaling gives up its place meanwhile."""
+        while True:
+            first = next(place for place in self._places.all if not place.closing)
+            try:
+                return first, await self._replace(first, "reloaded", options)
+            except StartFailed:
+                if first in self._places.all:
+                    raise
 
     def _adopt(self, options: PoolOptions) -> None:
         """Take over new options; a size that scaling has found stays where the options name the same as before."""
@@ -240,12 +249,22 @@ class Supervisor:
         self._watch_memory()
 
     async def _replace_all(self, cause: str, done: Place | None) -> list[Run]:
-        """Replace the workers of all places but `done`, one after the other; not those that are as new already."""
+        """Replace the workers of all places but `done`, one after the other; not those that are as new already.
+
+        A place that scaling gives up meanwhile has no worker to replace.
+        """
         began, runs = self._clock.now(), []
         for place in list(self._places.all):
-            if place is not done and not place.closing:
-                new = place.run is not None and place.run.began >= began
-                runs.append(place.run if new and place.run else await self._replace(place, cause, None))
+            if place is done or place.closing:
+                continue
+            if place.run is not None and place.run.began >= began:
+                runs.append(place.run)
+                continue
+            try:
+                runs.append(await self._replace(place, cause, None))
+            except StartFailed:
+                if place in self._places.all:
+                    raise
         return runs
 
     async def _replace(self, place: Place, cause: str, options: PoolOptions | None) -> Run:

@@ -66,6 +66,7 @@ class TemplateSpawner:
     async def _forked(self, template: Template, launch: Launch) -> Child | None:
         """Fork a worker; None where this template can not, and another way is to be tried."""
         try:
+            self.guard.adopt()
             return await template.fork(launch)
         except UnsafeToFork as error:
             self._drop(template)

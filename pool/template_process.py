@@ -179,9 +179,7 @@ class Template:
 
     async def _ask(self, launch: Launch, wires: Wires, mark: str, *, become: bool = False) -> int:
         limits = Limits(nice=launch.nice, cpus=launch.cpus, data_bytes=launch.data_limit_bytes or 0)
-        order = Order(
-            parent=os.getpid(), concurrent=launch.concurrent, limits=limits, environ=launch.environ, mark=mark
-        )
+        order = Order(concurrent=launch.concurrent, limits=limits, environ=launch.environ, mark=mark)
         self._orders += 1
         frame = frames.pack(BECOME if become else FORK, self._orders, order.pack())
         assert len(wires.theirs) == DESCRIPTORS

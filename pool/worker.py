@@ -19,7 +19,7 @@ from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError
 from pool.exits import ExitReport, Killed, loss
-from pool.hooks import WorkerHooks
+from pool.hooks import NOBODY, WorkerHooks
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
 from pool.spawn import Child
@@ -331,6 +331,7 @@ class Worker:
                 call.grace.cancel()
             limit_bytes = self._options.memory_limit_bytes or 0
             self._fail(call, loss(self._options.name, call.function, report, limit_bytes))
+        self._hooks = NOBODY
         self._wake_idle()
         return left[::-1]
 

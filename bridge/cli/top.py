@@ -88,11 +88,15 @@ def _live(connection: Connection, interval_s: float, output: Output, before: Vie
 
     after = look(connection)
     first = picture(connection.address, after, rates(before, after), live=True)
-    with Live(first, console=output.console, auto_refresh=False, screen=True) as live:
+    live = Live(first, console=output.console, auto_refresh=False, screen=True)
+    try:  # not `with`: Ctrl-C while the first picture is drawn must give the terminal back, too
+        live.start(refresh=True)
         while True:
             time.sleep(interval_s)
             before, after = after, look(connection)
             live.update(picture(connection.address, after, rates(before, after), live=True), refresh=True)
+    finally:
+        live.stop()
 
 
 def _print(output: Output, address: str, view: View, per_second: Mapping[str, float]) -> None:

@@ -27,6 +27,9 @@ CHILD_MODULES = {
     "pool.startup",
 }
 CHILD_MODULES |= {"pool.asking"}
+TEMPLATE_MODULES = {
+    f"pool.{name}" for name in ("environ_block", "fork_safety", "forked", "forking", "sources", "template_child")
+}
 LOADED = """
 import json, sys
 before = set(sys.modules)
@@ -74,6 +77,14 @@ def test_the_child_loads_only_its_own_modules():
     assert others == CHILD_MODULES & others
     assert "pool.child" in others
     assert "asyncio" not in loaded, "asyncio costs every worker 8 MB"
+
+
+def test_a_template_loads_little_more_than_a_child():
+    """Whatever it has loaded, every worker that is forked from it has."""
+    loaded = loaded_by("pool.template_child")
+    others = {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names}
+    assert others - CHILD_MODULES == TEMPLATE_MODULES
+    assert {"asyncio", "subprocess", "threading"} & loaded == {"threading"}
 
 
 def test_the_front_loads_nothing_heavy():

@@ -72,3 +72,15 @@ def test_clearing_gives_the_whole_budget_back():
     record.clear()
     assert not record.exhausted(0.0)
     assert record.died(0.0, 0.0) == 0.0
+
+
+def test_a_row_of_slow_starts_that_fail_exhausts_the_budget_too():
+    """Where an import takes a quarter of a minute there are never many deaths in a minute."""
+    record = policy()
+    pauses = [record.died(now, 0.0) for now in (0.0, 15.0, 30.0, 45.0)]
+    assert max(pauses) < 1.0
+    assert not record.exhausted(45.0)
+    assert record.died(60.0, 0.0) == 10.0
+    assert record.exhausted(60.0)
+    assert record.died(90.0, 10.0) == 0.0, "one that has served ends the row"
+    assert not record.exhausted(90.0)

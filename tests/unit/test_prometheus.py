@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from bridge import prometheus
 from bridge.telemetry import Telemetry
 
-LABELS = ("function", "pool", "code", "cause")
+LABELS = ("function", "pool", "code", "cause", "outcome")
 
 
 class Collector:
@@ -55,7 +55,9 @@ def test_hostile_labels_are_valid_text():
     name = 'a"} 1\nforged{x="y\\ \N{PILE OF POO}'
     telemetry.calls[name, 0] = 3
     telemetry.exits[name, "signal"] = 2
+    telemetry.retries[name, True] = 4
     found = samples(telemetry)
+    assert found["bridge_call_retries_total", name, "ok"] == 4
     assert found["bridge_calls_total", name, "OK"] == 3
     assert found["bridge_worker_exits_total", name, "signal"] == 2
     assert not [key for key in found if key[0] == "forged"]

@@ -84,6 +84,8 @@ POOL_ROWS = [
         None,
     ),
     (pool.WorkerProtocol("p", "p-1", "?"), Code.INTERNAL, "WORKER_PROTOCOL", {"pool": "p", "worker": "p-1"}, None),
+    # The runner of pooled calls says what became of the session instead.
+    (pool.WorkerGone("p", "p-1"), Code.INTERNAL, "INTERNAL", {}, None),
     (
         pool.StartFailed("p", "no key", "detail"),
         Code.FAILED_PRECONDITION,

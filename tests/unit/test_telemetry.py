@@ -119,6 +119,19 @@ def test_calls_are_counted_by_function_and_code():
     assert told.calls == {("a", 0): 2, ("a", 1): 1}
 
 
+def test_retries_are_counted_by_how_they_ended(records):
+    told = Telemetry()
+    reason = "ran there; retried after general-1 died: killed by SIGKILL"
+    told.finished(a_call(pool="general", retried=True, reason=reason), 0)
+    told.finished(
+        a_call(pool="general", retried=True, reason=reason),
+        Code.UNAVAILABLE,
+        BridgeError(Code.UNAVAILABLE, "WORKER_CRASHED", "worker general-2 died"),
+    )
+    assert told.retries == {("general", True): 1, ("general", False): 1}
+    assert reason in records[0].getMessage()
+
+
 def test_names_that_do_not_exist_make_no_counters():
     told = Telemetry()
     for number in range(100):
