@@ -109,7 +109,7 @@ def _logarithmic(least: float, most: float) -> tuple[Callable[[float], float], l
     ticks = [10.0**power for power in range(low, high + 1)]
 
     def place(value: float) -> float:
-        share = (math.log10(max(value, least)) - low) / (high - low)
+        share = (math.log10(max(value, 10.0**low)) - low) / (high - low)
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
 
     return place, ticks
