@@ -25,6 +25,7 @@ from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRec
 from handlers.errors import HandlerError, Unknown
 from handlers.loading import LoadFailed, load_module
 from handlers.own_loop import Interrupted, OwnLoop
+from handlers.values.parts import in_parts
 
 Result = tuple[bool, bytes, bytes]
 
@@ -142,7 +143,7 @@ class Entry:
         items: Iterator[bytes] = iter(())
         try:
             handler = self._find(function)
-            found = handler.stream(context.meta.method, body, context)
+            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
             items = self._own_loop().iterate(found) if isinstance(found, AsyncIterator) else found
             for item in items:
                 if len(item) > self._max_bytes:
@@ -186,7 +187,7 @@ class Entry:
         context.enter()
         try:
             handler = self._find(function)
-            found = handler.stream(context.meta.method, body, context)
+            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
             items = found if isinstance(found, AsyncIterator) else _in_turn(found)
             async for item in items:
                 if len(item) > self._max_bytes:
@@ -255,7 +256,7 @@ def too_large(size: int, limit: int) -> HandlerError:
     """Return the error of a response message that is larger than it may be; sizes in bytes."""
     message = (
         f"a response message has {size} bytes, more than the {limit} that may be sent; raise server.max_message_bytes, "
-        "or return less at a time, such as a stream of parts"
+        "return less at a time, or call with StreamCall and chunk_bytes"
     )
     metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
     return HandlerError(message, code="RESOURCE_EXHAUSTED", reason="MESSAGE_TOO_LARGE", metadata=metadata)

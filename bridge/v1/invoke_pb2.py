@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"L\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"6\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo2\xc6\x02\n\rInvokeService\x12\x37\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\x12K\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse0\x01\x12R\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\x12[\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"a\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x13\n\x0b\x63hunk_bytes\x18\x14 \x01(\x04\"Y\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x04part\x18\x14 \x01(\x0b\x32\x13.bridge.v1.ItemPart\"7\n\x08ItemPart\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo2\xc6\x02\n\rInvokeService\x12\x37\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\x12K\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse0\x01\x12R\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\x12[\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLRESPONSE']._serialized_start=133
   _globals['_CALLRESPONSE']._serialized_end=183
   _globals['_STREAMCALLREQUEST']._serialized_start=185
-  _globals['_STREAMCALLREQUEST']._serialized_end=261
-  _globals['_STREAMCALLRESPONSE']._serialized_start=263
-  _globals['_STREAMCALLRESPONSE']._serialized_end=317
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=319
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=396
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=398
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=490
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=492
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=535
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=537
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=606
-  _globals['_INVOKESERVICE']._serialized_start=609
-  _globals['_INVOKESERVICE']._serialized_end=935
+  _globals['_STREAMCALLREQUEST']._serialized_end=282
+  _globals['_STREAMCALLRESPONSE']._serialized_start=284
+  _globals['_STREAMCALLRESPONSE']._serialized_end=373
+  _globals['_ITEMPART']._serialized_start=375
+  _globals['_ITEMPART']._serialized_end=430
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=432
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=509
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=511
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=603
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=605
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=648
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=650
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=719
+  _globals['_INVOKESERVICE']._serialized_start=722
+  _globals['_INVOKESERVICE']._serialized_end=1048
 # @@protoc_insertion_point(module_scope)

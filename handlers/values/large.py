@@ -85,6 +85,18 @@ def read_arguments(request: bytes) -> LargePayload | None:
         return None
 
 
+def read_number(request: bytes, number: int) -> int:
+    """Return a number of at most 35 bits that stands in a field of a serialized message; 0 where it does not."""
+    view, found = memoryview(request), 0
+    try:
+        for field in _fields(view, 0, len(view)):
+            if field.number == number and field.kind == _VARINT:
+                found, _ = _varint(view, field.value)
+    except (_Unusual, IndexError):
+        return 0
+    return found
+
+
 def _fields(view: memoryview, at: int, end: int) -> Iterator[_Field]:
     while at < end:
         start = at

@@ -45,19 +45,20 @@ class Outgoing:
             tag, body = _MSGPACK, self.msgpack
         else:
             tag, body = _RAW, self.raw or b""
-        head = tag + _varint(len(body))
+        head = tag + varint(len(body))
         if not self.tensors and len(body) < SMALL:
-            return b"".join((_RESULT, _varint(len(head) + len(body)), head, body))
+            return b"".join((_RESULT, varint(len(head) + len(body)), head, body))
         parts: list[Buffer] = [head, body]
         for tensor in self.tensors:
             parts += _tensor(*tensor)
         size = sum(map(len, parts))
         if size > MOST_BYTES:
             raise ResultInvalid(f"expected a result of less than 2 GiB, got one of {size} bytes")
-        return b"".join((_RESULT, _varint(size), *parts))
+        return b"".join((_RESULT, varint(size), *parts))
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number of 0 or more as protobuf writes it."""
     if number < 0x80:
         return _ONE_BYTE[number]
     encoded = bytearray()
@@ -70,9 +71,9 @@ def _varint(number: int) -> bytes:
 
 def _tensor(name: str, dtype: str, shape: Sequence[int], data: Buffer) -> list[Buffer]:
     """Return one tensor of the payload, in parts. What is empty is left out, as protobuf does."""
-    lengths = b"".join(map(_varint, shape))
+    lengths = b"".join(map(varint, shape))
     parts: list[Buffer] = []
     for tag, value in ((_NAME, name.encode()), (_DTYPE, dtype.encode()), (_SHAPE, lengths), (_DATA, data)):
         if len(value):
-            parts += (tag, _varint(len(value)), value)
-    return [_TENSOR, _varint(sum(map(len, parts))), *parts]
+            parts += (tag, varint(len(value)), value)
+    return [_TENSOR, varint(sum(map(len, parts))), *parts]

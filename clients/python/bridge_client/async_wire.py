@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from bridge_client.failures import to_error
-from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, seal
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, only, seal
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -75,6 +75,12 @@ class AsyncWire:
             raise to_error(error, envelope.facts) from None
         hand_out_receipt(await call.trailing_metadata(), self.options)
         return operation.read(reply)
+
+    async def only(self, operation: Operation[ResultT]) -> ResultT:
+        """Make a streaming call and wait for its one result. Raises `BridgeError`."""
+        async with self.stream(operation) as results:
+            found = [result async for result in results]
+        return only(found)
 
     def stream(self, operation: Operation[ResultT]) -> AsyncStream[ResultT]:
         """Start a call whose results come one by one."""

@@ -96,6 +96,14 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
     )
 
 
+def only(results: list[ResultT]) -> ResultT:
+    """The one result of a call that came as a stream. Raises `UnexpectedReply` where there is none, or another."""
+    if len(results) != 1:
+        msg = f"expected one result, got {len(results)}; use stream() for a function whose results come one by one"
+        raise UnexpectedReply(msg)
+    return results[0]
+
+
 def hand_out_receipt(trailers: Trailers | None, options: CallOptions) -> None:
     """Give the receipt in a call's trailers, if there is one, to who asked for receipts."""
     if options.on_receipt is None:
