@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick scorecard scorecard-quick faults soak proto setup clean
+.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick bench-starts scorecard scorecard-quick faults soak proto setup clean
 
 VENV ?= .venv
 export VENV PYTHON
@@ -31,8 +31,9 @@ test-all-pythons: ## Run every test with each of Python 3.11, 3.12 and 3.13 that
 check: $(VENV)/.ready-all ## Lint, types, import contracts, generated code, buf lint
 	@.ci/check
 
-bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 4 minutes)
+bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 6 minutes)
 	@$(VENV)/bin/python tests/bench/run.py
+	@$(VENV)/bin/python tests/bench/run_streams.py
 
 bench-quick: $(VENV)/.ready-all ## The echo figures only, in under 50 seconds
 	@$(VENV)/bin/python tests/bench/run.py --quick
@@ -50,13 +51,16 @@ MINUTES ?= 30
 soak: $(VENV)/.ready-all ## Faults for MINUTES (default 30) while callers go on, and the long tests of leaks; SEED=N repeats one
 	@$(VENV)/bin/python tests/soak/run.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+bench-starts: $(VENV)/.ready-all ## How fast and light workers start; writes bench-starts.json (about 3 minutes)
+	@$(VENV)/bin/python tests/bench/starts.py
+
 proto: $(VENV)/.ready-all ## Write everything that is generated from proto/
 	@$(VENV)/bin/python .ci/generated.py --write
 
 setup: $(VENV)/.ready-all ## Install everything into .venv, run nothing
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-3.* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json scorecard.json
+	rm -rf .venv .venv-3.* .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench.json bench-starts.json scorecard.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find clients -name node_modules -type d -prune -exec rm -rf {} +
 

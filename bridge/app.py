@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.multiplex import Multiplexer
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
@@ -104,6 +106,7 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+        self._multiplexer: Multiplexer | None = None
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,6 +126,7 @@ class App:
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
         started = time.monotonic()
+        self._check_metrics()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
         for app in self._apps:
@@ -180,6 +184,8 @@ class App:
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
         dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        self._multiplexer = multiplexer
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
         unary |= local_handlers(
@@ -189,6 +195,7 @@ class App:
             resolver.find,
             self._sessions.servicer,
             dispatcher.cancel,
+            dispatcher.oldest,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
         )
@@ -202,24 +209,31 @@ class App:
             keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
-            options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
+            options,
+            unary | health_unary,
+            streaming | health_streaming,
+            multiplexer.handlers(),
+            [*service_names(), HEALTH_SERVICE],
         )
         try:
             return await self._server.start()
         except AddressInUse as error:
             raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
 
+    def _check_metrics(self) -> None:
+        """Look for what the metrics need before any worker is started for nothing."""
+        if self._config.metrics.address is not None and find_spec("prometheus_client") is None:
+            raise StartFailed(
+                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
+            )
+
     def _serve_metrics(self) -> None:
         address = self._config.metrics.address
         if address is None:
             return
-        try:
-            from bridge.metrics_server import MetricsServer
-            from bridge.prometheus import families
-        except ModuleNotFoundError:
-            raise StartFailed(
-                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
-            ) from None
+        from bridge.metrics_server import MetricsServer
+        from bridge.prometheus import families
+
         self._metrics = MetricsServer(address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s))
         try:
             told = self._metrics.start()
@@ -250,6 +264,8 @@ class App:
         router.renew(_native_limits(config))
         runner.renew(tried.native)
         forwarder.renew(config.server)
+        if self._multiplexer is not None:
+            self._multiplexer.renew(config.server)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -270,6 +286,8 @@ class App:
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._dispatcher is not None:
             waits.append(self._dispatcher.drain(timeout_s))
+        if self._multiplexer is not None:
+            waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
@@ -283,6 +301,8 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
+        if self._multiplexer is not None:
+            self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bridge.convert import set_duration
 from bridge.v1 import pool_pb2
+from pool.calls import Call as Job
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
+    from bridge.call import Call
     from pool.options import PoolOptions
     from pool.snapshot import PoolSnapshot, WorkerSnapshot
 
@@ -40,6 +43,7 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         start_kind=snapshot.started.kind,
         start_reason=snapshot.started.why,
         template_pid=snapshot.started.template_pid or 0,
+        cgroups=snapshot.started.cgroups,
         concurrency=options.concurrency,
         queued=snapshot.waiting,
         queue_limit=options.queue_limit,
@@ -59,7 +63,9 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
     if snapshot.proof_age_s is not None:
         set_duration(message.proof_age, snapshot.proof_age_s)
     for report, age_s in snapshot.exits:
-        exit_ = message.exits.add(worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail)
+        exit_ = message.exits.add(
+            worker=report.worker, cause=report.cause, stderr_tail=report.stderr_tail, ordered=report.ordered
+        )
         set_duration(exit_.age, age_s)
     for refused in snapshot.quarantine:
         input_ = message.quarantine.add(
@@ -68,6 +74,20 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
         set_duration(input_.left, refused.left_s)
     for growth in snapshot.growth:
         message.growth.add(function=growth.function, grown_bytes=growth.grown_bytes, calls=growth.calls)
+    return message
+
+
+def open_call(call: Call) -> pool_pb2.OpenCall:
+    """Describe a call that has not ended."""
+    message = pool_pb2.OpenCall(
+        request_id=call.identity.request_id,
+        function=call.method if call.spec is None else call.spec.name,
+        pool=call.pool,
+    )
+    job = call.job
+    if isinstance(job, Job) and job.worker is not None and not job.lined:
+        message.worker = job.worker.id
+    set_duration(message.age, time.perf_counter() - call.started_at)
     return message
 
 
@@ -83,7 +103,7 @@ def _worker(worker: WorkerSnapshot) -> pool_pb2.Worker:
         pid=worker.pid,
         state=_WORKER_STATES[worker.state],
         running=worker.running,
-        calls=worker.answered,
+        calls=max(0, worker.answered - worker.canaries),  # one may be on its way
         rss_bytes=worker.rss_bytes,
         place=worker.place,
         recycle_reason=worker.recycle,

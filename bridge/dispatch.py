@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from bridge import receipts
 from bridge.errors import BridgeError, Code
 from bridge.router import Native
 from bridge.session_line import Line
+from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,7 +34,7 @@ class Dispatcher:
         self._resolver = resolver
         self._router = router
         self._native = native
-        self._pooled = pooled
+        self.pooled = pooled
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -48,7 +50,27 @@ class Dispatcher:
                 await self._enter_line(call, call.session)
             body = await runner.run(call)
         finally:
-            self._ended(call)
+            self.ended(call)
+        call.bytes_out = len(body)
+        return body
+
+    def begin(self, call: Call) -> NativeRunner | PooledRunner:
+        """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
+        self._calls.add(call)
+        try:
+            return self._place(call)
+        except BaseException:
+            self.ended(call)
+            raise
+
+    async def finish(self, call: Call, runner: NativeRunner | PooledRunner) -> bytes:
+        """Answer a unary call that has been begun."""
+        try:
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            body = await runner.run(call)
+        finally:
+            self.ended(call)
         call.bytes_out = len(body)
         return body
 
@@ -64,15 +86,22 @@ class Dispatcher:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:
-            self._ended(call)
+            self.ended(call)
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
-        return sum(
-            (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
-            for call in list(self._calls)
-            if call.identity.request_id == request_id
-        )
+        return sum(self._cancel(call) for call in list(self._calls) if call.identity.request_id == request_id)
+
+    def _cancel(self, call: Call) -> bool:
+        """End a call, also where it stands in the line of its session."""
+        line = None if call.session is None or call.in_line else call.session.line
+        if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
+            return True
+        return (self._native if call.route == receipts.NATIVE else self.pooled).cancel(call)
+
+    def oldest(self, most: int) -> list[Call]:
+        """Return the calls in flight, the oldest first."""
+        return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
     def _place(self, call: Call) -> NativeRunner | PooledRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
@@ -89,7 +118,7 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
-        return self._pooled
+        return self.pooled
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""
@@ -100,10 +129,11 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
 
-    def _ended(self, call: Call) -> None:
+    def ended(self, call: Call) -> None:
+        """Take note that a call has ended."""
         self._calls.discard(call)
         if call.session is not None:
             if call.in_line and call.session.line is not None:

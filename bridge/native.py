@@ -60,6 +60,7 @@ class NativeRunner:
             raise _too_late() from None
         finally:
             self.running -= 1
+            call.job = None
             call.worker_ns = time.perf_counter_ns() - started
         settle(call, ok, reply_meta)
         return body
@@ -91,6 +92,7 @@ class NativeRunner:
             raise _too_late() from None
         finally:
             self.running -= 1
+            call.job = None
             call.worker_ns = time.perf_counter_ns() - started
 
     def _begin(self, call: Call) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from bridge import receipts
 from bridge.native import call_meta, settle
 from pool.calls import Call as Job
-from pool.errors import PoolError, WorkerGone, WorkerLost, WorkerProtocol
+from pool.errors import PoolError, Stopped, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
+from pool.packs import Pack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -39,7 +40,7 @@ class PooledRunner:
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
-        pool = self._pools[call.pool]
+        pool = self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=False)
@@ -54,12 +55,13 @@ class PooledRunner:
             _note(call, job)
             call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
         return reply.body
 
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; yields all messages that have come since the last turn."""
-        pool = self._pools[call.pool]
+        pool = self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=True)
@@ -85,6 +87,7 @@ class PooledRunner:
             _note(call, job)
             call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
+            call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
 
     def _retry(self, call: Call, pool: Pool, job: Job, error: WorkerLost | WorkerProtocol) -> Job:
@@ -95,24 +98,26 @@ class PooledRunner:
         """
         _note(call, job)
         pool.release(job)
-        if call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
-            raise error
-        if call.session is not None and call.session.mode == "strict":
-            raise error
-        ran_s = time.perf_counter() - (job.launched_at or call.started_at)
-        if call.deadline - asyncio.get_running_loop().time() <= ran_s:
+        if not may_retry(call, pool, time.perf_counter() - (job.launched_at or call.started_at)):
             raise error
         try:
             again = call.job = self._submit(call, pool, stream=job.buffer is not None)
         except PoolError:
             raise error from None
-        call.retried = True
-        call.reason += f"; retried after {error.worker} died: {_cause(error)}"
+        note_retry(call, error)
         return again
+
+    def _pool(self, call: Call) -> Pool:
+        """Return the pool of a call. Raises Stopped where a reload has removed it while the call stood in a line."""
+        if (pool := self._pools.get(call.pool)) is None:
+            raise Stopped(call.pool)
+        return pool
 
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
         job, pool = call.job, self._pools.get(call.pool)
+        if isinstance(job, Pack):
+            return job.owner.cancel(job, call)
         return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
@@ -205,6 +210,21 @@ def _cause(error: WorkerLost | WorkerProtocol) -> str:
     if isinstance(error, WorkerProtocol):
         return "it broke the frame protocol"
     return f"killed by {error.signal}" if error.signal else error.cause[:CAUSE_CHARACTERS]
+
+
+def may_retry(call: Call, pool: Pool, ran_s: float) -> bool:
+    """Return whether a call may be tried once more that has run for so long when its worker died."""
+    if call.retried or call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
+        return False
+    if call.session is not None and call.session.mode == "strict":
+        return False
+    return call.deadline - asyncio.get_running_loop().time() > ran_s
+
+
+def note_retry(call: Call, error: WorkerLost | WorkerProtocol) -> None:
+    """Write into a call's record that it is tried once more, and why."""
+    call.retried = True
+    call.reason += f"; retried after {error.worker} died: {_cause(error)}"
 
 
 def _note(call: Call, job: Job) -> None:

@@ -36,6 +36,7 @@ def families(pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float)
         *_calls(telemetry.calls),
         _retries(telemetry.retries),
         _exits(telemetry.exits),
+        _events(telemetry.events),
         *_pools(snapshots),
         *_workers(snapshots),
     ]
@@ -74,6 +75,15 @@ def _exits(counts: Mapping[tuple[str, str], int]) -> Metric:
     for (pool, cause), count in sorted(counts.items()):
         exits.add_metric((pool, cause), count)
     return exits
+
+
+def _events(counts: Mapping[tuple[str, str], int]) -> Metric:
+    events = CounterMetricFamily(
+        "bridge_pool_events", "What happened to a pool beside starts and ends of processes.", labels=("pool", "event")
+    )
+    for (pool, event), count in sorted(counts.items()):
+        events.add_metric((pool, event), count)
+    return events
 
 
 def _pools(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:

@@ -39,7 +39,7 @@ def session_asks(sessions: Sessions, limits: VariableLimits) -> dict[str, AtOnce
 
 def _variables(sessions: Sessions, call: Call) -> Variables:
     if call.session is None:
-        message = "the call belongs to no session; call it with x-session-id"
+        message = "the call belongs to no session; name one in the metadata x-session-id (bridge call: --session)"
         raise BridgeError(Code.FAILED_PRECONDITION, "NO_SESSION", message)
     return sessions.variables(call.session)
 

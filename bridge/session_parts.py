@@ -78,7 +78,8 @@ class SessionParts:
                 self._let_go(session, place)
 
     def _hold(self, pool: str, worker: str) -> None:
-        self._pools[pool].hold(worker)
+        if (found := self._pools.get(pool)) is not None:  # a reload may have removed it
+            found.hold(worker)
 
     def _ended(self, session: Session, reason: Ended, bound: Bound) -> None:
         """Tell the workers where the session ran of its end, and let go of those that it was bound to."""

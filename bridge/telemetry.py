@@ -34,16 +34,29 @@ _CALLERS_OWN = {
 """Failures that the caller can mend: news, but nothing that an operator must act on."""
 
 
+_COUNTED: dict[type[events.PoolEvent], str] = {
+    events.PoolFailed: "failed",
+    events.PoolScaled: "scaled",
+    events.WorkerRecycled: "replaced",
+    events.ReplacementFailed: "replacement_failed",
+    events.WorkerCondemned: "condemned",
+    events.WorkerSuspended: "suspended",
+    events.WorkerLetGo: "let_go",
+}
+"""Events by the label under which they count; starts and ends of processes have metrics of their own."""
+
+
 class Telemetry:
     """Counts calls and logs events.
 
     `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
-    `retries` by pool and whether the second attempt went well.
+    `events` by pool and name, `retries` by pool and whether the second attempt went well.
     """
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, int]] = Counter()
         self.exits: Counter[tuple[str, str]] = Counter()
+        self.events: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, bool]] = Counter()
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
@@ -69,7 +82,9 @@ class Telemetry:
             self.pool_event(event)
 
     def pool_event(self, event: events.PoolEvent) -> None:
-        """Log what a pool tells."""
+        """Log what a pool tells, and count it."""
+        if (counted := _COUNTED.get(type(event))) is not None:
+            self.events[event.pool, counted] += 1
         match event:
             case events.WorkerOutput():
                 log(logging.INFO, event.line, pool=event.pool, worker=event.worker, stream=event.stream)
@@ -94,10 +109,8 @@ def exit_class(event: events.WorkerExited) -> str:
     killed = event.report.killed
     if event.expected:
         return "ordered"
-    if killed is not None and killed.memory_bytes is not None:
-        return "memory"
     if killed is not None:
-        return "protocol" if killed.protocol else "killed"
+        return "protocol" if killed.protocol else killed.kind
     return "signal" if event.report.signal else "exited"
 
 
@@ -118,6 +131,9 @@ def _replacement_event(event: events.PoolEvent) -> None:
         case events.WorkerSuspended():
             message = "worker's process is stopped, as by SIGSTOP; it gets no calls"
             log(logging.WARNING, message, pool=event.pool, worker=event.worker)
+        case events.WorkerLetGo():
+            message = "worker is retired and waits no longer for the strict sessions that are bound to it"
+            log(logging.INFO, message, pool=event.pool, worker=event.worker)
         case events.WorkerResumed():
             log(logging.INFO, "worker's process goes on", pool=event.pool, worker=event.worker)
 

@@ -44,7 +44,10 @@ async def kill(run: str) -> None:
 
 
 async def stop(run: str) -> None:
-    """Stop the worker's process by SIGSTOP, in the middle of this call; whoever lets it go on ends the call."""
+    """Stop the worker's process by SIGSTOP, in the middle of this call.
+
+    Whoever lets it go on ends the call.
+    """
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -56,7 +59,10 @@ async def hang(run: str) -> int:
 
 
 async def memory(run: str, most_bytes: int) -> int:
-    """Hold more and more memory, up to `most_bytes`, as fast as it can be written to; let go of it at the end."""
+    """Hold more and more memory, up to `most_bytes`.
+
+    As fast as it can be written to; it is let go of at the end.
+    """
     held: list[bytearray] = []
     while len(held) * _BLOCK_BYTES < most_bytes:
         held.append(bytearray(b"\1") * _BLOCK_BYTES)
@@ -65,7 +71,7 @@ async def memory(run: str, most_bytes: int) -> int:
 
 
 async def wedge(run: str) -> None:
-    """Block the main thread in C code that keeps the interpreter's lock and hears no signal."""
+    """Block the main thread in C code that holds the GIL and hears no signal."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     ctypes.PyDLL(None).sleep(_FOR_EVER_S)
 

@@ -162,13 +162,15 @@ class Checks:
             self._admission.put_back(worker)
             self._listener(WorkerResumed(pool=self._pool, worker=worker.id))
         elif verdict is Verdict.STOPPED:
-            worker.kill(Killed(why="its process was stopped, as by SIGSTOP, and did not go on"))
+            why = "its process was stopped, as by SIGSTOP, and did not go on"
+            worker.kill(Killed(why=why, kind="suspended"))
         elif verdict is Verdict.HUNG:
-            worker.kill(Killed(why=f"hung: idle, and a canary did not come back within {timeout_s:g} s"), stack=True)
+            why = f"hung: idle, and a canary did not come back within {timeout_s:g} s"
+            worker.kill(Killed(why=why, kind="hung"), stack=True)
         elif verdict is Verdict.WEDGED and run.canary is not None and worker.condemned is None:
             # Also one that takes no more calls already: without an answer its canary would keep it for ever.
             why = f"its event loop hung: a canary did not come back within {timeout_s:g} s"
-            worker.condemn(Killed(why=why))
+            worker.condemn(Killed(why=why, kind="hung"))
             self._admission.release(run.canary)
 
     def _ask(self, run: Run, worker: Worker, watched: _Watched) -> None:
@@ -207,7 +209,7 @@ class Checks:
         elif self._seen.seconds - watched.oldest[1] >= stall_after_s:
             why = f"'{oldest.function}' ran longer than {stall_after_s:g} s, which is stall_after_s"
             if run.options.concurrency == 1:
-                worker.kill(Killed(why=why), stack=True)
+                worker.kill(Killed(why=why, kind="stalled"), stack=True)
             else:
                 error = WorkerLost(self._pool, worker.id, oldest.function, why, signal="", exit_code=None, stderr="")
                 worker.fail_call(oldest, error)

@@ -15,6 +15,8 @@ MARK = "BRIDGE_WORKER_MARK"
 WORKER = "BRIDGE_WORKER_ID"
 TEMPLATE = "BRIDGE_TEMPLATES"
 """Has the place of `WORKER` in the block of a template, which is no worker; as long as that."""
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+"""OpenBLAS starts so many threads when it is loaded; a template must have none, so each worker starts its own."""
 ROOM = 96
 """Characters of a worker's id that fit."""
 _START, _END = 47, 48

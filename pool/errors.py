@@ -100,7 +100,7 @@ class Stopped(PoolError):
     """The pool is draining or has stopped."""
 
     def __init__(self, pool: str) -> None:
-        super().__init__(f"pool '{pool}' takes no more calls: the server is shutting down")
+        super().__init__(f"pool '{pool}' takes no more calls: it is drained, or the server is shutting down")
         self.pool = pool
 
 

@@ -2,10 +2,16 @@
 
 import signal
 from dataclasses import dataclass
+from typing import Literal
 
 from pool.errors import PoolError, Stopped, WorkerLost, WorkerMemoryLimit, WorkerProtocol, mebibytes
 
 SIGNALS = {member.value: member.name for member in signal.Signals}
+
+
+Kind = Literal["overdue", "hung", "suspended", "stalled", "start", "retired", "memory", "killed"]
+"""Why the front kills, in a word: a call past its grace, no answer, a process that was stopped, `stall_after_s`, a
+start that failed, a retired worker that did not end, memory; anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +25,7 @@ class Killed:
     """Whether the worker broke the frame protocol."""
     stopped: bool = False
     """Whether the pool was told to stop: nothing is wrong with the worker."""
+    kind: Kind = "killed"
 
     @property
     def blamed(self) -> bool:
@@ -38,20 +45,23 @@ class ExitReport:
     stderr_tail: str
     exited_at: float
     killed: Killed | None = None
+    ordered: bool = False
+    """Whether it ended because it was told to."""
 
 
 def over_memory(used: int, limit: int) -> Killed:
     """Return why the front kills a worker that holds more than its hard limit, in bytes."""
     why = f"held {mebibytes(used)} of resident memory, its limit is {mebibytes(limit)}"
-    return Killed(why=why, memory_bytes=used)
+    return Killed(why=why, memory_bytes=used, kind="memory")
 
 
 def out_of_memory(used: int, limit: int | None) -> Killed:
     """Return why the kernel has killed a worker: `limit`, in bytes, is its hard limit where that was what ran out."""
     if limit is None:
-        return Killed(why="killed by the kernel: the machine, or a limit around the bridge, was out of memory")
+        why = "killed by the kernel: the machine, or a limit around the bridge, was out of memory"
+        return Killed(why=why, kind="memory")
     why = f"out of memory in its cgroup: held {mebibytes(used)}, its limit is {mebibytes(limit)}"
-    return Killed(why=why, memory_bytes=used)
+    return Killed(why=why, memory_bytes=used, kind="memory")
 
 
 def describe(status: int | None, killed: Killed | None) -> tuple[str, str, int | None]:

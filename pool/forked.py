@@ -5,14 +5,19 @@ Imported by the template: standard library and the child's own modules only.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
 import sys
 
-from pool.environ_block import WORKER, write_identity
+from pool.environ_block import BLAS_THREADS, WORKER, write_identity
 from pool.forking import Order
 from pool.startup import harden
+
+_SET_BLAS_THREADS = tuple(
+    f"{prefix}openblas_set_num_threads{suffix}" for prefix in ("", "scipy_") for suffix in ("", "64_")
+)
 
 
 def become_worker(order: Order, parent: int, stdout: int, stderr: int) -> None:
@@ -26,6 +31,7 @@ def become_worker(order: Order, parent: int, stdout: int, stderr: int) -> None:
     signal.set_wakeup_fd(-1)
     harden(parent, order.limits)
     reseed()
+    set_blas_threads()
 
 
 def reseed() -> None:
@@ -35,3 +41,17 @@ def reseed() -> None:
         sys.modules["numpy.random"].seed()
     if "torch" in sys.modules:
         sys.modules["torch"].default_generator.seed()
+
+
+def set_blas_threads() -> None:
+    """Give OpenBLAS the threads that the environment says: it was loaded by a template, where it has one."""
+    threads = os.environ.get(BLAS_THREADS, "1")
+    if threads == "1" or not threads.isdigit():
+        return
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - at each start
+        libraries = {line.split(None, 5)[5].strip() for line in file if "openblas" in line}
+    for library in libraries:
+        loaded = ctypes.CDLL(library)
+        for name in _SET_BLAS_THREADS:
+            if hasattr(loaded, name):
+                getattr(loaded, name)(int(threads))

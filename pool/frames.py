@@ -32,15 +32,17 @@ CANCEL = 4
 CREDIT = 5
 STOP = 6
 ANSWER = 7
+PACK = 8
 LINED = 0x40
-"""Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
+"""Added to CALL, STREAM or PACK: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
 READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
 ASK = 20
-FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK))
+PACKED = 21
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK, PACKED))
 
 JOINED_BYTES = 65536
 """Up to this many bytes a worker copies a message behind its head, to write both at once."""
@@ -126,7 +128,7 @@ def _encoded(function: str) -> bytes:
 
 
 def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself.
+    """Return all of a CALL, STREAM or PACK frame but the last `size` bytes, the request itself.
 
     `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
     """
@@ -136,7 +138,7 @@ def call_head(kind: int, call_id: int, deadline: float, function: str, meta: byt
 
 
 def read_call(kind: int, call_id: int, body: Body) -> Request:
-    """Read the body of a CALL or STREAM frame."""
+    """Read the body of a CALL, STREAM or PACK frame."""
     payload = None
     if type(body) is Large:
         payload, body = body.payload, memoryview(body.prefix)

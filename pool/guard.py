@@ -12,6 +12,8 @@ import contextlib
 import os
 import subprocess
 import sys
+import weakref
+from collections.abc import Collection
 from pathlib import Path
 
 from pool.reaper import Reaper, become_subreaper, resign_as_subreaper
@@ -25,6 +27,10 @@ REAP_LAST_S = 1.0
 REAP_PAUSE_S = 0.005
 
 
+_GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
+"""Those of this process: a worker that any of them knows has somebody who reaps it."""
+
+
 class Guard:
     """Tells the guard process about workers. Nothing is started before the first worker is; pools may share one."""
 
@@ -35,6 +41,7 @@ class Guard:
         self._adopts = False
         self._reaper = Reaper(self._is_known)
         self._reaping: asyncio.TimerHandle | None = None
+        _GUARDS.add(self)
 
     def adopt(self) -> None:
         """Make orphans of workers the front's children, and reap them. Raises OSError where the kernel can not."""
@@ -52,8 +59,14 @@ class Guard:
         self._reaper.reap()
         self._reap_in(REAP_S)
 
-    def _is_known(self, pid: int) -> bool:
-        return pid in self._watched.values()
+    @staticmethod
+    def _is_known(pid: int) -> bool:
+        return any(pid in guard.watched for guard in _GUARDS)
+
+    @property
+    def watched(self) -> Collection[int]:
+        """The workers that it watches, by their process groups."""
+        return self._watched.values()
 
     def watch(self, group: int, mark: str) -> None:
         """Say that a worker was started: its process group, and the mark in its environment."""

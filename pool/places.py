@@ -86,11 +86,13 @@ class Places:
         """Add a place, under the lowest free number, and start to fill it."""
         taken = {place.number for place in self.all}
         number = next(number for number in range(len(taken) + 1) if number not in taken)
-        restart = self._options().restart
-        policy = RestartPolicy(restart, random.random, self._budget)
-        place = Place(number, policy, Backoff(restart, random.random))
+        place = Place(number, *self._records())
         self.all.append(place)
         self._tasks.run(self._story(place), f"{self._name}: place {number}")
+
+    def _records(self) -> tuple[RestartPolicy, Backoff]:
+        restart = self._options().restart
+        return RestartPolicy(restart, random.random, self._budget), Backoff(restart, random.random)
 
     def close(self, place: Place) -> None:
         """Give up a place: what is in it ends its calls, then goes."""
@@ -109,10 +111,10 @@ class Places:
         return order
 
     def forgive(self) -> None:
-        """Forget all failures: each place tries again at once."""
+        """Forget all failures: each place tries again at once, and from now on as the options say now."""
+        self._budget = RestartBudget(self._options().restart)
         for place in self.all:
-            place.policy.clear()
-            place.spares.clear()
+            place.policy, place.spares = self._records()
             place.not_before = 0.0
             place.wake.set()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from pool.admission import Admission
 from pool.calls import NORMAL, AskHandler, Call
@@ -12,10 +14,12 @@ from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
+from pool.packs import Owner, Pack
 from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
+from pool.worker import Worker
 
 GROWTH_SHOWN = 10
 """Functions of which a snapshot tells what they added to their workers' memory."""
@@ -125,7 +129,8 @@ class Pool:
     @property
     def ready_workers(self) -> int:
         """Workers that take calls."""
-        return sum(worker.state is State.READY for worker in self._supervisor.workers.values())
+        ready = (worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY)
+        return sum(map(self._admission.has_member, ready))
 
     @property
     def draining(self) -> bool:
@@ -171,6 +176,47 @@ class Pool:
             self._admission.submit(call, prefer)
         return call
 
+    def packs(self, function: str, size: int) -> bool:
+        """Whether a call may be packed: workers run one call at a time, and no input like it has killed one."""
+        return self.options.concurrency == 1 and not self._admission.quarantine.suspects(function, size)
+
+    def submit_pack(
+        self,
+        function: str,
+        parts: list[tuple[bytes, bytes]],
+        members: list[Any],
+        deadline: float | None,
+        owner: Owner,
+        priority: int = NORMAL,
+        tenant: str = "",
+    ) -> Pack:
+        """Submit many calls of one function as one, by pairs of meta and body. Raises as `submit` does.
+
+        `members` are what `owner`, who hears of each end, knows them by. Call `release` in the end.
+        """
+        pack = Pack(function, parts, members, deadline, self._loop.create_future(), owner, priority, tenant)
+        pack.on_ask = self._on_ask
+        self._admission.submit(pack)
+        return pack
+
+    def cancel_member(self, pack: Pack, index: int) -> None:
+        """Say that nobody waits for a member of a pack any more."""
+        pack.end(index)
+        if not pack.left:
+            self.release(pack)
+        elif isinstance(pack.worker, Worker) and not pack.lined and not pack.future.done():
+            pack.worker.interrupt(pack.id + index)
+
+    def unpack(self, pack: Pack) -> None:
+        """Take apart a running pack that stands still: its owner gets back all that was not begun."""
+        if isinstance(pack.worker, Worker) and not pack.lined and not pack.future.done():
+            pack.salvage(pack.worker.child.tokens)
+
+    def served_pack(self, count: int, service_s: float) -> None:
+        """Say that the members of a pack came back over the whole path, in so many seconds in all."""
+        self.served(service_s)
+        self._calls += count - 1
+
     async def canary(self, timeout_s: float) -> PoolError | None:
         """Send the canary the way of every call, to each worker in turn; return what went wrong, or None."""
         canary = self.options.canary
@@ -188,10 +234,17 @@ class Pool:
             return error
         finally:
             self.release(call)
+        self._count_canary(call)
         if not reply.ok:
             return PoolError(f"the canary of pool '{self.options.name}' was answered with an error")
         self._proved()
         return None
+
+    def _count_canary(self, call: Call) -> None:
+        """Tell the run of the worker that has answered it: canaries are no use of a worker."""
+        run = None if call.worker is None else self._supervisor.runs.get(call.worker.id)
+        if run is not None:
+            run.canaries += 1
 
     def snapshot(self) -> PoolSnapshot:
         """Return the pool as it stands now."""
@@ -199,7 +252,7 @@ class Pool:
         return PoolSnapshot(
             name=self.options.name,
             state=self._state(),
-            cause=self._supervisor.failure,
+            cause=self._cause(),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             waiting_bytes=self._admission.waiting_bytes,
@@ -221,6 +274,13 @@ class Pool:
         if self.ready_workers:
             return "ready"
         return "failed" if self._supervisor.failure else "starting"
+
+    def _cause(self) -> str:
+        """Return why no worker takes calls; nothing where one does."""
+        states = Counter(worker.state.value for worker in self._supervisor.workers.values())
+        if self._supervisor.failure or not states or self.ready_workers:
+            return self._supervisor.failure
+        return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

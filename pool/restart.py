@@ -43,10 +43,6 @@ class RestartBudget:
             self._deaths.popleft()
         return len(self._deaths) >= self._options.budget
 
-    def clear(self) -> None:
-        """Forget all deaths: somebody has mended what was wrong."""
-        self._deaths.clear()
-
 
 class Backoff:
     """Owns the length of one row of failures. The first costs no wait, those after it grow, with jitter."""
@@ -102,9 +98,3 @@ class RestartPolicy:
     def exhausted(self, now: float) -> bool:
         """Return whether the pool's budget is spent, or the row has lasted for a whole period."""
         return self._lasts or self._budget.exhausted(now)
-
-    def clear(self) -> None:
-        """End the row, and give the pool its whole budget back."""
-        self._row.clear()
-        self._since, self._lasts = None, False
-        self._budget.clear()

@@ -205,7 +205,7 @@ class Crew:
         if run.exited.done() or worker.state is not State.STARTING:
             return
         if not run.ready.done():
-            worker.kill(Killed(why=f"not ready after {timeout_s:g} s"), stack=True)
+            worker.kill(Killed(why=f"not ready after {timeout_s:g} s", kind="start"), stack=True)
             return
         canary = run.options.canary
         call = Call(canary.function, canary.meta, canary.body, None, self._loop.create_future())
@@ -216,13 +216,14 @@ class Crew:
             async with asyncio.timeout(canary.timeout_s):
                 reply = await call.future
         except TimeoutError:
-            worker.kill(Killed(why=f"its canary did not come back within {canary.timeout_s:g} s"), stack=True)
+            why = f"its canary did not come back within {canary.timeout_s:g} s"
+            worker.kill(Killed(why=why, kind="start"), stack=True)
             return
         except PoolError as error:
-            worker.kill(Killed(why=f"its canary failed: {error}"))
+            worker.kill(Killed(why=f"its canary failed: {error}", kind="start"))
             return
         if not reply.ok:
-            worker.kill(Killed(why="its canary was answered with an error"))
+            worker.kill(Killed(why="its canary was answered with an error", kind="start"))
             return
         if self._tasks.stopping.is_set() or worker.state is not State.STARTING:
             return
@@ -261,6 +262,8 @@ class Crew:
         os.close(child.control)
         output.finish()
         cause, signal_name, code = describe(status, killed)
+        if expected and status == 0 and run.recycle:
+            cause = f"replaced: {run.recycle}"
         first, _, rest = run.told.partition("\n")
         report = ExitReport(
             worker=worker.id,
@@ -271,6 +274,7 @@ class Crew:
             stderr_tail=output.tail,
             exited_at=self._loop.time(),
             killed=killed,
+            ordered=expected,
         )
         del self.workers[worker.id], self.runs[worker.id]
         left = worker.settle(report)
@@ -305,7 +309,7 @@ class Crew:
             worker.ask_to_stop()
         timeout_s = run.options.stop_timeout_s
         await asyncio.wait([run.exited], timeout=timeout_s)
-        worker.kill(Killed(why=f"did not stop within {timeout_s:g} s"))
+        worker.kill(Killed(why=f"did not stop within {timeout_s:g} s", kind="retired"))
         await run.exited
 
     async def _await_holders(self, run: Run) -> None:

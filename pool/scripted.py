@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from pool import asks
 from pool.calls import Call, Slots
@@ -45,7 +46,7 @@ class ScriptedWorker:
         self._slot_free = slot_free
         self._loop = asyncio.get_running_loop()
         self.started_at = self.answered_at = self._loop.time()
-        self.place = self.holders = 0
+        self.place = self.holders = self.canaries = 0
         self.recycle = ""
         self._last_id = 0
         self._room: dict[int, asyncio.Event] = {}
@@ -93,7 +94,7 @@ class ScriptedWorker:
         if call.buffer is not None:
             self._credit[call.id] = STREAM_WINDOW
             self._room[call.id] = asyncio.Event()
-            call.buffer.credit = lambda amount: self._add_credit(call.id, amount)
+            call.buffer.credit = partial(self._add_credit, call.id)
         self.calls[call.id] = call
         if call.on_launch is not None:
             call.on_launch(self.id)

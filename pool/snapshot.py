@@ -36,6 +36,8 @@ class WorkerSnapshot:
     """Why it is to be replaced, or is being retired; empty while neither."""
     sessions: int = 0
     """Strict sessions that are bound to it."""
+    canaries: int = 0
+    """The canaries that it was sent, which `answered` counts too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,7 @@ class MemberRun(Protocol):
 
     place: int
     answered_at: float
+    canaries: int
     recycle: str
     holders: int
 
@@ -201,6 +204,7 @@ def worker_snapshots(force: Workforce, now: float) -> tuple[WorkerSnapshot, ...]
                 quiet_s=now - run.answered_at,
                 recycle=run.recycle,
                 sessions=run.holders,
+                canaries=run.canaries,
             )
         )
     return tuple(made)

@@ -244,6 +244,7 @@ class Supervisor:
     def _adopt(self, options: PoolOptions) -> None:
         """Take over new options; a size that scaling has found stays where the options name the same as before."""
         self._options = options
+        self._places.forgive()  # they have their limits from the options
         self._sizing.reload(options)
         self._admission.configure(options)
         self._watch_memory()

@@ -179,6 +179,7 @@ class TemplateSpawner:
     def rebuild(self, options: PoolOptions | None = None) -> None:
         """Import the code anew, with new options where given, before the next worker starts."""
         self._options = options or replace(self._options)
+        self._policy = RestartPolicy(self._options.restart, random.random)
         self._unsafe = ""
         self._spare = None
         self._template = None

@@ -15,7 +15,6 @@ import os
 import select
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -188,10 +187,13 @@ class Template:
             close_all([told, tell])
             raise
         if first == 0:
-            fork_again(tell)
+            try:
+                fork_again(tell)
+                self._sock.close()
+            except OSError:
+                os._exit(1)  # whatever failed, this process must not go on as a second template
             close_all([told, tell])
             ours.close()
-            self._sock.close()
             self._orders = theirs
             return True
         theirs.close()
@@ -251,7 +253,7 @@ def fork_again(tell: int) -> None:
         os.write(tell, f"{pid} 0".encode())
         os._exit(0)
     while os.getppid() == between:
-        time.sleep(PARENT_S)
+        select.select([], [], [], PARENT_S)
 
 
 def receive(sock: socket.socket, space: memoryview) -> tuple[int, list[int]]:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from pool import frames
-from pool.environ_block import placeholders
+from pool.environ_block import BLAS_THREADS, placeholders
 from pool.errors import StartFailed
 from pool.events import Listener, OutputDropped, WorkerOutput
 from pool.exits import Killed, describe
@@ -95,8 +95,12 @@ class Template:
                 stderr=err,
                 pass_fds=(sock,),
                 process_group=0,
-                env={**os.environ, **self.options.env, **placeholders(self.name, self._mark)},
+                env={**os.environ, **self._environ(), **placeholders(self.name, self._mark)},
             )
+
+    def _environ(self) -> dict[str, str]:
+        own = dict(self.options.env)
+        return {**own, BLAS_THREADS: "1"} if BLAS_THREADS in own else own
 
     @property
     def name(self) -> str:

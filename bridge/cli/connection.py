@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from bridge.cli.failures import ExitCode, Failure
+from bridge.cli.output import last_words
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 ANSWER_TIMEOUT_S = 15.0
 """For questions that a server answers itself, without a worker."""
+SHOWN_STDERR_LINES = 10
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -167,10 +169,15 @@ def to_failure(error: Any, address: str) -> Failure:
         message = "the time was up before the call had ended; the server stops it"  # gRPC's own text says less
     details = read_details(encoded)
     lines = [f"{path}: {problem}" if path else problem for path, problem in details.violations]
+    if len(lines) == 1 and message.endswith(lines[0]):
+        lines = []  # the message has said it
     if details.retry_after_s is not None:
         lines.append(f"try again in {details.retry_after_s:g} s")
-    if last_words := details.metadata.get("stderr", ""):
-        lines += ["the worker's last lines on stderr:", *(f"  {line}" for line in last_words.splitlines()[-10:])]
+    if stderr := details.metadata.get("stderr", ""):
+        lines += [
+            "the worker's last lines on stderr:",
+            *(f"  {line}" for line in last_words(stderr, SHOWN_STDERR_LINES)),
+        ]
     lines += details.traceback.splitlines()
     fields: dict[str, Any] = {"code": code.name, "reason": details.reason, "metadata": details.metadata}
     if details.violations:

@@ -56,6 +56,7 @@ def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
     yield from check_ends()
     if config is not None:
         yield from check_address(config)
+        yield from check_metrics(config)
         yield from check_secrets(config)
         yield from check_models(config)
 
@@ -70,6 +71,20 @@ def check_address(config: Config) -> Iterator[Finding]:
         yield from check_configured(config)
     else:
         yield from check_running(address, pools)
+
+
+def check_metrics(config: Config) -> Iterator[Finding]:
+    """Yield whether the metrics can be served, where they are configured."""
+    from bridge.cli.checks_packages import is_installed
+
+    address = config.metrics.address
+    if address is None:
+        return
+    if is_installed("prometheus_client"):
+        yield Finding("ok", "metrics", f"served at http://{address}/metrics")
+    else:
+        fix = "pip install 'polyglot-bridge[prometheus]', or remove the setting metrics.address"
+        yield Finding("problem", "metrics", f"{address} is configured, and needs the extra 'prometheus'", fix)
 
 
 def check_secrets(config: Config) -> Iterator[Finding]:

@@ -177,7 +177,7 @@ def top(
 
 @app.command()
 def cancel(
-    request_id: Annotated[str, typer.Argument(help="The request id, as in receipts and in the log.")],
+    request_id: Annotated[str, typer.Argument(help="The request id, as in bridge status and in the log.")],
     address: Server = DEFAULT_ADDRESS,
     as_json: Json = False,
 ) -> None:

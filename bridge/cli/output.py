@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 160
 """Columns for tables where no terminal says how wide it is."""
 
+_FATAL, _STACK = "Fatal Python error", "(most recent call first):"
+"""How faulthandler begins what it writes of a process that dies, and its stacks."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -133,6 +136,15 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(clean(str(cell))) for cell in row))
     return made
+
+
+def last_words(stderr: str, most: int) -> list[str]:
+    """Return the lines of a dead worker's stderr that say most: the top of the stack of a fatal error, or the last."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    for begin, line in enumerate(lines):
+        if line.startswith(_FATAL) or line.endswith(_STACK):
+            return lines[begin : begin + most]
+    return lines[-most:]
 
 
 def duration(seconds: float) -> str:

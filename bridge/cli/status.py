@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode
 from bridge.cli.messages import plain
-from bridge.cli.output import Output, clean, duration, size, table
+from bridge.cli.output import Output, clean, duration, last_words, size, table
 from bridge.v1 import pool_pb2
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SHOWN_EXITS = 3
 SHOWN_STDERR_LINES = 5
 SHOWN_GROWTH = 3
+SHOWN_CALLS = 10
+OLD_CALL_S = 1.0
+"""Younger calls are gone before anybody could cancel them."""
 GROWTH_BYTES = 16 << 20
 """Less than this is no news: every process grows a little."""
 
@@ -27,13 +30,13 @@ def run(address: str, watch_s: float | None, output: Output) -> int:
     """Show the state of a server, again every `watch_s` seconds if that is given. Raises Failure."""
     with Connection(address) as connection:
         while True:
-            health, pools = ask(connection)
+            health, seen = ask_all(connection)
             if output.machine:
-                output.json({"health": health, "pools": [plain(pool) for pool in pools]})
+                output.json({"health": health, **plain(seen)})
             else:
                 if watch_s is not None and output.console.is_terminal:
                     output.console.clear()
-                _show(output, address, health, pools)
+                _show(output, address, health, seen)
             if watch_s is None:
                 return ExitCode.OK if health == "SERVING" else ExitCode.UNHEALTHY
             time.sleep(watch_s)
@@ -41,18 +44,23 @@ def run(address: str, watch_s: float | None, output: Output) -> int:
 
 def ask(connection: Connection) -> tuple[str, list[pool_pb2.Pool]]:
     """Return the server's health by name, and its pools. Raises Failure."""
+    health, seen = ask_all(connection)
+    return health, list(seen.pools)
+
+
+def ask_all(connection: Connection) -> tuple[str, pool_pb2.PoolServiceListResponse]:
+    """Return the server's health by name, its pools and the calls that run or wait. Raises Failure."""
     question = health_pb2.HealthCheckRequest(service="")
     reply = connection.ask("grpc.health.v1.Health/Check", question, health_pb2.HealthCheckResponse)
-    pools = connection.ask(
-        "PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse
-    ).pools
+    seen = connection.ask("PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse)
     name: str = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status)
-    return name, list(pools)
+    return name, seen
 
 
-def _show(output: Output, address: str, health: str, pools: list[pool_pb2.Pool]) -> None:
+def _show(output: Output, address: str, health: str, seen: pool_pb2.PoolServiceListResponse) -> None:
     from rich.text import Text
 
+    pools = seen.pools
     colour = "green" if health == "SERVING" else "bold red"
     output.show(Text.assemble(f"{clean(address)}  ", (health, colour)))
     columns = ("POOL", "STATE", "WORKERS", "STARTED BY", "RUNNING", "QUEUED", "CALLS", "RESTARTS", "PROOF", "CAUSE")
@@ -60,6 +68,8 @@ def _show(output: Output, address: str, health: str, pools: list[pool_pb2.Pool])
     workers = [_worker_row(worker) for pool in pools for worker in pool.workers]
     if workers:
         output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE", "NOTE"), workers))
+    if calls := [_call_row(call) for call in seen.open_calls if call.age.ToTimedelta().total_seconds() >= OLD_CALL_S]:
+        output.show(table(("REQUEST ID", "FUNCTION", "POOL", "WORKER", "FOR"), calls[:SHOWN_CALLS]))
     for pool in pools:
         _show_news(output, pool)
 
@@ -69,6 +79,8 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
     name = clean(pool.name)
     if pool.start_reason:
         output.line(f"{name}: workers are not forked from a template: {clean(pool.start_reason)}")
+    if pool.memory_limit_bytes and pool.cgroups:
+        output.line(f"{name}: at most {size(pool.memory_limit_bytes)} a worker; cgroups: {clean(pool.cgroups)}")
     for growth in pool.growth[:SHOWN_GROWTH]:
         if growth.grown_bytes >= GROWTH_BYTES:
             calls = "1 call" if growth.calls == 1 else f"{growth.calls} calls"
@@ -78,9 +90,9 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
             f"{name}: an input of {clean(refused.function)} is refused for {_ago(refused.left)} more: it killed "
             f"{refused.deaths} workers; to let it run: bridge pool release {name} {clean(refused.fingerprint)}"
         )
-    for end in pool.exits[:SHOWN_EXITS]:
+    for end in [end for end in pool.exits if not end.ordered][:SHOWN_EXITS]:
         output.line(f"{clean(end.worker)} ended {_ago(end.age)} ago: {clean(end.cause)}")
-        for line in end.stderr_tail.splitlines()[-SHOWN_STDERR_LINES:]:
+        for line in last_words(end.stderr_tail, SHOWN_STDERR_LINES):
             output.line(f"  | {clean(line)}")
 
 
@@ -113,6 +125,11 @@ def _worker_row(worker: pool_pb2.Worker) -> tuple[Any, ...]:
         _ago(worker.age),
         f"to be replaced: {worker.recycle_reason}" if worker.recycle_reason else "",
     )
+
+
+def _call_row(call: pool_pb2.OpenCall) -> tuple[Any, ...]:
+    where = call.pool or "the front"
+    return (call.request_id, call.function, where, call.worker or ("waits" if call.pool else ""), _ago(call.age))
 
 
 def worker_state(worker: pool_pb2.Worker) -> str:

@@ -16,11 +16,13 @@ from bridge.v1 import pool_pb2
 from handlers.errors import ExtraMissing, Unknown
 
 if TYPE_CHECKING:
+    from bridge.call import Call
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
 
 MOST_WORKERS = 1024
+MOST_OPEN_CALLS = 20
 LONGEST_DRAIN_S = 86400.0
 NAME_CHARACTERS = 64
 """Of an unknown pool's name, in its error."""
@@ -35,18 +37,21 @@ class PoolServicer:
         missing: Callable[[], Mapping[str, str]],
         snapshot: Callable[[], Snapshot],
         cancel: Callable[[str], int],
+        oldest: Callable[[int], list[Call]],
         drain_timeout_s: Callable[[], float],
     ) -> None:
         self._pools = pools
         self._missing = missing
         self._snapshot = snapshot
         self._cancel = cancel
+        self._oldest = oldest
         self._drain_timeout_s = drain_timeout_s
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
         names = sorted([*self._pools, *self._missing()])
-        return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names])
+        open_calls = [convert.open_call(call) for call in self._oldest(MOST_OPEN_CALLS)]
+        return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names], open_calls=open_calls)
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""
@@ -101,7 +106,10 @@ class PoolServicer:
         cancelled = self._cancel(request.request_id)
         if not cancelled:
             shown = repr(request.request_id[:NAME_CHARACTERS])
-            raise Unknown(f"There is no call with the request id {shown} now: it has ended", reason="UNKNOWN_CALL")
+            raise Unknown(
+                f"There is no call with the request id {shown} now: it has ended, or there was none",
+                reason="UNKNOWN_CALL",
+            )
         return pool_pb2.CancelResponse(cancelled=cancelled)
 
     def release_input(self, request: pool_pb2.ReleaseInputRequest) -> pool_pb2.ReleaseInputResponse:

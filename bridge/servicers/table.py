@@ -14,6 +14,7 @@ from bridge.servicers.session import rows as session_rows
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
 
 if TYPE_CHECKING:
+    from bridge.call import Call
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -31,12 +32,13 @@ def local_handlers(
     find: Callable[[str], FunctionSpec],
     session: SessionServicer,
     cancel: Callable[[str], int],
+    oldest: Callable[[int], list[Call]],
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, cancel, drain_timeout_s)
+    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),

@@ -13,7 +13,7 @@ class Problem:
     """One mistake and where it is. `line` and `column` count from 1 and are 0 where the source is not a file."""
 
     file: str
-    """The file, or the source in words: "environment variable BRIDGE_X", "--set", "default"."""
+    """The file, or the source in words: "environment variable BRIDGE_X", "command line", "default"."""
     key: str
     message: str
     line: int = 0

@@ -161,7 +161,7 @@ def read_overrides(overrides: Mapping[str, Any], tree: type[BaseModel]) -> Sourc
     source = Source()
     problems = []
     for name, value in overrides.items():
-        problems += _put(source, tuple(name.split(".")), value, Place(f"--set {name}"), tree)
+        problems += _put(source, tuple(name.split(".")), value, Place("command line"), tree)
     if problems:
         raise ConfigError(*problems)
     return source

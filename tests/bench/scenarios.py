@@ -12,7 +12,12 @@ from typing import Literal
 from bridge.v1 import common_pb2, invoke_pb2
 
 CALL_PATH = "/bridge.v1.InvokeService/Call"
+STREAM_PATH = "/bridge.v1.InvokeService/StreamCall"
 SMALL_BYTES = 100
+CHUNKS = 1000
+"""Chunks of a stream."""
+CHUNK = '"' + "x" * SMALL_BYTES + '"'
+"""One chunk, as JSON."""
 LARGE_BYTES = 1 << 20
 HUGE_BYTES = 16 << 20
 MESSAGE_LIMIT = 4 * HUGE_BYTES

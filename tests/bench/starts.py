@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
@@ -44,6 +45,8 @@ NAP_S = 0.005
 CALLERS = 16
 SETTLED_S = 0.3
 """A worker that lived this long ends the row of deaths; kills are further apart than that."""
+QUIET_S = 0.5
+"""After that the template has forked a worker ahead."""
 TARGET_CRASH_MS = 50.0
 TARGET_PSS = 0.25
 
@@ -153,14 +156,15 @@ def spread(taken: list[float]) -> dict[str, float]:
 
 
 async def memory(server: Server, rounds: int = 5) -> dict[str, Any]:
-    """Proportional memory of all workers after work, and of the template, in MiB."""
+    """Proportional memory after work, in MiB: of all workers, and of the template with the worker that is ahead."""
     for worker in server.pool.snapshot().workers:
         for seed in range(rounds):
             assert await server.call("work", b'{"seed": %d}' % seed, prefer=worker.id) == worker.id
-    snapshot = server.pool.snapshot()
-    template = snapshot.started.template_pid
-    pids = [worker.pid for worker in snapshot.workers]
-    parts = {"workers": sum(map(proportional_bytes, pids)), "template": proportional_bytes(template) if template else 0}
+    await asyncio.sleep(QUIET_S)
+    pids = [worker.pid for worker in server.pool.snapshot().workers]
+    below = psutil.Process().children(recursive=True)
+    templates = [each.pid for each in below if "pool.template_child" in each.cmdline()]
+    parts = {"workers": sum(map(proportional_bytes, pids)), "template": sum(map(proportional_bytes, templates))}
     figures = {f"{name}_mib": round(value / 2**20, 1) for name, value in parts.items()}
     return {**figures, "total_mib": round(sum(parts.values()) / 2**20, 1), "count": len(pids)}
 

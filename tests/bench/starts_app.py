@@ -1,6 +1,7 @@
 """What the benchmark of starts serves: the heavy libraries imported at the top, and a call that uses each of them."""
 
 import gc
+import time
 
 import dspy
 import litellm
@@ -28,6 +29,6 @@ def work(seed: int) -> float:
 
 
 def nap(seconds: float) -> float:
-    """Do nothing for a while, as a call does that waits."""
-    torch.empty(1)
-    return seconds
+    """Wait as a call does that waits for something, with a little work before it."""
+    time.sleep(seconds)
+    return seconds + float(torch.zeros(1).sum())

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 STOP_S = 20.0
+NO_FUNCTIONS = '"""An app without functions of its own."""\n'
 CONFIG = """\
 [pools.general]
 size = {workers}
@@ -108,10 +109,10 @@ def bare_echo(folder: Path, name: str = BARE) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def bridge(folder: Path, workers: int, name: str = "bridge") -> Iterator[tuple[str, int]]:
+def bridge(folder: Path, workers: int, name: str = "bridge", source: str = NO_FUNCTIONS) -> Iterator[tuple[str, int]]:
     """Yields the address and the process id of a bridge with `workers` workers in its general pool."""
-    app, config = folder / "app.py", folder / f"{name}.toml"
-    app.write_text('"""An app without functions of its own."""\n')
+    app, config = folder / f"{name}_app.py", folder / f"{name}.toml"
+    app.write_text(source)
     config.write_text(CONFIG.format(workers=workers))
     start = "import sys; from bridge.cli.main import main; sys.exit(main())"
     arguments = ["serve", str(app), "--address", "127.0.0.1:0", "--config", str(config), "--json"]

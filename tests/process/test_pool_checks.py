@@ -18,6 +18,7 @@ from pool.lifecycle import State
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+LONG = os.environ.get("TEST_LENGTH") == "long"
 QUICK = {"check_interval_s": 0.2, "check_timeout_s": 0.3}
 
 HOLDS_THE_GIL = """
@@ -111,11 +112,15 @@ async def test_a_worker_that_is_stopped_while_it_starts_is_replaced(rig):
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_a_long_call_in_c_that_holds_the_gil_is_never_killed(rig, concurrency):
-    """Far longer than interval and timeout together. A worker with many calls may be replaced; the call comes back."""
-    one = await rig(concurrency=concurrency, **QUICK).start()
-    text = "import ctypes, os\nctypes.PyDLL(None).usleep(2_000_000)\nresult = os.getpid()"
+    """Far longer than interval and timeout together. A worker with many calls may be replaced; the call comes back.
+
+    At full length a minute, with the times that a server has.
+    """
+    seconds, times = (60, {}) if LONG else (2, QUICK)
+    one = await rig(concurrency=concurrency, **times).start()
+    text = f"import ctypes, os\nctypes.PyDLL(None).sleep({seconds})\nresult = os.getpid()"
     (pid,) = one.pids()
-    assert await one.run(text) == str(pid)
+    assert await one.run(text, timeout_s=seconds + 20) == str(pid)
     await one.until(lambda: one.pool.ready_workers == 1)
     assert [event for event in one.of(WorkerExited) if not event.expected] == []
     if concurrency == 1:

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import signal
 
-from pool.events import WorkerExited, WorkerResumed, WorkerSpawned, WorkerSuspended
+from pool.events import PoolFailed, WorkerExited, WorkerResumed, WorkerSpawned, WorkerSuspended
 from pool.restart import RestartOptions
 
 WAITS_FROM_THE_FIFTH = """
@@ -45,9 +45,22 @@ async def test_a_worker_that_is_suspended_while_the_others_fail_serves_when_it_g
     suspended, other = one.pids()
     os.kill(suspended, signal.SIGSTOP)
     await one.until(lambda: one.of(WorkerSuspended))
+    assert one.pool.snapshot().cause == "", "the other one serves"
     os.kill(other, signal.SIGKILL)
     await one.until(lambda: len(one.of(WorkerExited)) == 2)
+    assert one.pool.snapshot().cause == "no worker takes calls: 1 suspended"
     os.kill(suspended, signal.SIGCONT)
     await one.until(lambda: one.of(WorkerResumed))
     assert one.pool.snapshot().state == "ready"
     assert (await one.call("echo", b"on")).body == b"on"
+
+
+async def test_the_restart_budget_of_reloaded_options_counts(rig, tmp_path):
+    gate = tmp_path / "gate"
+    one = await rig(start=FAILS_WHILE.format(gate=str(gate))).start()
+    restart = RestartOptions(backoff_s=0.01, backoff_max_s=0.05, budget=2, slow_s=60.0)
+    await one.pool.reload(dataclasses.replace(one.options, restart=restart))
+    gate.touch()
+    os.kill(one.pids()[-1], signal.SIGKILL)
+    await one.until(lambda: one.of(PoolFailed))
+    assert len(one.of(WorkerSpawned)) == 3

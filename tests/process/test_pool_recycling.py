@@ -65,6 +65,17 @@ async def test_recycling_under_load_fails_no_call(rig, concurrency):
         assert not any(seen.worker == event.worker for seen in one.events[:at] if isinstance(seen, WorkerExited))
 
 
+async def test_canaries_are_no_use_of_a_worker(rig):
+    one = await rig(size=1, max_calls=5, **QUICK).start()
+    for _ in range(12):
+        assert await one.pool.canary(5.0) is None
+    await asyncio.sleep(0.3)
+    (worker,) = one.pool.snapshot().workers
+    assert worker.id == "rig-1", "it has not been recycled"
+    assert worker.canaries >= 12
+    assert worker.answered <= worker.canaries
+
+
 async def test_a_worker_is_recycled_at_an_age(rig):
     one = await rig(size=2, max_age_s=0.5, **QUICK).start()
     await one.until(lambda: {"rig-1", "rig-2"} <= {event.worker for event in one.of(WorkerExited)})
@@ -80,6 +91,9 @@ async def test_a_worker_above_its_soft_limit_ends_its_call_then_goes(rig):
     (recycled,) = one.of(WorkerRecycled)
     assert recycled.cause.startswith("it held ")
     assert recycled.cause.endswith("its soft limit is 150.0 MiB (157286400 bytes)")
+    ended = one.of(WorkerExited)[0].report
+    assert ended.ordered
+    assert ended.cause == f"replaced: {recycled.cause}", "an operator reads more than its exit code"
 
 
 async def test_a_restart_replaces_all_in_turn_and_fails_no_call(rig):

@@ -184,6 +184,14 @@ async def test_each_worker_draws_other_random_numbers(rig):
         assert len(set(each)) == 3
 
 
+async def test_a_blas_with_several_threads_starts_them_in_the_worker(rig):
+    environment = {**rig().options.env, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    one = await rig(start="import numpy", env=environment).start()
+    assert psutil.Process(told(one).template_pid).num_threads() == 1
+    text = "import numpy, os; a = numpy.ones((900, 900)); a @ a; result = len(os.listdir('/proc/self/task'))"
+    assert await one.run(text) == "2"
+
+
 async def test_code_that_has_changed_is_imported_anew(rig, tmp_path):
     module = tmp_path / "changing_code.py"
     module.write_text("VALUE = 'old'\n")

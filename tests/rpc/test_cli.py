@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 MARK = "TEST_RUN_OF_CLI"
 """An environment variable that the processes of one command inherit."""
 DYING_APP = """
-import os, sys
+import os, sys, time
+
+def doze() -> None:
+    time.sleep(60)
 
 def die(code: int) -> None:
     print("my last words", file=sys.stderr, flush=True)
@@ -173,6 +177,17 @@ class TestStatus:
         assert "WORKER_CRASHED" in run("call", "die", "code=7", "--address", server.address, code=1)[1]
         done = eventually(lambda: start_and_read("status", "--address", server.address), "the exit in the status")
         assert "my last words" in done
+
+    def test_long_calls_are_listed_with_the_id_that_cancel_takes(self, start_server, eventually):
+        server = start_server(DYING_APP, "[pools.general]\nsize = 1\n")
+        at = ("--address", server.address)
+        call = start("call", "doze", *at)
+        found = eventually(
+            lambda: re.search(r"^(\S+) +doze +general +general-\d+ +", run("status", *at)[0], re.MULTILINE),
+            "the call in the status",
+        )
+        assert run("cancel", found[1], *at)[0] == "cancelled\n"
+        assert "CANCELLED_BY_OPERATOR" in call.communicate(timeout=60)[1]
 
 
 def start_and_read(*arguments):

@@ -64,6 +64,24 @@ def test_a_call_that_waits(client, gate, eventually):
     assert running.outcome().value == "released"
 
 
+def test_calls_are_listed_with_what_cancel_takes(client, gate, eventually):
+    running = client.start("hold", port=gate.port, metadata=[("x-request-id", "first")])
+    held = gate.entered()
+    waiting = client.start("add", a=1, b=2, metadata=[("x-request-id", "second")])
+    eventually(lambda: client.pool("general").queued == 1, "the call to wait")
+    seen = client.unary("PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse).value
+    first, second = seen.open_calls
+    (worker,) = client.pool("general").workers
+    assert (first.request_id, first.function, first.pool, first.worker) == ("first", "hold", "general", worker.id)
+    assert (second.request_id, second.function, second.pool, second.worker) == ("second", "add", "general", "")
+    assert first.age.ToTimedelta() >= second.age.ToTimedelta()
+    held.release()
+    assert running.outcome().value == "released"
+    assert waiting.outcome().value == 3
+    seen = client.unary("PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse).value
+    assert not seen.open_calls
+
+
 def test_a_stream(client, gate):
     stream = client.open_stream("count_then_hold", to=2, port=gate.port, metadata=[("x-request-id", "streams")])
     assert [next(stream), next(stream)] == [0, 1]

@@ -79,8 +79,10 @@ class Reloaded:
 
 
 @pytest.fixture
-def reloaded(tmp_path, start_server, connect):
-    return Reloaded(tmp_path, start_server, connect)
+def reloaded(tmp_path, start_server, connect, eventually):
+    one = Reloaded(tmp_path, start_server, connect)
+    eventually(lambda: len(one.client.workers("general")) == 2, "both workers")
+    return one
 
 
 class Callers:
@@ -199,9 +201,12 @@ class TestNewSettings:
         assert reloaded.client.call("version").value == "old"
 
     def test_what_needs_a_restart_is_said(self, reloaded):
-        reloaded.configure(more='\n[server]\nmax_message_bytes = "1MiB"\n\n[metrics]\naddress = "127.0.0.1:0"\n')
+        reloaded.configure(
+            more='\n[server]\nmax_message_bytes = "1MiB"\ncgroups = "off"\n\n[metrics]\naddress = "127.0.0.1:0"\n'
+        )
         reloaded.reload()
         reloaded.server.wait_for_log("server.max_message_bytes has changed: that needs a restart")
+        reloaded.server.wait_for_log("server.cgroups has changed: that needs a restart")
         reloaded.server.wait_for_log("metrics.address has changed: that needs a restart")
 
     def test_a_pool_that_is_removed_ends_its_calls(self, tmp_path, start_server, connect, gate):

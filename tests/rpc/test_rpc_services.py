@@ -167,6 +167,7 @@ class TestPools:
         held.release()
         assert call.outcome().value == "released"
         assert rpc.pool("narrow").calls > pool.calls
+        assert rpc.pool("narrow").workers[0].calls == worker.calls + 1, "canaries do not count"
 
     def test_a_crash_is_remembered(self, rpc):
         lost = rpc.call("end", code=9).receipt.worker

@@ -259,3 +259,19 @@ def test_native_and_streaming_calls_stand_in_the_same_line(client, gate):
     assert running.outcome().value == "released"
     assert sorted([native.outcome().value, *stream]) == [1, 2, 3, 4]
     closed(client, "mixed")
+
+
+def test_an_operator_cancels_a_call_that_stands_in_line(client, gate, eventually):
+    metadata = of("line", ordered="1")
+    running = client.start("hold", metadata=metadata, port=gate.port)
+    held = gate.entered()
+    behind = client.start("native_bump", metadata=[*metadata, ("x-request-id", "in-line")], key="l")
+    request = pool_pb2.CancelRequest(request_id="in-line")
+    eventually(lambda: session_of(client, "line").running == 2, "the call to arrive")
+    told = client.unary("PoolService/Cancel", request, pool_pb2.CancelResponse)
+    assert told.values[0].cancelled == 1
+    outcome = behind.outcome()
+    assert (outcome.code, outcome.reason) == (grpc.StatusCode.CANCELLED, "CANCELLED_BY_OPERATOR")
+    held.release()
+    assert running.outcome().value == "released"
+    closed(client, "line")

@@ -225,6 +225,14 @@ class TestDoctor:
         assert found["platform"]["detail"].startswith("Python 3.")
         assert "not a real one" in found["model default"]["detail"]
 
+    def test_metrics_without_their_extra_stop_a_server(self, monkeypatch):
+        Path("bridge.toml").write_text("[server]\naddress = '127.0.0.1:0'\n[metrics]\naddress = '127.0.0.1:9464'")
+        assert "ok      metrics: served at http://127.0.0.1:9464/metrics" in run("doctor").stdout
+        monkeypatch.setitem(sys.modules, "prometheus_client", None)
+        done = run("doctor")
+        assert done.exit_code == 5
+        assert "problem metrics: 127.0.0.1:9464 is configured, and needs the extra 'prometheus'" in done.stdout
+
     def test_every_problem_has_a_fix_and_exits_5(self, busy_port):
         Path("bridge.toml").write_text(
             f"[server]\naddress = '127.0.0.1:{busy_port}'\n[models.a]\nmodel = 'm'\napi_key = 'env:NOPE'\n"

@@ -115,6 +115,17 @@ class TestFailures:
         assert error["message"] == "2 arguments do not fit"
         assert error["violations"][0] == {"field": "items[2].name", "description": "expected text, got 3"}
 
+    def test_a_single_violation_that_the_message_tells_is_not_told_twice(self, scripted):
+        violation = error_details_pb2.BadRequest.FieldViolation(field="x", description="expected an integer")
+        bad = error_details_pb2.BadRequest(field_violations=[violation])
+        message = "f: x: expected an integer"
+        scripted.answers = {
+            "DescribeFunction": described(),
+            "Call": fail(StatusCode.INVALID_ARGUMENT, message, info("SCHEMA_MISMATCH"), bad),
+        }
+        done = run("call", "f", "--address", scripted.address)
+        assert done.stderr == f"error: INVALID_ARGUMENT SCHEMA_MISMATCH: {message}\n"
+
     def test_retry_and_traceback_are_shown(self, scripted):
         retry = error_details_pb2.RetryInfo(retry_delay=duration_pb2.Duration(seconds=1, nanos=500_000_000))
         debug = error_details_pb2.DebugInfo(stack_entries=["line 1", "line 2"])

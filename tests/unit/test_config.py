@@ -150,7 +150,7 @@ class TestMistakes:
             BRIDGE_NATIVE__CONCURRENCY="many",
         )
         assert lines == [
-            "--set log.format: log.format: expected 'auto', 'human' or 'json', got 'yaml'",
+            "command line: log.format: expected 'auto', 'human' or 'json', got 'yaml'",
             "environment variable BRIDGE_NATIVE__CONCURRENCY: native.concurrency: expected a whole number, got 'many'",
             "bridge.toml:2:1: server.adress: unknown key; did you mean 'address'?",
             "bridge.toml:4:1: pools.general.size: expected a whole number, got 'x'",
@@ -158,7 +158,7 @@ class TestMistakes:
 
     def test_the_stronger_source_is_blamed(self):
         (line,) = problems("[pools.general]\nsize = 2", {"pools.general.size": "x"})
-        assert line.startswith("--set pools.general.size: ")
+        assert line.startswith("command line: pools.general.size: ")
 
     @pytest.mark.parametrize(
         ("environ", "expected"),

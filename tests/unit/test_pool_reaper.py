@@ -7,6 +7,7 @@ import sys
 import psutil
 import pytest
 
+from pool.guard import Guard
 from pool.reaper import Reaper, become_subreaper
 
 BATCH = "import os, sys; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0)); "
@@ -101,3 +102,15 @@ print("none is left")
 def test_becoming_a_subreaper_twice_does_no_harm():
     become_subreaper()
     become_subreaper()
+
+
+def test_what_another_guard_of_the_process_knows_is_left(dead):
+    """Two pools that do not share a guard must not read the exit status of each other's workers."""
+    pid = dead(BATCH, start_new_session=True)
+    mine, other = Guard(), Guard()
+    other._watched["mark"] = pid
+    mine._reaper.reap()
+    assert is_there(pid)
+    other._watched.clear()
+    mine._reaper.reap()
+    assert not is_there(pid)

@@ -65,15 +65,6 @@ def test_a_place_that_flaps_slows_no_other():
     assert quiet.died(0.0, 0.0) == 10.0
 
 
-def test_clearing_gives_the_whole_budget_back():
-    record = policy()
-    for _ in range(9):
-        record.died(0.0, 0.0)
-    record.clear()
-    assert not record.exhausted(0.0)
-    assert record.died(0.0, 0.0) == 0.0
-
-
 def test_a_row_of_slow_starts_that_fail_exhausts_the_budget_too():
     """Where an import takes a quarter of a minute there are never many deaths in a minute."""
     record = policy()

@@ -2,14 +2,17 @@
 
 from collections import Counter
 
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge import prometheus
-from bridge.telemetry import Telemetry
+from bridge.telemetry import Telemetry, exit_class
+from pool.events import WorkerExited, WorkerSuspended
+from pool.exits import ExitReport, Killed, out_of_memory
 
-LABELS = ("function", "pool", "code", "cause", "outcome")
+LABELS = ("function", "pool", "code", "cause", "outcome", "event")
 
 
 class Collector:
@@ -55,9 +58,29 @@ def test_hostile_labels_are_valid_text():
     name = 'a"} 1\nforged{x="y\\ \N{PILE OF POO}'
     telemetry.calls[name, 0] = 3
     telemetry.exits[name, "signal"] = 2
+    telemetry.pool_event(WorkerSuspended(pool=name, worker="w"))
     telemetry.retries[name, True] = 4
     found = samples(telemetry)
+    assert found["bridge_pool_events_total", name, "suspended"] == 1
     assert found["bridge_call_retries_total", name, "ok"] == 4
     assert found["bridge_calls_total", name, "OK"] == 3
     assert found["bridge_worker_exits_total", name, "signal"] == 2
     assert not [key for key in found if key[0] == "forged"]
+
+
+@pytest.mark.parametrize(
+    ("killed", "label"),
+    [
+        (None, "signal"),
+        (Killed(why="hung", kind="hung"), "hung"),
+        (Killed(why="late", kind="overdue"), "overdue"),
+        (Killed(why="bad frame", protocol=True), "protocol"),
+        (out_of_memory(5, 4), "memory"),
+        (out_of_memory(5, None), "memory"),
+    ],
+)
+def test_ends_are_counted_by_their_cause(killed, label):
+    report = ExitReport(
+        worker="w", pid=1, cause="c", signal="SIGKILL", exit_code=None, stderr_tail="", exited_at=0.0, killed=killed
+    )
+    assert exit_class(WorkerExited(pool="p", worker="w", expected=False, report=report)) == label

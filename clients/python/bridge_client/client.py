@@ -11,6 +11,7 @@ from bridge_client.errors import BridgeError, NotFound
 from bridge_client.models import Models
 from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
 from bridge_client.programs import Programs
+from bridge_client.sync_multiplex import Multiplexed
 from bridge_client.sync_wire import Stream, SyncWire, open_channel
 from bridge_client.texts import EmbeddingModels, Metrics
 
@@ -111,7 +112,14 @@ class Client:
 
     def stream(self, function: str, /, **arguments: Any) -> Stream[Any]:
         """Call a function whose results come one by one. Leaving the iterator early cancels the call."""
-        return self._wire.stream(invoke.stream(function, arguments, self._wire.options.chunk_bytes))
+        return self._wire.stream_several(invoke.stream(function, arguments, self._wire.options.chunk_bytes))
+
+    def multiplex(self) -> Multiplexed:
+        """Open a stream for many small calls; the end of a `with` block waits for all their answers.
+
+        Several times as fast as calls by themselves. Each call has the timeout, session and receipt of this client.
+        """
+        return Multiplexed(self._wire)
 
     def functions(self, prefix: str = "") -> tuple[FunctionInfo, ...]:
         """What can be called, in the order of names, without schemas."""

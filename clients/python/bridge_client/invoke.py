@@ -14,7 +14,7 @@ from bridge_client.values import decode_value, encode_arguments
 from bridge_client.wire import Operation, operation, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ItemT = TypeVar("ItemT")
 
@@ -51,10 +51,10 @@ def call_raw(function: str, data: bytes) -> Operation[bytes]:
     return operation("InvokeService/Call", request, invoke_pb2.CallResponse, read)
 
 
-def stream(function: str, arguments: Mapping[str, Any], chunk_bytes: int | None = None) -> Operation[Any]:
-    """Call a function whose results come one by one; those larger than `chunk_bytes` come in parts."""
+def stream(function: str, arguments: Mapping[str, Any], chunk_bytes: int | None = None) -> Operation[Iterator[Any]]:
+    """Call a function whose results come one by one; a reply has one or several, or a part of a large one."""
     request = invoke_pb2.StreamCallRequest(
-        function=function, arguments=encode_arguments(arguments), chunk_bytes=chunk_bytes or 0
+        function=function, arguments=encode_arguments(arguments), aggregate=True, chunk_bytes=chunk_bytes or 0
     )
     return operation("InvokeService/StreamCall", request, invoke_pb2.StreamCallResponse, Items().read)
 

@@ -9,9 +9,10 @@ from google.protobuf.message import DecodeError
 from bridge_client.errors import UnexpectedReply
 from bridge_client.v1 import common_pb2
 from bridge_client.values import decode_value
-from bridge_client.wire import UnknownEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bridge_client.v1 import invoke_pb2
 
 
@@ -22,13 +23,13 @@ class Items:
         self._item = bytearray()
         self._filled = 0
 
-    def read(self, reply: invoke_pb2.StreamCallResponse) -> Any:
-        """The value of an item that is complete. Raises `UnknownEvent` where parts are missing, `UnexpectedReply`."""
+    def read(self, reply: invoke_pb2.StreamCallResponse) -> Iterator[Any]:
+        """The values of the items that are complete. Raises `UnexpectedReply`."""
         if not reply.HasField("part"):
             if self._filled:
                 msg = f"expected the rest of an item of {len(self._item)} bytes, got another item"
                 raise UnexpectedReply(msg)
-            return decode_value(reply.item)
+            return map(decode_value, reply.items or (reply.item,))
         part = reply.part
         if not self._filled:
             self._item = bytearray(part.total)
@@ -42,10 +43,10 @@ class Items:
         self._item[part.offset : end] = part.data
         self._filled = end
         if end < part.total:
-            raise UnknownEvent
+            return iter(())
         item, self._item, self._filled = self._item, bytearray(), 0
         try:
-            return decode_value(common_pb2.Payload.FromString(item))  # type: ignore[arg-type]  # it takes any buffer
+            return iter((decode_value(common_pb2.Payload.FromString(item)),))  # type: ignore[arg-type]  # it takes any buffer
         except DecodeError as error:
             msg = f"expected a Payload in the parts of an item, got other bytes: {error}"
             raise UnexpectedReply(msg) from None

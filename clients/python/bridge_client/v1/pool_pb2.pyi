@@ -41,7 +41,7 @@ WORKER_STATE_STOPPING: WorkerState
 WORKER_STATE_SUSPENDED: WorkerState
 
 class Pool(_message.Message):
-    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace")
+    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class Pool(_message.Message):
     CHECK_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     CHECK_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
+    CGROUPS_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: PoolState
     cause: str
@@ -98,7 +99,8 @@ class Pool(_message.Message):
     check_interval: _duration_pb2.Duration
     check_timeout: _duration_pb2.Duration
     grace: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    cgroups: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cgroups: _Optional[str] = ...) -> None: ...
 
 class QuarantinedInput(_message.Message):
     __slots__ = ("function", "fingerprint", "deaths", "left")
@@ -149,26 +151,44 @@ class Worker(_message.Message):
     def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[WorkerState, str]] = ..., running: _Optional[int] = ..., calls: _Optional[int] = ..., rss_bytes: _Optional[int] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., place: _Optional[int] = ..., since_answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., recycle_reason: _Optional[str] = ..., sessions: _Optional[int] = ...) -> None: ...
 
 class WorkerExit(_message.Message):
-    __slots__ = ("worker", "cause", "stderr_tail", "age")
+    __slots__ = ("worker", "cause", "stderr_tail", "age", "ordered")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
     STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
     AGE_FIELD_NUMBER: _ClassVar[int]
+    ORDERED_FIELD_NUMBER: _ClassVar[int]
     worker: str
     cause: str
     stderr_tail: str
     age: _duration_pb2.Duration
-    def __init__(self, worker: _Optional[str] = ..., cause: _Optional[str] = ..., stderr_tail: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    ordered: bool
+    def __init__(self, worker: _Optional[str] = ..., cause: _Optional[str] = ..., stderr_tail: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ordered: _Optional[bool] = ...) -> None: ...
 
 class PoolServiceListRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools",)
+    __slots__ = ("pools", "open_calls")
     POOLS_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ...) -> None: ...
+    open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ...) -> None: ...
+
+class OpenCall(_message.Message):
+    __slots__ = ("request_id", "function", "pool", "worker", "age")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    function: str
+    pool: str
+    worker: str
+    age: _duration_pb2.Duration
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class PoolServiceGetRequest(_message.Message):
     __slots__ = ("name",)
