@@ -53,7 +53,6 @@ class PooledRunner:
             raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
-            call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
             call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
@@ -85,7 +84,6 @@ class PooledRunner:
             raise self._lost(call, pool, error.worker) from None
         finally:
             _note(call, job)
-            call.job = None  # they hold each other: what is large would wait for the garbage collection
             pool.release(job)
             call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)

@@ -54,26 +54,3 @@ def test_the_front_gives_back_when_it_was_idle_twice(monkeypatch):
     monkeypatch.setattr(KeptMemory, "worth", lambda _self, _pages: False)
     dispatcher.is_idle = True
     assert [memory.look() for _ in range(3)] == [False] * 3
-
-
-def test_a_call_that_has_ended_waits_for_no_garbage_collection():
-    """A call and its job hold each other while it runs. What is large must go as soon as it has been answered."""
-    from bridge.call import Identity, new_call
-    from bridge.pooled import PooledRunner
-    from pool.calls import Call as Job
-    from pool.frames import Reply
-
-    async def run():
-        def submit(function, meta, body, deadline, *, stream, priority, tenant, context):
-            job = Job(function, meta, body, deadline, asyncio.get_running_loop().create_future(), stream)
-            job.context = context
-            job.future.set_result(Reply(True, b"", b"done"))
-            return job
-
-        pool = SimpleNamespace(submit=submit, release=lambda job: None, served=lambda seconds, function: None)
-        call = new_call("InvokeService/Call", Identity("id"), b"request", 0.0)
-        call.pool = "general"
-        assert await PooledRunner({"general": pool}, None).run(call) == b"done"
-        assert call.job is None
-
-    asyncio.run(run())
