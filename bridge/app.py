@@ -19,6 +19,7 @@ import msgspec
 from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
+from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
@@ -138,6 +139,8 @@ class App:
         self._serve_metrics()
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
+        if self._dispatcher is not None:
+            self._tasks.append(asyncio.create_task(IdleMemory(self._dispatcher).watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]

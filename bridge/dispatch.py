@@ -161,6 +161,11 @@ class Dispatcher:
         if self._draining is not None and not self._calls:
             self._draining.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs or waits."""
+        return not self._calls
+
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""
         if self._draining is None:

@@ -14,6 +14,8 @@ _TAG = 0x0A
 """Field 1, length-delimited."""
 _AGGREGATE = b"\x18\x01"
 """Field 3, true."""
+_PART = b"\xa2"
+"""The first byte of a message that has a part of an item."""
 _ITEMS = b"\x12"
 """Field 2, length-delimited."""
 ITEMS_BYTES = 1 << 20
@@ -72,10 +74,21 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def join_items(messages: list[bytes]) -> list[bytes]:
-    """Return serialized `StreamCallResponse`s with one `item` each as a few with `items`."""
-    joined, parts, size = [], [], 0
+    """Return serialized `StreamCallResponse`s with one `item` each as a few with `items`; parts of items stay apart."""
+    joined: list[bytes] = []
+    parts: list[bytes | memoryview] = []
+    size = 0
     for message in messages:
-        parts.append(_ITEMS + message[1:] if message else _ITEMS + b"\0")
+        if message[:1] == _PART:
+            if parts:
+                joined.append(b"".join(parts))
+                parts, size = [], 0
+            joined.append(message)
+            continue
+        if len(message) > ITEMS_BYTES:
+            parts += (_ITEMS, memoryview(message)[1:])
+        else:
+            parts.append(_ITEMS + message[1:] if message else _ITEMS + b"\0")
         size += len(message)
         if size > ITEMS_BYTES:
             joined.append(b"".join(parts))

@@ -269,7 +269,7 @@ class Worker:
         else:
             raise FrameError(f"a frame of unknown kind {kind}")
 
-    def _on_result(self, call_id: int, body: memoryview) -> None:
+    def _on_result(self, call_id: int, body: frames.Body) -> None:
         reply = frames.read_result(body)
         call = self._calls.get(call_id)
         if call is None or call.lined:
@@ -298,11 +298,11 @@ class Worker:
         self._passed_over.discard(call_id)
         self._hooks.slot_free(self)
 
-    def _on_chunk(self, call_id: int, body: memoryview) -> None:
+    def _on_chunk(self, call_id: int, body: frames.Body) -> None:
         call = self._calls.get(call_id)
         if call is None or call.buffer is None or call.lined:
             raise FrameError(f"a chunk for call {call_id}, which does not stream now")
-        call.buffer.put(bytes(body))
+        call.buffer.put(frames.read_chunk(body))
 
     def _on_closed(self, why: str) -> None:
         """The worker closed its end, or broke the protocol; only its exit settles the calls."""

@@ -35,22 +35,36 @@ class CallResponse(_message.Message):
     def __init__(self, result: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamCallRequest(_message.Message):
-    __slots__ = ("function", "arguments", "aggregate")
+    __slots__ = ("function", "arguments", "aggregate", "chunk_bytes")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
     AGGREGATE_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
     function: str
     arguments: _common_pb2.Payload
     aggregate: bool
-    def __init__(self, function: _Optional[str] = ..., arguments: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., aggregate: _Optional[bool] = ...) -> None: ...
+    chunk_bytes: int
+    def __init__(self, function: _Optional[str] = ..., arguments: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., aggregate: _Optional[bool] = ..., chunk_bytes: _Optional[int] = ...) -> None: ...
 
 class StreamCallResponse(_message.Message):
-    __slots__ = ("item", "items")
+    __slots__ = ("item", "items", "part")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     item: _common_pb2.Payload
     items: _containers.RepeatedCompositeFieldContainer[_common_pb2.Payload]
-    def __init__(self, item: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., items: _Optional[_Iterable[_Union[_common_pb2.Payload, _Mapping]]] = ...) -> None: ...
+    part: ItemPart
+    def __init__(self, item: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., items: _Optional[_Iterable[_Union[_common_pb2.Payload, _Mapping]]] = ..., part: _Optional[_Union[ItemPart, _Mapping]] = ...) -> None: ...
+
+class ItemPart(_message.Message):
+    __slots__ = ("offset", "total", "data")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    total: int
+    data: bytes
+    def __init__(self, offset: _Optional[int] = ..., total: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class MultiplexRequest(_message.Message):
     __slots__ = ("calls", "cancelled_ids")

@@ -14,11 +14,11 @@ import signal
 import grpc
 import grpc.aio
 import uvloop
-from scenarios import CALL_PATH, CHUNK, CHUNKS, LARGE_BYTES, STREAM_PATH
+from scenarios import CALL_PATH, CHUNK, CHUNKS, MESSAGE_LIMIT, STREAM_PATH
 
 from bridge.v1 import common_pb2, invoke_pb2
 
-OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 4 * LARGE_BYTES))
+OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MESSAGE_LIMIT))
 
 
 async def echo(request: bytes, _context: grpc.aio.ServicerContext) -> bytes:

@@ -158,7 +158,7 @@ def measure(options: argparse.Namespace, console: Console) -> list[dict[str, Res
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         addresses = {
             "bare": stack.enter_context(bare_echo(folder))[0],
-            "bridge": stack.enter_context(bridge(folder, options.workers, APP))[0],
+            "bridge": stack.enter_context(bridge(folder, options.workers, source=APP))[0],
         }
         for load in todo:
             verify(load, addresses[load.server])

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from bridge_client.failures import to_error
-from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, seal
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +76,12 @@ class AsyncWire:
             raise to_error(error, envelope.facts) from None
         hand_out_receipt(await call.trailing_metadata(), self.options)
         return operation.read(reply)
+
+    async def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
+        """Make a streaming call and wait for its one result. Raises `BridgeError`."""
+        async with self.stream_several(operation) as results:
+            found = [result async for result in results]
+        return only(found)
 
     def stream(self, operation: Operation[ResultT]) -> AsyncStream[ResultT]:
         """Start a call whose results come one by one."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import grpc
 
 from bridge_client.failures import to_error
-from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, seal
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +48,12 @@ class SyncWire:
             raise to_error(error, envelope.facts) from None
         hand_out_receipt(call.trailing_metadata(), self.options)
         return operation.read(reply)
+
+    def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
+        """Make a streaming call and wait for its one result. Raises `BridgeError`."""
+        with self.stream_several(operation) as results:
+            found = list(results)
+        return only(found)
 
     def stream(self, operation: Operation[ResultT]) -> Stream[ResultT]:
         """Start a call whose results come one by one."""

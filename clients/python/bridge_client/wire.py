@@ -96,6 +96,14 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
     )
 
 
+def only(results: list[ResultT]) -> ResultT:
+    """The one result of a call that came as a stream. Raises `UnexpectedReply` where there is none, or another."""
+    if len(results) != 1:
+        msg = f"expected one result, got {len(results)}; use stream() for a function whose results come one by one"
+        raise UnexpectedReply(msg)
+    return results[0]
+
+
 def one(result: ResultT) -> Iterator[ResultT]:
     """The results of a reply that has one."""
     return iter((result,))
