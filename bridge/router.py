@@ -22,15 +22,7 @@ class Pooled:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Batched:
-    """Run it in a worker of this pool, together with others."""
-
-    pool: str
-    reason: str
-
-
-Decision = Native | Pooled | Batched
+Decision = Native | Pooled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +43,14 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self._pooled: dict[str, Pooled | Batched] = {}
+        self._pooled: dict[str, Pooled] = {}
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""
         if spec.placement == "pooled":
             decision = self._pooled.get(spec.name)
             if decision is None:
-                decision = self._pooled[spec.name] = _in_a_worker(spec)
+                decision = self._pooled[spec.name] = Pooled(str(spec.pool), "declared pooled")
             return decision
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
@@ -67,9 +59,3 @@ class Router:
         if native_running >= limits.concurrency:
             return Pooled(str(spec.pool), f"declared native, but {native_running} native calls run already")
         return self._native
-
-
-def _in_a_worker(spec: FunctionSpec) -> Pooled | Batched:
-    if spec.batch is not None:
-        return Batched(str(spec.pool), "declared batched")
-    return Pooled(str(spec.pool), "declared pooled")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pool import frames
 from pool.errors import FrameError
-from pool.reader import FrameReader
+from pool.frames import FrameReader
 
 FRAMES = st.lists(
     st.tuples(
