@@ -31,8 +31,10 @@ test-all-pythons: ## Run every test with each of Python 3.11, 3.12 and 3.13 that
 check: $(VENV)/.ready-all ## Lint, types, import contracts, generated code, buf lint
 	@.ci/check
 
-bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 4 minutes)
+bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 9 minutes)
 	@$(VENV)/bin/python tests/bench/run.py
+	@$(VENV)/bin/python tests/bench/run_streams.py
+	@$(VENV)/bin/python tests/bench/embeddings_bench.py
 
 bench-quick: $(VENV)/.ready-all ## The echo figures only, in under 50 seconds
 	@$(VENV)/bin/python tests/bench/run.py --quick

@@ -6,6 +6,7 @@ It is looked up on demand, so that importing a submodule such as `bridge.v1` loa
 from typing import Any
 
 _SUGAR = {
+    "Batch": "handlers.functions.declare",
     "function": "handlers.functions.declare",
     "current": "handlers.context",
     "session": "handlers.sessions",

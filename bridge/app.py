@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
+from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.multiplex import Multiplexer
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
@@ -104,6 +107,8 @@ class App:
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
         self._dispatcher: Dispatcher | None = None
+        self._batched: BatchedRunner | None = None
+        self._multiplexer: Multiplexer | None = None
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -134,6 +139,8 @@ class App:
         self._serve_metrics()
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks.append(asyncio.create_task(self._readers.watch()))
+        if self._dispatcher is not None:
+            self._tasks.append(asyncio.create_task(IdleMemory(self._dispatcher).watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
@@ -177,8 +184,11 @@ class App:
         sessions = self._sessions
         resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
-        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, sessions.sessions)
+        batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
+        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        self._multiplexer = multiplexer
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
         unary |= local_handlers(
@@ -202,7 +212,11 @@ class App:
             keepalive_timeout_s=config.server.keepalive_timeout_s,
         )
         self._server = GrpcServer(
-            options, unary | health_unary, streaming | health_streaming, [*service_names(), HEALTH_SERVICE]
+            options,
+            unary | health_unary,
+            streaming | health_streaming,
+            multiplexer.handlers(),
+            [*service_names(), HEALTH_SERVICE],
         )
         try:
             return await self._server.start()
@@ -223,7 +237,10 @@ class App:
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
 
-        self._metrics = MetricsServer(address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s))
+        batches = None if self._batched is None else self._batched.counters
+        self._metrics = MetricsServer(
+            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, batches)
+        )
         try:
             told = self._metrics.start()
         except OSError as error:
@@ -253,6 +270,8 @@ class App:
         router.renew(_native_limits(config))
         runner.renew(tried.native)
         forwarder.renew(config.server)
+        if self._multiplexer is not None:
+            self._multiplexer.renew(config.server)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -273,6 +292,8 @@ class App:
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._dispatcher is not None:
             waits.append(self._dispatcher.drain(timeout_s))
+        if self._multiplexer is not None:
+            waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
@@ -286,6 +307,10 @@ class App:
             await self._dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
+        if self._batched is not None:
+            self._batched.close()
+        if self._multiplexer is not None:
+            self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
         if self._server is not None:

@@ -13,6 +13,7 @@ from handlers.contract import FunctionSpec, ReplyMeta
 if TYPE_CHECKING:
     import asyncio
 
+    from bridge.batch_members import Member
     from pool.calls import Call as Job
 
 EMPTY_META = ReplyMeta()
@@ -52,8 +53,8 @@ class Call(msgspec.Struct, eq=False):
     session: Session | None = None
     in_line: bool = False
     """Whether it holds the turn of its ordered session."""
-    job: Job | asyncio.Task[Any] | None = None
-    """What runs it: its pool's call, or the task of a native function."""
+    job: Job | Member | asyncio.Task[Any] | None = None
+    """What runs it: its pool's call, its place in a batch, or the task of a native function."""
     cancelled: bool = False
     """Whether an operator has ended it, where it is native."""
     retried: bool = False
@@ -63,6 +64,10 @@ class Call(msgspec.Struct, eq=False):
     memory_change: int | None = None
     meta: ReplyMeta = EMPTY_META
     bytes_out: int = 0
+    batch_size: int = 0
+    """Calls that ran together with it, itself included; 0 where it ran by itself."""
+    batch_ns: int = 0
+    """The worker's time for all of them, of which `worker_ns` is this call's share."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

@@ -6,13 +6,14 @@ from it. Owns nothing that changes. Must not know who uses the settings.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.settings.errors import ConfigError, Problem
-from bridge.settings.secret_references import check_reference, looks_secret, resolve_secret
+from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Seconds, Section, Size, parse_size
+from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
+from bridge.settings.secret_references import looks_secret, resolve_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,58 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "parse_size", "resolve_secret"]
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
-_UNITS |= {"kib": KIB, "mib": MIB, "gib": GIB, "tib": 1 << 40, "k": KIB, "m": MIB, "g": GIB}
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
-_NAME = re.compile(r"[a-z](?:[a-z0-9]|[_-](?=[a-z0-9]))*")
-_ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.%]+\]|[^\s:\[\]/]+):(\d{1,5})")
-
 DEFAULT_POOLS: dict[str, dict[str, Any]] = {
     "general": {"size": 2, "concurrency": 1},
     "llm": {"size": 1, "concurrency": 64},
     "embeddings": {"size": 1, "concurrency": 1},
 }
-
-
-def parse_size(value: Any) -> Any:
-    """Return bytes for a number or a text such as "512MiB". Raises ValueError for other text."""
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value)
-    if match is None or match[2].lower() not in _UNITS:
-        raise ValueError("expected a size such as '512MiB', '2GiB' or a number of bytes")
-    return int(float(match[1]) * _UNITS[match[2].lower()])
-
-
-def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            "expected a name of small letters, digits, '-' and '_' that starts with a letter (no two '_' in a row)"
-        )
-    return name
-
-
-def _check_address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[1]) > 65535:
-        raise ValueError("expected HOST:PORT such as '127.0.0.1:50051' or '[::1]:50051', with a port up to 65535")
-    return text
-
-
-Int = Annotated[int, Field(strict=True)]
-Seconds = Annotated[float, Field(strict=True, gt=0, le=7 * 86400, allow_inf_nan=False)]
-Flag = Annotated[bool, Field(strict=True)]
-Size = Annotated[int, Field(strict=True, gt=0), BeforeValidator(parse_size)]
-Name = Annotated[str, AfterValidator(_check_name)]
-Address = Annotated[str, AfterValidator(_check_address)]
-Secret = Annotated[str, AfterValidator(check_reference)]
-
-
-class Section(BaseModel):
-    """What all tables of the configuration share: frozen, no unknown keys, defaults checked too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
 
 class ServerConfig(Section):
@@ -199,46 +153,6 @@ class PoolConfig(Section):
                     "or 'literal:...' if it is none"
                 )
         return env
-
-
-class ModelConfig(Section):
-    """A named language model. The one named `default` is used where a call or program names none."""
-
-    model: str = Field(
-        min_length=1,
-        description="LiteLLM's name, such as `openai/gpt-4o-mini`, or `bridge/test` for the built-in test model.",
-    )
-    api_key: Secret | None = Field(
-        None, repr=False, description="The provider's key, as a reference: `env:NAME` or `file:PATH`."
-    )
-    api_base: str | None = Field(None, description="The URL of an OpenAI-compatible server.")
-    timeout_s: Seconds = Field(60.0, description="How long one request may take.")
-    max_retries: Int = Field(1, ge=0, le=20, description="How often a failed request is repeated.")
-    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
-        None, description="The temperature where a call names none."
-    )
-    max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        None, description="The longest answer, in tokens, where a call names no limit."
-    )
-
-    @field_validator("api_base")
-    @classmethod
-    def _check_base(cls, url: str | None) -> str | None:
-        if url is not None and not re.match(r"https?://[^\s/]", url):
-            raise ValueError("expected a URL such as 'http://127.0.0.1:11434/v1'")
-        return url
-
-
-class EmbeddingConfig(Section):
-    """A named embedding model. The one named `default` is used where a call names none."""
-
-    model: str = Field(
-        min_length=1,
-        description="A directory, a sentence-transformers name, or `package:NAME` for a Python package with a model.",
-    )
-    device: str = Field("cpu", min_length=1, description="The torch device, such as `cpu` or `cuda:0`.")
-    batch_size: Int = Field(32, ge=1, le=65536, description="Texts that are embedded at a time.")
-    allow_download: Flag = Field(False, description="Whether a model that is not on this machine may be downloaded.")
 
 
 class HealthConfig(Section):

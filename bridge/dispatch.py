@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bridge import receipts
+from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
 from bridge.router import Native
 from bridge.session_line import Line
@@ -16,6 +17,7 @@ from pool.errors import CancelledByOperator
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
@@ -29,12 +31,19 @@ class Dispatcher:
     """Takes a call from its envelope to its reply. Owns the set of calls in flight and the order to take no more."""
 
     def __init__(
-        self, resolver: Resolver, router: Router, native: NativeRunner, pooled: PooledRunner, sessions: Sessions
+        self,
+        resolver: Resolver,
+        router: Router,
+        native: NativeRunner,
+        pooled: PooledRunner,
+        batched: BatchedRunner,
+        sessions: Sessions,
     ) -> None:
         self._resolver = resolver
         self._router = router
         self._native = native
-        self._pooled = pooled
+        self.pooled = pooled
+        self._batched = batched
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -50,7 +59,27 @@ class Dispatcher:
                 await self._enter_line(call, call.session)
             body = await runner.run(call)
         finally:
-            self._ended(call)
+            self.ended(call)
+        call.bytes_out = len(body)
+        return body
+
+    def begin(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+        """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
+        self._calls.add(call)
+        try:
+            return self._place(call)
+        except BaseException:
+            self.ended(call)
+            raise
+
+    async def finish(self, call: Call, runner: NativeRunner | PooledRunner | BatchedRunner) -> bytes:
+        """Answer a unary call that has been begun."""
+        try:
+            if call.session is not None and call.session.ordered:
+                await self._enter_line(call, call.session)
+            body = await runner.run(call)
+        finally:
+            self.ended(call)
         call.bytes_out = len(body)
         return body
 
@@ -66,7 +95,7 @@ class Dispatcher:
                     call.bytes_out += sum(map(len, messages))
                     yield messages
         finally:
-            self._ended(call)
+            self.ended(call)
 
     def cancel(self, request_id: str) -> int:
         """End the calls of a request id, each with CANCELLED_BY_OPERATOR; return how many were told to."""
@@ -77,13 +106,23 @@ class Dispatcher:
         line = None if call.session is None or call.in_line else call.session.line
         if line is not None and line.cancel(call, CancelledByOperator(call.pool)):
             return True
-        return (self._native if call.route == receipts.NATIVE else self._pooled).cancel(call)
+        return self._runner_of(call).cancel(call)
 
     def oldest(self, most: int) -> list[Call]:
         """Return the calls in flight, the oldest first."""
         return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
-    def _place(self, call: Call) -> NativeRunner | PooledRunner:
+    def _runner_of(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+        """Return who has a call that is under way."""
+        if call.route == receipts.NATIVE:
+            return self._native
+        return self._batched if isinstance(call.job, Member) else self.pooled
+
+    def in_workers(self, call: Call) -> PooledRunner | BatchedRunner:
+        """Return who runs a call that is to run in a worker."""
+        return self.pooled if call.spec is None or call.spec.batch is None else self._batched
+
+    def _place(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
         if self._draining is not None:
             message = "the server takes no more calls: it is shutting down"
@@ -98,7 +137,7 @@ class Dispatcher:
         if isinstance(decision, Native):
             return self._native
         call.pool = decision.pool
-        return self._pooled
+        return self.pooled if spec.batch is None else self._batched
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""
@@ -109,10 +148,11 @@ class Dispatcher:
         """Wait until the session's earlier calls have ended."""
         if session.line is None:
             session.line = Line()
-        await session.line.enter(call, call.deadline, call.pool or "native", self._pooled.queue_limit(call.pool))
+        await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
 
-    def _ended(self, call: Call) -> None:
+    def ended(self, call: Call) -> None:
+        """Take note that a call has ended."""
         self._calls.discard(call)
         if call.session is not None:
             if call.in_line and call.session.line is not None:
@@ -120,6 +160,11 @@ class Dispatcher:
             self._sessions.left(call.session)
         if self._draining is not None and not self._calls:
             self._draining.set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call runs or waits."""
+        return not self._calls
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

@@ -12,6 +12,16 @@ from bridge.errors import malformed
 
 _TAG = 0x0A
 """Field 1, length-delimited."""
+_AGGREGATE = b"\x18\x01"
+"""Field 3, true."""
+_PART = b"\xa2"
+"""The first byte of a message that has a part of an item."""
+_ITEMS = b"\x12"
+"""Field 2, length-delimited."""
+ITEMS_BYTES = 1 << 20
+"""Items go together into messages of about this size: clients take 4 MiB unless told otherwise."""
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_FIXED = {1: 8, 5: 4}
 
 
 def first_name(request: bytes, message: type[Message], field: str) -> str:
@@ -27,3 +37,62 @@ def first_name(request: bytes, message: type[Message], field: str) -> str:
         return str(getattr(message.FromString(request), field))
     except DecodeError:
         raise malformed(message.DESCRIPTOR.name) from None
+
+
+def wants_items(request: bytes) -> bool:
+    """Return whether a serialized `StreamCallRequest` has `aggregate` set; its arguments are not looked into."""
+    if _AGGREGATE not in request:
+        return False
+    found, at = False, 0
+    try:
+        while at < len(request):
+            tag, at = _varint(request, at)
+            kind = tag & 7
+            if kind == _VARINT:
+                value, at = _varint(request, at)
+                found = bool(value) if tag == _AGGREGATE[0] else found
+            elif kind == _LENGTH_DELIMITED:
+                size, at = _varint(request, at)
+                at += size
+            else:
+                at += _FIXED[kind]
+    except (IndexError, KeyError):
+        raise malformed("StreamCallRequest") from None
+    return found
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the integer that stands at `at`, and where it ends."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
+
+def join_items(messages: list[bytes]) -> list[bytes]:
+    """Return serialized `StreamCallResponse`s with one `item` each as a few with `items`; parts of items stay apart."""
+    joined: list[bytes] = []
+    parts: list[bytes | memoryview] = []
+    size = 0
+    for message in messages:
+        if message[:1] == _PART:
+            if parts:
+                joined.append(b"".join(parts))
+                parts, size = [], 0
+            joined.append(message)
+            continue
+        if len(message) > ITEMS_BYTES:
+            parts += (_ITEMS, memoryview(message)[1:])
+        else:
+            parts.append(_ITEMS + message[1:] if message else _ITEMS + b"\0")
+        size += len(message)
+        if size > ITEMS_BYTES:
+            joined.append(b"".join(parts))
+            parts, size = [], 0
+    if parts:
+        joined.append(b"".join(parts))
+    return joined

@@ -15,6 +15,7 @@ import msgspec
 
 from bridge import receipts, status
 from bridge.asks import NativeAsker
+from bridge.call import EMPTY_META
 from bridge.errors import BridgeError, Code
 from handlers.contract import CallMeta, ReplyMeta
 
@@ -110,6 +111,11 @@ def call_meta(call: Call) -> bytes:
     epoch, mode = (0, "") if session is None else (session.epoch, session.mode)
     who = (identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
     return _encode(CallMeta(call.method, *who, mode))
+
+
+def decode_meta(meta: bytes) -> ReplyMeta:
+    """Return what an entry said about a finished call."""
+    return EMPTY_META if meta == _NO_META else _decode_meta(meta)
 
 
 def settle(call: Call, ok: bool, meta: bytes) -> None:

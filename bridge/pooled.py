@@ -15,6 +15,7 @@ from bridge.native import call_meta, settle
 from pool.calls import Call as Job
 from pool.errors import PoolError, Stopped, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
+from pool.packs import Pack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -51,7 +52,7 @@ class PooledRunner:
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
-            _note(call, job)
+            note(call, job)
             pool.release(job)
             call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
@@ -82,7 +83,7 @@ class PooledRunner:
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
-            _note(call, job)
+            note(call, job)
             pool.release(job)
             call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
@@ -93,21 +94,15 @@ class PooledRunner:
         It was begun, so only a function that may run twice is tried again; nothing of its answer has been sent. It must
         have as much time left as it had run.
         """
-        _note(call, job)
+        note(call, job)
         pool.release(job)
-        if call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
-            raise error
-        if call.session is not None and call.session.mode == "strict":
-            raise error
-        ran_s = time.perf_counter() - (job.launched_at or call.started_at)
-        if call.deadline - asyncio.get_running_loop().time() <= ran_s:
+        if not may_retry(call, pool, time.perf_counter() - (job.launched_at or call.started_at)):
             raise error
         try:
             again = call.job = self._submit(call, pool, stream=job.buffer is not None)
         except PoolError:
             raise error from None
-        call.retried = True
-        call.reason += f"; retried after {error.worker} died: {_cause(error)}"
+        note_retry(call, error)
         return again
 
     def _pool(self, call: Call) -> Pool:
@@ -119,6 +114,8 @@ class PooledRunner:
     def cancel(self, call: Call) -> bool:
         """End a call, wherever it is; False where it has not been submitted yet, or has ended."""
         job, pool = call.job, self._pools.get(call.pool)
+        if isinstance(job, Pack):
+            return job.owner.cancel(job, call)
         return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
@@ -213,7 +210,22 @@ def _cause(error: WorkerLost | WorkerProtocol) -> str:
     return f"killed by {error.signal}" if error.signal else error.cause[:CAUSE_CHARACTERS]
 
 
-def _note(call: Call, job: Job) -> None:
+def may_retry(call: Call, pool: Pool, ran_s: float) -> bool:
+    """Return whether a call may be tried once more that has run for so long when its worker died."""
+    if call.retried or call.spec is None or not call.spec.idempotent or not pool.options.retry_idempotent:
+        return False
+    if call.session is not None and call.session.mode == "strict":
+        return False
+    return call.deadline - asyncio.get_running_loop().time() > ran_s
+
+
+def note_retry(call: Call, error: WorkerLost | WorkerProtocol) -> None:
+    """Write into a call's record that it is tried once more, and why."""
+    call.retried = True
+    call.reason += f"; retried after {error.worker} died: {_cause(error)}"
+
+
+def note(call: Call, job: Job) -> None:
     """Write into the call's record who ran it and since when, also where that failed."""
     if job.worker is not None:
         call.worker = job.worker.id

@@ -194,6 +194,9 @@ def _embeddings(config: Config) -> dict[str, EmbeddingOptions]:
             model=model.model,
             device=model.device,
             batch_size=model.batch_size,
+            token_budget=model.token_budget,
+            max_calls=model.max_calls,
+            max_wait_s=model.max_wait_ms / 1000,
             allow_download=model.allow_download,
         )
         for name, model in config.embeddings.items()

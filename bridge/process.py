@@ -19,6 +19,7 @@ from bridge.app import App
 from bridge.log_output import log_to_stderr
 from bridge.service_manager import ServiceManager
 from bridge.telemetry import log
+from pool import heap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ def run(
     `read` reads the configuration anew for a reload; without it only the code is new then. `announce` must return at
     once.
     """
+    heap.keep()
     manager = ServiceManager(os.environ)
     with log_to_stderr(config.log.level, config.log.format) as writer:
         try:

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from bridge.errors import Code
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
+    from bridge.batch_counters import BatchCounters
     from bridge.telemetry import Telemetry
     from pool.pool import Pool
     from pool.snapshot import PoolSnapshot
@@ -25,7 +26,9 @@ OTHER = "other"
 _POOL_STATES = ("starting", "ready", "failed", "draining")
 
 
-def families(pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float) -> list[Metric]:
+def families(
+    pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float, batches: BatchCounters | None = None
+) -> list[Metric]:
     """Return everything that is told, as it stands now. For the event loop's thread."""
     snapshots = [pool.snapshot() for pool in pools.values()]
     lag = GaugeMetricFamily(
@@ -34,6 +37,7 @@ def families(pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float)
     return [
         lag,
         *_calls(telemetry.calls),
+        *(() if batches is None else _batches(batches)),
         _retries(telemetry.retries),
         _exits(telemetry.exits),
         _events(telemetry.events),
@@ -57,6 +61,25 @@ def _calls(counts: Mapping[tuple[str, int], int]) -> Iterable[Metric]:
     for (function, code), count in sorted(merged.items()):
         calls.add_metric((function, Code(code).name), count)
     yield calls
+
+
+def _batches(counters: BatchCounters) -> Iterable[Metric]:
+    size = HistogramMetricFamily("bridge_batch_size", "Calls that ran together.", labels=("function",))
+    wait = HistogramMetricFamily(
+        "bridge_batch_wait_seconds", "How long calls had waited for others when they went.", labels=("function",)
+    )
+    left = CounterMetricFamily(
+        "bridge_batch_left", "Calls that left before their batch had answered them.", labels=("function",)
+    )
+    waiting = GaugeMetricFamily("bridge_batch_waiting_calls", "Calls that wait for others.", labels=("function",))
+    for function in sorted({*counters.sizes, *counters.waiting}):
+        waiting.add_metric((function,), counters.waiting[function])
+    for function in sorted(counters.sizes):
+        sizes, waits = counters.sizes[function], counters.waits[function]
+        size.add_metric((function,), sizes.buckets(), sizes.sum)
+        wait.add_metric((function,), waits.buckets(), waits.sum)
+        left.add_metric((function,), counters.left[function])
+    return waiting, size, wait, left
 
 
 def _retries(counts: Mapping[tuple[str, bool], int]) -> Metric:

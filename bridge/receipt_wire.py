@@ -66,6 +66,22 @@ def write(
     )
 
 
+def numbers(queue_us: int, worker_us: int, total_us: int, bytes_in: int, bytes_out: int) -> bytes:
+    """Return of a serialized `Receipt` what differs from call to call, but for the request's id."""
+    return b"@%bH%bX%b`%bh%b" % (
+        varint(queue_us),
+        varint(worker_us),
+        varint(total_us),
+        varint(bytes_in),
+        varint(bytes_out),
+    )
+
+
 def memory_change(change: int) -> bytes:
     """Return field 14, to be added to a receipt."""
     return b"p" + varint(change)
+
+
+def batch(size: int, batch_us: int) -> bytes:
+    """Return fields 20 and 21, to be added to a receipt."""
+    return b"\xa0\x01%b\xa8\x01%b" % (varint(size), varint(batch_us))

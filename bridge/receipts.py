@@ -21,6 +21,32 @@ OTHER_MODELS = "(other models)"
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
+Shared = tuple[str, int, str, str, str]
+"""Function, route, reason, pool and worker: what the receipts of many calls have in common."""
+
+
+def compact(call: Call) -> tuple[Shared | None, bytes]:
+    """Return the receipt of a call of a multiplexed stream: what it shares with others, and the rest.
+
+    The rest of an ordinary call has no request id, which its client knows.
+    """
+    if call.session is not None or call.meta is not EMPTY_META or not call.worker_ns:
+        return None, receipt(call).SerializeToString()
+    leased_at, started_at = call.leased_at, call.started_at
+    data = receipt_wire.numbers(
+        0 if leased_at is None else int((leased_at - started_at) * 1e6),
+        call.worker_ns // 1000,
+        int((time.perf_counter() - started_at) * 1e6),
+        call.bytes_in,
+        call.bytes_out,
+    )
+    if call.memory_change is not None:
+        data += receipt_wire.memory_change(call.memory_change)
+    elif call.batch_size:
+        data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
+    return (call.function, call.route, call.reason, call.pool, call.worker), data
+
+
 def trailers(call: Call) -> Trailers:
     """Return the receipt of a finished call, with its route and worker in plain text beside it."""
     if call.session is None and call.meta is EMPTY_META and call.worker_ns:
@@ -51,6 +77,8 @@ def _ordinary(call: Call) -> Trailers:
     )
     if call.memory_change is not None:
         data += receipt_wire.memory_change(call.memory_change)
+    elif call.batch_size:
+        data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
     if call.worker:
         return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]), ("bridge-worker", call.worker))
     return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]))
@@ -88,6 +116,8 @@ def _add_pool(message: Receipt, call: Call, now: float) -> None:
         message.queue_us = int((now - call.started_at) * 1e6)
     if call.memory_change is not None:
         message.memory_change_bytes = call.memory_change
+    if call.batch_size:
+        message.batch_size, message.batch_us = call.batch_size, call.batch_ns // 1000
 
 
 def _add_usage(message: Receipt, usage: tuple[UsageRecord, ...]) -> None:

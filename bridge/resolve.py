@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bridge.envelope import first_name
 from bridge.errors import BridgeError, Code
-from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
+from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, program_pb2
 from handlers import names
 from handlers.errors import ExtraMissing, Unknown
 from handlers.metrics import catalog
@@ -33,6 +33,7 @@ class Forwarded:
     """The function, where it is always the same one."""
     message: type[Message] | None = None
     field: str = ""
+    """Beside `function`, it names what calls are gathered by that run together."""
     kind: str = "function"
     """What the name names: a function, a program or a metric."""
 
@@ -47,7 +48,9 @@ FORWARDED: Mapping[str, Forwarded] = {
     "ModelService/Generate": Forwarded(streaming=False, function="bridge.models.generate"),
     "ModelService/StreamGenerate": Forwarded(streaming=True, function="bridge.models.stream_generate"),
     "ModelService/Extract": Forwarded(streaming=False, function="bridge.models.extract"),
-    "EmbeddingService/Embed": Forwarded(streaming=False, function="bridge.embeddings.embed"),
+    "EmbeddingService/Embed": Forwarded(
+        streaming=False, function="bridge.embeddings.embed", message=embedding_pb2.EmbedRequest, field="model"
+    ),
     "EmbeddingService/Similarity": Forwarded(streaming=False, function="bridge.embeddings.similarity"),
     "MetricService/Score": Forwarded(streaming=False, message=metric_pb2.ScoreRequest, field="metric", kind="metric"),
     "MetricService/ScoreBatch": Forwarded(

@@ -22,7 +22,15 @@ class Pooled:
     reason: str
 
 
-Decision = Native | Pooled
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """Run it in a worker of this pool, together with others."""
+
+    pool: str
+    reason: str
+
+
+Decision = Native | Pooled | Batched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +51,14 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self._pooled: dict[str, Pooled] = {}
+        self._pooled: dict[str, Pooled | Batched] = {}
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""
         if spec.placement == "pooled":
             decision = self._pooled.get(spec.name)
             if decision is None:
-                decision = self._pooled[spec.name] = Pooled(str(spec.pool), "declared pooled")
+                decision = self._pooled[spec.name] = _in_a_worker(spec)
             return decision
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
@@ -59,3 +67,9 @@ class Router:
         if native_running >= limits.concurrency:
             return Pooled(str(spec.pool), f"declared native, but {native_running} native calls run already")
         return self._native
+
+
+def _in_a_worker(spec: FunctionSpec) -> Pooled | Batched:
+    if spec.batch is not None:
+        return Batched(str(spec.pool), "declared batched")
+    return Pooled(str(spec.pool), "declared pooled")

@@ -41,6 +41,12 @@ Unary = Callable[[bytes, Metadata, float | None], Awaitable[Answer]]
 Streaming = Callable[[bytes, Metadata, float | None, Write], Awaitable[Answer]]
 """Answers one request by writing responses, then ending."""
 
+Read = Callable[[], Awaitable[bytes | None]]
+"""Returns the client's next message; None once it has sent its last."""
+
+Conversation = Callable[[Metadata, float | None, Read, Write], Awaitable[Answer]]
+"""Reads requests and writes responses in any order, then ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
@@ -107,16 +113,40 @@ def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:
     return grpc.unary_stream_rpc_method_handler(behave)
 
 
+def _conversation(handler: Conversation) -> grpc.RpcMethodHandler:
+    async def behave(_requests: Any, context: Any) -> None:
+        async def read() -> bytes | None:
+            message = await context.read()
+            return None if message is grpc.aio.EOF else message
+
+        metadata = context.invocation_metadata() or ()
+        answer = await handler(metadata, context.time_remaining(), read, context.write)
+        if answer.code:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await context.abort(_CODES[answer.code], answer.message, answer.trailers)
+            return
+        context.set_trailing_metadata(answer.trailers)
+
+    return grpc.stream_stream_rpc_method_handler(behave)
+
+
 class GrpcServer:
     """Serves handlers by their full method names, `/package.Service/Method`."""
 
     def __init__(
-        self, options: ServerOptions, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], names: list[str]
+        self,
+        options: ServerOptions,
+        unary: Mapping[str, Unary],
+        streaming: Mapping[str, Streaming],
+        conversations: Mapping[str, Conversation],
+        names: list[str],
     ) -> None:
         self._options = options
         self._server = grpc.aio.server(options=_channel_arguments(options))
         methods = {path: _unary(handler) for path, handler in unary.items()}
         methods |= {path: _streaming(handler) for path, handler in streaming.items()}
+        methods |= {path: _conversation(handler) for path, handler in conversations.items()}
         self._server.add_generic_rpc_handlers((_Handlers(methods),))
         if options.reflection:
             self._add_reflection(names)

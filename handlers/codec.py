@@ -19,6 +19,7 @@ import msgspec
 
 from handlers.errors import ResultInvalid
 from handlers.values import tensors
+from handlers.values.outgoing import Outgoing
 from handlers.values.references import TENSOR_KEY, Beside, kind, malformed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from bridge.v1 import common_pb2
     from handlers.errors import BadInput
+    from handlers.values.large import LargePayload
 
 Form = Literal["json", "msgpack", "raw"]
 
@@ -38,7 +40,7 @@ _NATIVE_IN_MSGPACK = (bytes, bytearray, memoryview)
 _NON_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
-def decode_arguments(payload: common_pb2.Payload) -> tuple[dict[str, Any] | bytes, Form]:
+def decode_arguments(payload: common_pb2.Payload | LargePayload) -> tuple[dict[str, Any] | bytes, Form]:
     """Return a call's arguments by name (for raw: the bytes) and the form that they came in.
 
     References to tensors and blobs are resolved; a tensor or blob that nothing refers to is the argument of its name.
@@ -77,22 +79,21 @@ def encode_value(value: Any, form: Form) -> common_pb2.Payload:
     Takes what Python code returns: plain values, bytes, dates and times, enums, dataclasses, pydantic models, numpy
     arrays and scalars. Raises ResultInvalid for what can not travel.
     """
-    from bridge.v1 import common_pb2
+    from bridge.v1 import invoke_pb2
 
-    payload = common_pb2.Payload()
-    write_value(value, form, payload)
-    return payload
+    return invoke_pb2.CallResponse.FromString(encode_response(value, form)).result
 
 
-def write_value(value: Any, form: Form, payload: common_pb2.Payload) -> None:
-    """Do as `encode_value` into an empty payload that exists, which saves a copy."""
+def encode_response(value: Any, form: Form) -> bytes:
+    """Do as `encode_value`; return the serialized CallResponse or StreamCallResponse that carries the payload."""
+    outgoing = Outgoing()
     try:
         if form == "json":
-            _write_json(value, payload)
+            _write_json(value, outgoing)
         elif form == "raw" and isinstance(value, _NATIVE_IN_MSGPACK):
-            payload.raw = bytes(value)
+            outgoing.raw = value if type(value) is bytes else bytes(value)
         else:
-            _write_msgpack(value, payload)
+            _write_msgpack(value, outgoing)
     except RecursionError:
         raise ResultInvalid(
             "expected a value without cycles and with less nesting, got one too deep to encode"
@@ -108,6 +109,7 @@ def write_value(value: Any, form: Form, payload: common_pb2.Payload) -> None:
         ) from None
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise ResultInvalid(f"expected a value that can be encoded as {form}: {str(error)[:200]}") from error
+    return outgoing.response()
 
 
 # -- decoding -----------------------------------------------------------------------------------------------------
@@ -122,7 +124,7 @@ _JSON_DECODER = msgspec.json.Decoder()
 _MSGPACK_DECODER = msgspec.msgpack.Decoder(ext_hook=_refuse_extension)
 
 
-def _decode(payload: common_pb2.Payload) -> tuple[Any, Form]:
+def _decode(payload: common_pb2.Payload | LargePayload) -> tuple[Any, Form]:
     body = payload.WhichOneof("body")
     if body is None:
         return _NOTHING, "json"
@@ -174,7 +176,7 @@ def _check_depth(value: Any, form: Form) -> None:
     raise _too_deep(form)
 
 
-def _may_refer(payload: common_pb2.Payload, form: Form) -> bool:
+def _may_refer(payload: common_pb2.Payload | LargePayload, form: Form) -> bool:
     if form == "json":
         text = payload.json
         return '"$tensor"' in text or '"$blob"' in text
@@ -192,22 +194,22 @@ _JSON_ENCODER = msgspec.json.Encoder()
 _MSGPACK_ENCODER = msgspec.msgpack.Encoder()
 
 
-def _write_json(value: Any, payload: common_pb2.Payload) -> None:
+def _write_json(value: Any, payload: Outgoing) -> None:
     """Encode at once what can be; msgspec writes NaN as null, so a null may be one and takes the careful way."""
     try:
         encoded = _JSON_ENCODER.encode(value)
         if b"null" not in encoded or value is None:
-            payload.json = encoded  # type: ignore[assignment]  # protobuf takes UTF-8 bytes and checks them
+            payload.json = encoded
             return
     except TypeError:
         pass  # holds something that only the careful way knows
     arrays: list[Any] = []
     plain = msgspec.to_builtins(value, builtin_types=(), enc_hook=_hook(arrays))
-    payload.json = _JSON_ENCODER.encode(_name_non_finite(plain))  # type: ignore[assignment]
+    payload.json = _JSON_ENCODER.encode(_name_non_finite(plain))
     _write_arrays(arrays, payload)
 
 
-def _write_msgpack(value: Any, payload: common_pb2.Payload) -> None:
+def _write_msgpack(value: Any, payload: Outgoing) -> None:
     """Encode at once what can be; what may be a timestamp takes the careful way, which makes it a string."""
     try:
         encoded = _MSGPACK_ENCODER.encode(value)
@@ -222,9 +224,9 @@ def _write_msgpack(value: Any, payload: common_pb2.Payload) -> None:
     _write_arrays(arrays, payload)
 
 
-def _write_arrays(arrays: list[Any], payload: common_pb2.Payload) -> None:
+def _write_arrays(arrays: list[Any], payload: Outgoing) -> None:
     for index, array in enumerate(arrays):
-        tensors.write_array(array, f"t{index}", payload.tensors.add())
+        payload.tensors.append((f"t{index}", *tensors.array_parts(array)))
 
 
 def _name_non_finite(value: Any) -> Any:

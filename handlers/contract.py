@@ -38,6 +38,23 @@ class MetricDetails(msgspec.Struct, frozen=True, kw_only=True):
     """JSON Schema of the metric's parameters, as JSON text."""
 
 
+class BatchRule(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls of one function are gathered into one."""
+
+    max_items: int = 32
+    """Calls that run together at most."""
+    max_bytes: int = 1 << 20
+    """Bytes of their requests at most; a larger request runs alone."""
+    max_wait_s: float = 0.005
+    """How long a call may wait for others while a worker is idle."""
+    similar_sizes: bool = True
+    """Whether only calls whose requests are of similar size run together."""
+    concurrency: int = 1
+    """Batches that one worker runs at a time."""
+    by_name: dict[str, BatchRule] = {}
+    """Rules of their own for requests that have one of these names in field 1; each name is gathered apart."""
+
+
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One function as the catalogue publishes it. Schemas and example are JSON text."""
 
@@ -57,6 +74,8 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The user module (as configured) that the function came from; None for built-ins."""
     program: ProgramDetails | None = None
     metric: MetricDetails | None = None
+    batch: BatchRule | None = None
+    """How its calls are gathered; None where each runs by itself."""
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +111,12 @@ class EmbeddingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """A directory, a sentence-transformers name, or ``package:NAME`` for a Python package that carries a model."""
     device: str = "cpu"
     batch_size: int = 32
+    """Texts in one run of the model, at most."""
+    token_budget: int = 512
+    """Tokens in one run of the model, padding included, unless a single text has more; 0 sets no bound."""
+    max_calls: int = 64
+    """Calls that are embedded together; 1 lets each run by itself."""
+    max_wait_s: float = 0.005
     allow_download: bool = False
 
 

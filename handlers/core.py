@@ -33,7 +33,7 @@ class Echo:
 
     def call(self, _method: str, request: bytes, _context: CallContext) -> bytes:
         """Return the arguments as the result."""
-        return _RESULT + request[at + 1 :] if (at := _arguments_at(request)) else _echo(request)
+        return b"".join((_RESULT, memoryview(request)[at + 1 :])) if (at := _arguments_at(request)) else _echo(request)
 
     def stream(self, _method: str, request: bytes, _context: CallContext) -> Iterator[bytes]:
         """Send the arguments as the only item."""

@@ -11,22 +11,25 @@ import contextlib
 import os
 import sys
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from handlers import session_hooks
 from handlers.context import CallContext
 from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
-from handlers.errors import HandlerError, Unknown
-from handlers.loading import LoadFailed, load_module
+from handlers.errors import HandlerError, Unknown, too_large
+from handlers.loading import LoadFailed
 from handlers.own_loop import Interrupted, OwnLoop
+from handlers.user_modules import clash, load_user_module
+from handlers.values.parts import in_parts
 
 Result = tuple[bool, bytes, bytes]
+T = TypeVar("T")
 
 FAMILIES = {
     "core": "handlers.core",
@@ -65,7 +68,7 @@ class Entry:
             self._add(import_module(FAMILIES[family]).open_handlers(options))
         hooks: list[Callable[..., Any]] = []
         for module in options.modules:
-            self._add(_load(module, options, hooks))
+            self._add(load_user_module(module, options, hooks))
         self._internal: dict[str, Handler] = {}
         """What the front alone calls: it stands in no catalogue."""
         if hooks and not options.native_only:
@@ -77,7 +80,7 @@ class Entry:
                 continue
             other = self._handlers.get(handler.spec.name)
             if other is not None:
-                raise LoadFailed(_clash(handler.spec, other.spec))
+                raise LoadFailed(clash(handler.spec, other.spec))
             self._handlers[handler.spec.name] = handler
 
     def preload(self) -> None:
@@ -142,7 +145,7 @@ class Entry:
         items: Iterator[bytes] = iter(())
         try:
             handler = self._find(function)
-            found = handler.stream(context.meta.method, body, context)
+            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
             items = self._own_loop().iterate(found) if isinstance(found, AsyncIterator) else found
             for item in items:
                 if len(item) > self._max_bytes:
@@ -186,7 +189,7 @@ class Entry:
         context.enter()
         try:
             handler = self._find(function)
-            found = handler.stream(context.meta.method, body, context)
+            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
             items = found if isinstance(found, AsyncIterator) else _in_turn(found)
             async for item in items:
                 if len(item) > self._max_bytes:
@@ -233,6 +236,35 @@ class Entry:
         return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record))
 
 
+def attempt(work: Callable[[], T]) -> T | BaseException:
+    """Return what `work` returns or raises: what one call of a batch brings upon itself must not harm the others."""
+    try:
+        return work()
+    except BaseException as error:
+        if getattr(error, "ends_call", False) or isinstance(error, Interrupted):
+            raise
+        return error
+
+
+async def attempt_async(work: Awaitable[T]) -> T | BaseException:
+    """Do as `attempt` with what is awaited."""
+    try:
+        return await work
+    except BaseException as error:
+        if getattr(error, "ends_call", False) or _is_cancelled(error):
+            raise
+        return error
+
+
+def record_of(error: BaseException, request_id: str) -> ErrorRecord:
+    """Return the failure of one call of a batch as a value; what user code raised is logged."""
+    if isinstance(error, HandlerError):
+        return error.to_record()
+    if error.__traceback__ is not None:
+        _log(error, request_id)
+    return user_exception(error)
+
+
 def user_exception(error: BaseException) -> ErrorRecord:
     """Return an exception of user code as a value. An exception whose text can not be had is named by its type."""
     try:
@@ -249,16 +281,6 @@ def user_exception(error: BaseException) -> ErrorRecord:
 def plain_text(text: str) -> str:
     """Return a text that UTF-8 can carry: lone surrogates, which Python strings may hold, are escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def too_large(size: int, limit: int) -> HandlerError:
-    """Return the error of a response message that is larger than it may be; sizes in bytes."""
-    message = (
-        f"a response message has {size} bytes, more than the {limit} that may be sent; raise server.max_message_bytes, "
-        "or return less at a time, such as a stream of parts"
-    )
-    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-    return HandlerError(message, code="RESOURCE_EXHAUSTED", reason="MESSAGE_TOO_LARGE", metadata=metadata)
 
 
 def _reply_meta(context: CallContext) -> bytes:
@@ -323,24 +345,3 @@ def _log(error: BaseException, request_id: str = "") -> None:
     start = f"Request {request_id}: " if request_id else ""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(f"{start}{_traceback(error)}", file=sys.stderr, flush=True)
-
-
-def _load(module_name: str, options: EntryOptions, hooks: list[Callable[..., Any]]) -> list[Handler]:
-    """Load a user's module and find what it serves and its hooks; DSPy is looked at only where it was imported."""
-    from handlers.functions.discovery import discover_functions
-
-    module = load_module(module_name)
-    hooks += session_hooks.find_hooks(module)
-    found = list(discover_functions(module, module_name))
-    if "dspy" in sys.modules:
-        from handlers.programs.discovery import discover_programs
-
-        found += discover_programs(module, module_name, options)
-    return found
-
-
-def _clash(spec: FunctionSpec, other: FunctionSpec) -> str:
-    return (
-        f"two functions are named '{spec.name}': one from {spec.module or 'the bridge'}, one from "
-        f"{other.module or 'the bridge'}; rename one, or give it another name with @function(name=...)"
-    )

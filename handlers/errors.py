@@ -98,3 +98,13 @@ class ProviderError(HandlerError):
 
     code = "UNAVAILABLE"
     reason = "PROVIDER_ERROR"
+
+
+def too_large(size: int, limit: int) -> HandlerError:
+    """Return the error of a response message that is larger than it may be; sizes in bytes."""
+    message = (
+        f"a response message has {size} bytes, more than the {limit} that may be sent; raise server.max_message_bytes, "
+        "return less at a time, or call with StreamCall and chunk_bytes"
+    )
+    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
+    return HandlerError(message, code="RESOURCE_EXHAUSTED", reason="MESSAGE_TOO_LARGE", metadata=metadata)

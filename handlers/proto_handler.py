@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from bridge.v1 import invoke_pb2
 from handlers import codec, proto_json
-from handlers.contract import FunctionSpec, MetricDetails, PlacementName
+from handlers.contract import BatchRule, FunctionSpec, MetricDetails, PlacementName
 from handlers.errors import BadInput, HandlerError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ProtoHandler:
         placement: PlacementName = "pooled",
         pool: str | None = None,
         metric: MetricDetails | None = None,
+        batch: BatchRule | None = None,
         warm_up: Callable[[], None] | None = None,
         preload: Callable[[], None] | None = None,
     ) -> None:
@@ -87,6 +88,7 @@ class ProtoHandler:
             result_schema=proto_json.result_schema(first.response.DESCRIPTOR),
             example=json.dumps(example or {}),
             metric=metric,
+            batch=batch,
         )
 
     def preload(self) -> None:
@@ -137,11 +139,11 @@ class ProtoHandler:
             async for item in items:
                 yield asked.reply(item)
 
-    def _ask(self, method: str, request: bytes) -> _Asked:
+    def _ask(self, method: str, request: bytes) -> Asked:
         rpc = self._rpcs.get(method)
         if rpc is not None:
             message = _parse(rpc.request, request)
-            return _Asked(rpc=rpc, message=message, form=None, streamed=False)
+            return Asked(rpc=rpc, message=message, form=None, streamed=False)
         if method not in {_CALL, _STREAM_CALL}:
             methods = ", ".join([*self._rpcs, _CALL, _STREAM_CALL])
             message = f"{self.spec.name} does not answer {method}; it answers {methods}."
@@ -157,11 +159,11 @@ class ProtoHandler:
             raise BadInput(f"{self.spec.name} takes an object of arguments (json or msgpack), not raw bytes.")
         message = self._first.request()
         proto_json.fill(message, arguments)
-        return _Asked(rpc=self._first, message=message, form=form, streamed=method == _STREAM_CALL)
+        return Asked(rpc=self._first, message=message, form=form, streamed=method == _STREAM_CALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Asked:
     """A decoded request, and how its replies are encoded."""
 
     rpc: Rpc
@@ -171,6 +173,7 @@ class _Asked:
     streamed: bool
 
     def reply(self, response: Message) -> bytes:
+        """Return a response in the form of the request."""
         if self.form is None:
             return response.SerializeToString()
         payload = codec.encode_value(proto_json.to_plain(response), self.form)

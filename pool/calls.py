@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pool.entry import Answer
 from pool.errors import PoolError
-from pool.frames import Reply
+from pool.frames import CALL, Reply
 from pool.streams import StreamBuffer
 
 if TYPE_CHECKING:
+    from pool.tokens import Tokens
     from pool.turns import Account, Lane
 
 HIGH, NORMAL, LOW = 1, 0, -1
@@ -31,6 +32,11 @@ class Call:
     lane: Lane
     work_s: float
     charge_s: float
+
+    kind = CALL
+    """Of its frame, where it does not stream."""
+    more = 0
+    """Ids that it takes beside its own."""
 
     __slots__ = (
         "abandoned",
@@ -92,6 +98,9 @@ class Call:
         self.lined = self.queued = self.abandoned = False
         self.id = self.bucket = self.number = 0
         self.launched_at = 0.0
+
+    def arm(self, tokens: Tokens) -> None:
+        """Give each member a token, where it is a pack that is about to be sent."""
 
     def fail(self, error: PoolError) -> None:
         """End a call that has no reply, unless it has ended."""

@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable
 
 from pool.errors import FrameError
-from pool.frames import FROM_WORKER, HEADER_SIZE, FrameReader
+from pool.frames import FROM_WORKER, HEADER_SIZE
+from pool.reader import FrameReader
 
 SMALL = 16384
 """Up to this many bytes, head and body are joined: one copy is cheaper than a gathered write."""

@@ -20,12 +20,14 @@ from collections import deque
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from pool import frames
+from pool import frames, heap, packed
 from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
-from pool.frames import FrameReader, Request
+from pool.frames import Request
+from pool.idle import KeptMemory
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
+from pool.reader import FrameReader
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _IDS = struct.Struct("<Q")
-_CALLS = frozenset((frames.CALL, frames.STREAM, frames.CALL | frames.LINED, frames.STREAM | frames.LINED))
+_CALLS = frozenset(kind | lined for kind in (frames.CALL, frames.STREAM, frames.PACK) for lined in (0, frames.LINED))
 
 
 def main(arguments: list[str]) -> int:
@@ -83,7 +85,7 @@ class Blocking:
         self._running = 0
         self._cancelled = 0
         self._credit = 0
-        self._ahead: deque[tuple[int, int, memoryview]] = deque()
+        self._ahead: deque[tuple[int, int, frames.Body]] = deque()
         self._call_id = 0
         self._asks: dict[int, Deliver] = {}
         self._last_ask = 0
@@ -92,6 +94,7 @@ class Blocking:
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
         self._statm = rss_reader()
+        self._kept = KeptMemory(self._statm)
         self._pages = rss_pages(self._statm)
         signal.signal(signal.SIGUSR1, self._on_cancel)
         if (bind := getattr(entry, "bind", None)) is not None:
@@ -100,7 +103,12 @@ class Blocking:
     def serve(self) -> int:
         """Answer calls until the front says stop or goes away."""
         while True:
-            frame = self._ahead.popleft() if self._ahead else next_frame(self._sock, self._reader)
+            if self._ahead:
+                frame: tuple[int, int, frames.Body] | None = self._ahead.popleft()
+            else:
+                if self._kept.worth(self._pages):
+                    self._give_back_if_idle()
+                frame = next_frame(self._sock, self._reader)
             if frame is None:
                 return 0
             kind, call_id, body = frame
@@ -108,10 +116,18 @@ class Blocking:
                 if kind & frames.LINED and not self._tokens.take():
                     self._send(frames.result_head(call_id, False, b"", 0, 0, None), b"")  # it was taken back
                     continue
-                self._answer(frames.read_call(kind, call_id, body))
+                request = frames.read_call(kind, call_id, body)
+                if kind & ~frames.LINED == frames.PACK:
+                    self._answer_pack(request)
+                else:
+                    self._answer(request)
             elif kind == frames.STOP:
                 return 0
             # a CREDIT or an ANSWER for a call that has ended is stale
+
+    def _give_back_if_idle(self) -> None:
+        if not self._reader.has_some and not self._readable.poll(heap.IDLE_S * 1000):
+            self._pages = self._kept.give_back()
 
     def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names.
@@ -122,8 +138,9 @@ class Blocking:
             data = os.read(self._control, 8 * 512)
         except OSError:
             return
-        self._cancelled = max(self._cancelled, *(call_id for (call_id,) in _IDS.iter_unpack(data)), 0)
-        if self._running and self._running == self._cancelled:
+        named = [call_id for (call_id,) in _IDS.iter_unpack(data)]
+        self._cancelled = max(self._cancelled, *named, 0)
+        if self._running and (self._running == self._cancelled or self._running in named):
             self._running = 0
             if not self._entry.interrupt(frame):
                 raise CallCancelled
@@ -154,6 +171,30 @@ class Blocking:
         change, self._pages = (pages - self._pages) * PAGE_BYTES, pages
         head = frames.result_head(request.call_id, ok, meta, len(body), worker_ns, change)
         self._send(head, body)
+
+    def _answer_pack(self, request: Request) -> None:
+        """Run the members one after another, each under an id of its own, while the front leaves them here."""
+        began = time.perf_counter_ns()
+        rest = packed.run(request, self._tokens, self._member, self._send)
+        pages = rss_pages(self._statm)
+        change, self._pages = (pages - self._pages) * PAGE_BYTES, pages
+        end = frames.result_head(request.call_id, True, b"", 0, time.perf_counter_ns() - began, change)
+        self._send(rest, end)
+
+    def _member(self, request: Request, call_id: int, meta: bytes, body: bytes) -> Result:
+        self._call_id = call_id
+        ASKING_CALL.set(call_id)
+        try:
+            self._interruptible(call_id)
+            result = self._entry.call(request.function, meta, body, request.timeout_s)
+            self._running = 0
+        except CallCancelled:
+            self._running = 0
+            result = False, b"", b""  # nobody reads it
+        self._call_id = 0
+        if self._asks:
+            self._end_asks()
+        return result
 
     def _call(self, request: Request) -> Result:
         return self._entry.call(request.function, request.meta, request.body, request.timeout_s)
@@ -192,7 +233,7 @@ class Blocking:
                 if (deliver := self._asks.pop(ask_id, None)) is not None and for_call == call_id:
                     deliver(answer)
             else:
-                self._ahead.append((kind, for_call, memoryview(bytes(body))))
+                self._ahead.append((kind, for_call, frames.lasting(body)))
 
     def _receive(self, call_id: int) -> None:
         self._interruptible(call_id)
@@ -294,7 +335,7 @@ class Blocking:
         self._watch(None)
 
     def _send(self, head: bytes, body: bytes) -> None:
-        if len(body) <= 65536:
+        if len(body) <= frames.JOINED_BYTES:
             self._sock.sendall(head + body)
         else:
             self._sock.sendall(head)

@@ -19,12 +19,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
-from pool import frames
+from pool import frames, heap
 from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
-from pool.frames import FrameReader, Request
+from pool.frames import Request
+from pool.idle import KeptMemory
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
+from pool.reader import FrameReader
 
 THREADS = 32
 WRITE_S = 3600.0
@@ -99,6 +101,8 @@ class Concurrent:
         self._alone: _Running | None = None
         """The call that has run without any other from its start on: the worker's memory change is its own."""
         self._pages = 0
+        self._kept = KeptMemory(self._statm)
+        self._look: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
         self._write = threading.Lock()
@@ -194,8 +198,18 @@ class Concurrent:
             if running.asks:
                 self._end_asks(running)
         worker_ns = time.perf_counter_ns() - started
-        change = (rss_pages(self._statm) - self._pages) * PAGE_BYTES if self._alone is running else None
+        change = None
+        if self._alone is running:
+            pages = rss_pages(self._statm)
+            change = (pages - self._pages) * PAGE_BYTES
+            if self._kept.worth(pages) and self._look is None:
+                self._look = self._loop.call_later(heap.IDLE_S, self._give_back_if_idle)
         self._send(frames.result_head(request.call_id, ok, meta, len(body), worker_ns, change), body)
+
+    def _give_back_if_idle(self) -> None:
+        self._look = None
+        if not self._calls:
+            self._kept.give_back()
 
     async def _run(self, request: Request, running: _Running) -> Result:
         if not self._entry.is_async(request.function):
@@ -320,7 +334,11 @@ class Concurrent:
     def _send(self, head: bytes, body: bytes) -> None:
         """Write one frame whole. The socket blocks: the front always reads, and bounded credit keeps writes short."""
         with self._write:
-            self._sock.sendall(head + body)
+            if len(body) <= frames.JOINED_BYTES:
+                self._sock.sendall(head + body)
+            else:
+                self._sock.sendall(head)
+                self._sock.sendall(body)
 
 
 def raise_in_thread(ident: int, error: type[BaseException] | None) -> None:

@@ -8,6 +8,7 @@ so a frame has one definition. All integers are little-endian.
 import time
 from functools import lru_cache
 from struct import Struct
+from typing import final
 
 from pool.errors import FrameError
 
@@ -31,15 +32,20 @@ CANCEL = 4
 CREDIT = 5
 STOP = 6
 ANSWER = 7
+PACK = 8
 LINED = 0x40
-"""Added to CALL or STREAM: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
+"""Added to CALL, STREAM or PACK: the call was sent ahead, and is begun only by who takes its token (`pool.tokens`)."""
 # worker -> front
 READY = 16
 RESULT = 17
 CHUNK = 18
 FAILED = 19
 ASK = 20
-FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK))
+PACKED = 21
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK, PACKED))
+
+JOINED_BYTES = 65536
+"""Up to this many bytes a worker copies a message behind its head, to write both at once."""
 
 STREAM_WINDOW = 1 << 20
 """Bytes of chunks that a worker may send ahead of the reader."""
@@ -85,6 +91,32 @@ class Request:
         self.body = body
 
 
+@final
+class Large:
+    """The body of a CALL, STREAM, RESULT or CHUNK that is larger than the reader's buffer, in two parts.
+
+    What precedes the message, and the message, as the very bytes that it was read into.
+    """
+
+    __slots__ = ("payload", "prefix")
+
+    def __init__(self, prefix: bytes, payload: bytes) -> None:
+        self.prefix = prefix
+        self.payload = payload
+
+    def __bytes__(self) -> bytes:
+        return self.prefix + self.payload
+
+
+Body = memoryview | Large
+"""What a frame carries, as a reader returns it."""
+
+
+def lasting(body: Body) -> Body:
+    """Return a body that stays valid whatever the reader does next."""
+    return body if type(body) is Large else memoryview(bytes(body))
+
+
 def pack(kind: int, call_id: int = 0, body: bytes = b"") -> bytes:
     """Return a whole frame."""
     return HEADER.pack(len(body), kind, call_id) + body
@@ -96,7 +128,7 @@ def _encoded(function: str) -> bytes:
 
 
 def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
-    """Return all of a CALL or STREAM frame but the last `size` bytes, the request itself.
+    """Return all of a CALL, STREAM or PACK frame but the last `size` bytes, the request itself.
 
     `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
     """
@@ -105,8 +137,11 @@ def call_head(kind: int, call_id: int, deadline: float, function: str, meta: byt
     return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, deadline, len(name), len(meta)) + name + meta
 
 
-def read_call(kind: int, call_id: int, body: memoryview) -> Request:
-    """Read the body of a CALL or STREAM frame."""
+def read_call(kind: int, call_id: int, body: Body) -> Request:
+    """Read the body of a CALL, STREAM or PACK frame."""
+    payload = None
+    if type(body) is Large:
+        payload, body = body.payload, memoryview(body.prefix)
     deadline, function_size, meta_size = _CALL.unpack_from(body)
     meta_at = _CALL.size + function_size
     body_at = meta_at + meta_size
@@ -116,7 +151,7 @@ def read_call(kind: int, call_id: int, body: memoryview) -> Request:
         None if deadline < 0 else max(0.0, deadline - time.monotonic()),
         str(body[_CALL.size : meta_at], "utf-8"),
         bytes(body[meta_at:body_at]),
-        bytes(body[body_at:]),
+        bytes(body[body_at:]) if payload is None else payload,
     )
 
 
@@ -127,17 +162,24 @@ def result_head(call_id: int, ok: bool, meta: bytes, size: int, worker_ns: int, 
     return HEADER.pack(length, RESULT, call_id) + _RESULT.pack(ok, worker_ns, rss_change or 0, known, len(meta)) + meta
 
 
-def read_result(body: memoryview) -> Reply:
+def read_result(body: Body) -> Reply:
     """Read the body of a RESULT frame. Raises FrameError where it states more than it has."""
+    payload = None
+    if type(body) is Large:
+        payload, body = body.payload, memoryview(body.prefix)
     if len(body) < _RESULT.size:
         raise FrameError(f"a result of {len(body)} bytes, expected at least {_RESULT.size}")
     ok, worker_ns, rss_change, known, meta_size = _RESULT.unpack_from(body)
     body_at = _RESULT.size + meta_size
     if body_at > len(body):
         raise FrameError(f"a result that states {meta_size} bytes of meta in a body of {len(body)}")
-    return Reply(
-        ok, bytes(body[_RESULT.size : body_at]), bytes(body[body_at:]), worker_ns, rss_change if known else None
-    )
+    response = bytes(body[body_at:]) if payload is None else payload
+    return Reply(ok, bytes(body[_RESULT.size : body_at]), response, worker_ns, rss_change if known else None)
+
+
+def read_chunk(body: Body) -> bytes:
+    """Read the body of a CHUNK frame."""
+    return body.payload if type(body) is Large else bytes(body)
 
 
 def pack_credit(call_id: int, amount: int) -> bytes:
@@ -183,82 +225,21 @@ def read_answer(body: memoryview) -> tuple[int, tuple[bool, bytes]]:
     return ask_id, (ok, bytes(body[_ANSWER.size :]))
 
 
+def prefix_size(kind: int, body: memoryview) -> int | None:
+    """Return how many bytes of a frame's body precede its message, None where `body`, its beginning, does not say yet.
+
+    0 for a frame that is nothing but its message, -1 for one that is not read in two parts.
+    """
+    kind &= ~LINED
+    if kind == CHUNK:
+        return 0
+    if kind == RESULT:
+        return _RESULT.size + int(_RESULT.unpack_from(body)[4]) if len(body) >= _RESULT.size else None
+    if kind in (CALL, STREAM):
+        return _CALL.size + sum(_CALL.unpack_from(body)[1:]) if len(body) >= _CALL.size else None
+    return -1
+
+
 def chunk_cost(size: int) -> int:
     """Return what a chunk of `size` bytes takes of the window."""
     return size + CHUNK_OVERHEAD
-
-
-class FrameReader:
-    """Cuts a stream of bytes into frames. The owner reads into `space()` and then calls `filled(n)`.
-
-    Small frames come out of one reused buffer; a frame larger than that gets a buffer of its exact size, so that
-    nothing is copied twice and nothing grows by appending.
-    """
-
-    __slots__ = ("_big", "_big_filled", "_big_head", "_buffer", "_end", "_kinds", "_limit", "_start", "_view")
-
-    def __init__(
-        self, limit: int = MAX_FRAME_BYTES, buffer_size: int = 65536, kinds: frozenset[int] | None = None
-    ) -> None:
-        self._limit = limit
-        self._kinds = kinds
-        self._buffer = bytearray(buffer_size)
-        self._view = memoryview(self._buffer)
-        self._start = 0
-        self._end = 0
-        self._big: memoryview | None = None
-        self._big_filled = 0
-        self._big_head = (0, 0)
-
-    def space(self) -> memoryview:
-        """Return where the next bytes belong; never empty."""
-        if self._big is not None:
-            return self._big[self._big_filled :]
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif self._end == len(self._buffer):
-            self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
-            self._end -= self._start
-            self._start = 0
-        return self._view[self._end :]
-
-    def filled(self, count: int) -> None:
-        """Say that `count` bytes were read into `space()`."""
-        if self._big is not None:
-            self._big_filled += count
-        else:
-            self._end += count
-
-    def next(self) -> tuple[int, int, memoryview] | None:
-        """Return the next whole frame as (kind, call id, body), or None. The body is valid until `space` is called.
-
-        Raises FrameError where a frame states more than the limit, or is not of the `kinds` that are expected and has
-        not come as a whole: text that user code wrote to the socket must not be taken for the head of a huge frame.
-        """
-        if self._big is not None:
-            if self._big_filled < len(self._big):
-                return None
-            body, self._big = self._big, None
-            return (*self._big_head, body)
-        available = self._end - self._start
-        if available < HEADER_SIZE:
-            return None
-        length, kind, call_id = HEADER.unpack_from(self._buffer, self._start)
-        if length > self._limit:
-            raise FrameError(f"a frame of {length} bytes, the limit is {self._limit}")
-        body_at = self._start + HEADER_SIZE
-        if available >= HEADER_SIZE + length:
-            self._start = body_at + length
-            return kind, call_id, self._view[body_at : self._start]
-        if self._kinds is not None and kind not in self._kinds:
-            raise FrameError(f"a frame of unknown kind {kind}")
-        if HEADER_SIZE + length > len(self._buffer):
-            self._begin_big(length, kind, call_id, body_at)
-        return None
-
-    def _begin_big(self, length: int, kind: int, call_id: int, body_at: int) -> None:
-        self._big = memoryview(bytearray(length))
-        self._big_filled = self._end - body_at
-        self._big[: self._big_filled] = self._view[body_at : self._end]
-        self._big_head = (kind, call_id)
-        self._start = self._end = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from pool.admission import Admission
 from pool.calls import NORMAL, AskHandler, Call
@@ -13,10 +14,12 @@ from pool.errors import CancelledByOperator, PoolError
 from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
+from pool.packs import Owner, Pack
 from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
+from pool.worker import Worker
 
 GROWTH_SHOWN = 10
 """Functions of which a snapshot tells what they added to their workers' memory."""
@@ -91,6 +94,13 @@ class Pool:
     def cancel(self, call: Call) -> bool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
+
+    def check_input(self, function: str, body: bytes) -> None:
+        """Raise Quarantined where this input is refused: for one that is to be submitted together with others."""
+        quarantine = self._admission.quarantine
+        refused = quarantine.check(function, body, self._loop.time()) if quarantine.armed else None
+        if refused is not None:
+            raise refused
 
     def release_input(self, fingerprint: str) -> bool:
         """Let a quarantined input run again; return whether it was known. `snapshot` has the fingerprints."""
@@ -172,6 +182,47 @@ class Pool:
         else:
             self._admission.submit(call, prefer)
         return call
+
+    def packs(self, function: str, size: int) -> bool:
+        """Whether a call may be packed: workers run one call at a time, and no input like it has killed one."""
+        return self.options.concurrency == 1 and not self._admission.quarantine.suspects(function, size)
+
+    def submit_pack(
+        self,
+        function: str,
+        parts: list[tuple[bytes, bytes]],
+        members: list[Any],
+        deadline: float | None,
+        owner: Owner,
+        priority: int = NORMAL,
+        tenant: str = "",
+    ) -> Pack:
+        """Submit many calls of one function as one, by pairs of meta and body. Raises as `submit` does.
+
+        `members` are what `owner`, who hears of each end, knows them by. Call `release` in the end.
+        """
+        pack = Pack(function, parts, members, deadline, self._loop.create_future(), owner, priority, tenant)
+        pack.on_ask = self._on_ask
+        self._admission.submit(pack)
+        return pack
+
+    def cancel_member(self, pack: Pack, index: int) -> None:
+        """Say that nobody waits for a member of a pack any more."""
+        pack.end(index)
+        if not pack.left:
+            self.release(pack)
+        elif isinstance(pack.worker, Worker) and not pack.lined and not pack.future.done():
+            pack.worker.interrupt(pack.id + index)
+
+    def unpack(self, pack: Pack) -> None:
+        """Take apart a running pack that stands still: its owner gets back all that was not begun."""
+        if isinstance(pack.worker, Worker) and not pack.lined and not pack.future.done():
+            pack.salvage(pack.worker.child.tokens)
+
+    def served_pack(self, count: int, service_s: float) -> None:
+        """Say that the members of a pack came back over the whole path, in so many seconds in all."""
+        self.served(service_s)
+        self._calls += count - 1
 
     async def canary(self, timeout_s: float) -> PoolError | None:
         """Send the canary the way of every call, to each worker in turn; return what went wrong, or None."""

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
-from pool import frames
+from pool import frames, heap
 from pool.entry import Entry
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -52,6 +52,7 @@ def harden(parent: int, limits: Limits) -> None:
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)  # the parent died before the line above
+    heap.keep()
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR2, all_threads=True)
@@ -91,7 +92,7 @@ def keep_private(sock: socket.socket, control: int) -> None:
 def next_frame(sock: socket.socket, reader: FrameReader) -> tuple[int, int, memoryview] | None:
     """Wait for the next frame; None when the front has gone."""
     while (frame := reader.next()) is None:
-        count = sock.recv_into(reader.space())
+        count = sock.recv_into(reader.space(), 0, socket.MSG_WAITALL if reader.is_large else 0)
         if count == 0:
             return None
         reader.filled(count)

@@ -23,7 +23,7 @@ from pool.environ_block import TEMPLATE, WORKER
 from pool.fork_safety import dangers, open_descriptors
 from pool.forked import become_worker
 from pool.forking import BECOME, DESCRIPTORS, FORK, FORKED, REFUSED, STALE, UNSAFE, Order, to_body
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 from pool.sources import Sources
 from pool.startup import Limits, harden, keep_private, next_frame, open_entry, report_failure
 from pool.tokens import Tokens

@@ -21,10 +21,10 @@ from pool.errors import StartFailed
 from pool.events import Listener, OutputDropped, WorkerOutput
 from pool.exits import Killed, describe
 from pool.forking import ANSWERS, BECOME, DESCRIPTORS, FORK, FORKED, STALE, UNSAFE, Order, from_body
-from pool.frames import FrameReader
 from pool.guard import Guard
 from pool.options import PoolOptions
 from pool.output import Output
+from pool.reader import FrameReader
 from pool.spawn import Child, Launch, new_mark
 from pool.startup import Limits
 from pool.stop import kill_group, kill_with_stack

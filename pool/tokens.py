@@ -2,7 +2,8 @@
 
 A call that was sent ahead may be begun by the worker or taken back by the front, never both: whoever takes its token
 has it. The worker begins its calls in order and the front takes back the last one first, so a number is enough. It is
-a POSIX semaphore, which costs no system call. Imported by the child: standard library only.
+a POSIX semaphore, which costs no system call. The members of a pack have a semaphore of their own, out of `PACKS`,
+and results that the worker has not sent yet lie in the same memory. Imported by the child: standard library only.
 """
 
 import ctypes
@@ -10,8 +11,14 @@ import fcntl
 import os
 from collections.abc import Callable
 
-SIZE = 64
-"""Bytes of shared memory: a `sem_t` is 32 with glibc and 16 with musl."""
+PACKS = 64
+"""Packs of calls that may be on their way to one worker."""
+_SEMAPHORE = 32
+"""Bytes of a `sem_t` with glibc; musl has 16."""
+_OUTBOX_AT = 4096
+OUTBOX_BYTES = 65536
+SIZE = _OUTBOX_AT + OUTBOX_BYTES
+"""Bytes of shared memory, of which a page is used where no packs are sent."""
 
 _PROT_READ_WRITE = 3
 _MAP_SHARED = 1
@@ -51,7 +58,7 @@ class Tokens:
     The `mmap` module is not used because it keeps a descriptor open, to which user code in the worker could write.
     """
 
-    __slots__ = ("_address", "_post", "_take")
+    __slots__ = ("_address", "_init", "_post", "_slot", "_take", "outbox")
 
     def __init__(self, descriptor: int, *, new: bool = False) -> None:
         at = _LIBC.mmap(None, SIZE, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
@@ -60,6 +67,10 @@ class Tokens:
         self._address: ctypes.c_void_p | None = ctypes.c_void_p(at)
         self._post: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_post
         self._take: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_trywait
+        self._init: Callable[[ctypes.c_void_p | None, int, int], int] = _SEMAPHORES.sem_init
+        self._slot = 0
+        self.outbox = memoryview((ctypes.c_ubyte * OUTBOX_BYTES).from_address(at + _OUTBOX_AT)).cast("B")
+        """Where the worker keeps the results of a pack until it sends them; not to be touched once closed."""
         if new and _SEMAPHORES.sem_init(self._address, 1, 0) != 0:
             error = OSError(ctypes.get_errno(), "a shared semaphore could not be made")
             self.close()
@@ -73,11 +84,33 @@ class Tokens:
         """Take a token; return whether there was one."""
         return bool(self._take(self._address) == 0)
 
+    def arm(self, members: int) -> int:
+        """Give a pack, which has not been sent yet, a token for each of its members; return its number."""
+        slot = self._slot = (self._slot + 1) % PACKS
+        if self._address is not None:
+            self._init(self._member(slot), 1, members)
+        return slot
+
+    def take_member(self, slot: int) -> bool:
+        """Take a token of a pack; return whether there was one. The members are begun in their order."""
+        return self._address is not None and self._take(self._member(slot)) == 0
+
+    def _member(self, slot: int) -> ctypes.c_void_p:
+        assert self._address is not None
+        assert self._address.value is not None
+        return ctypes.c_void_p(self._address.value + _SEMAPHORE * (2 + slot))
+
+    def taker(self, slot: int) -> Callable[[], bool]:
+        """Return what does as `take_member(slot)`, for a worker that takes many in a row."""
+        take, member = self._take, self._member(slot)
+        return lambda: take(member) == 0
+
     def close(self) -> None:
         """Give back the memory; there is no token any more. May be called again."""
         address, self._address = self._address, None
         if address is not None:
             self._post = self._take = _nothing
+            self.outbox = memoryview(b"")
             _LIBC.munmap(address, SIZE)
 
 

@@ -14,7 +14,7 @@ import struct
 import time
 from collections import deque
 
-from pool import asks, frames
+from pool import asks, frames, packs
 from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError
@@ -22,8 +22,10 @@ from pool.exits import ExitReport, Killed, loss
 from pool.hooks import NOBODY, WorkerHooks
 from pool.lifecycle import Event, State, advance
 from pool.options import PoolOptions
+from pool.packs import Pack
 from pool.spawn import Child
 from pool.stop import kill_group, kill_with_stack, send
+from pool.tokens import PACKS
 
 _CALL_ID = struct.Struct("<Q")
 
@@ -55,7 +57,7 @@ class Worker:
         self._loop = loop
         self._hooks = hooks
         self._calls: dict[int, Call] = {}
-        self._line = options.lookahead if options.concurrency == 1 else 0
+        self._line = min(options.lookahead, PACKS - 2) if options.concurrency == 1 else 0
         self._lined: deque[Call] = deque()
         self._passed_over: set[int] = set()
         self._last_id = 0
@@ -125,7 +127,7 @@ class Worker:
     def launch(self, call: Call) -> None:
         """Send a call into a taken slot; its end gives the slot back."""
         call.launched_at = time.perf_counter()
-        self._send(call, frames.CALL if call.buffer is None else frames.STREAM)
+        self._send(call, call.kind if call.buffer is None else frames.STREAM)
         if call.on_launch is not None:
             call.on_launch(self.id)
 
@@ -134,15 +136,17 @@ class Worker:
         call.lined = True
         self._lined.append(call)
         self.child.tokens.put()  # before the frame: the worker passes over a call that has no token
-        self._send(call, frames.LINED | (frames.CALL if call.buffer is None else frames.STREAM))
+        self._send(call, frames.LINED | (call.kind if call.buffer is None else frames.STREAM))
 
     def _send(self, call: Call, kind: int) -> None:
-        self._last_id = call_id = self._last_id + 1
-        call.id = call_id
+        call.id = call_id = self._last_id + 1
+        self._last_id = call_id + call.more
         call.worker = self
         if call.buffer is not None:
             call.buffer.credit = lambda amount: self._credit(call_id, amount)
         self._calls[call_id] = call
+        if call.more:
+            call.arm(self.child.tokens)
         deadline = -1.0 if call.deadline is None else call.deadline
         self._channel.send(
             frames.call_head(kind, call_id, deadline, call.function, call.meta, len(call.body)), call.body
@@ -187,10 +191,10 @@ class Worker:
         if self._options.concurrency > 1:
             self._channel.send(frames.pack(frames.CANCEL, call.id))
         else:
-            self._interrupt(call.id)
+            self.interrupt(call.abandoned_id(self.child.tokens) if isinstance(call, Pack) else call.id)
         call.grace = self._loop.call_later(self._options.grace_s, self._overdue, call)
 
-    def _interrupt(self, call_id: int) -> None:
+    def interrupt(self, call_id: int) -> None:
         """Name the call on the control pipe, then signal: a signal that comes late hits no other call."""
         try:
             os.write(self.child.control, _CALL_ID.pack(call_id))
@@ -254,8 +258,10 @@ class Worker:
             self._on_result(call_id, body)
         elif kind == frames.CHUNK:
             self._on_chunk(call_id, body)
+        elif kind == frames.PACKED:
+            self.answered += packs.results(self._calls.get(call_id), bytes(body))
         elif kind == frames.ASK:
-            asks.begin(self._calls.get(call_id), body, self._channel.send)
+            asks.begin(packs.asker(self._calls, call_id), body, self._channel.send)
         elif kind == frames.READY:
             self._hooks.ready(bytes(body))
         elif kind == frames.FAILED:
@@ -263,7 +269,7 @@ class Worker:
         else:
             raise FrameError(f"a frame of unknown kind {kind}")
 
-    def _on_result(self, call_id: int, body: memoryview) -> None:
+    def _on_result(self, call_id: int, body: frames.Body) -> None:
         reply = frames.read_result(body)
         call = self._calls.get(call_id)
         if call is None or call.lined:
@@ -292,11 +298,11 @@ class Worker:
         self._passed_over.discard(call_id)
         self._hooks.slot_free(self)
 
-    def _on_chunk(self, call_id: int, body: memoryview) -> None:
+    def _on_chunk(self, call_id: int, body: frames.Body) -> None:
         call = self._calls.get(call_id)
         if call is None or call.buffer is None or call.lined:
             raise FrameError(f"a chunk for call {call_id}, which does not stream now")
-        call.buffer.put(bytes(body))
+        call.buffer.put(frames.read_chunk(body))
 
     def _on_closed(self, why: str) -> None:
         """The worker closed its end, or broke the protocol; only its exit settles the calls."""
@@ -323,8 +329,9 @@ class Worker:
             call = calls.pop()
             call.worker, call.lined = None, False
             left.append(call)
+        narrowed = packs.salvage(calls, self.child.tokens)
         self.child.tokens.close()
-        if len(calls) == 1 and (self.killed is None or self.killed.blamed):
+        if len(calls) == 1 and narrowed and (self.killed is None or self.killed.blamed):
             self.culprit = calls[0]
         for call in calls:
             if call.grace is not None:

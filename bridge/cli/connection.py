@@ -34,7 +34,7 @@ ANSWER_TIMEOUT_S = 15.0
 """For questions that a server answers itself, without a worker."""
 SHOWN_STDERR_LINES = 10
 
-_LOOPBACK = ("127.", "localhost:", "[::1]:")
+LOOPBACK = ("127.", "localhost:", "[::1]:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Connection:
     def __init__(self, address: str) -> None:
         self.address = address
         options: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        if address.startswith(_LOOPBACK):
+        if address.startswith(LOOPBACK):
             options.append(("grpc.enable_http_proxy", 0))
         self.channel: Any = grpc.insecure_channel(address, options=options)
 
@@ -78,7 +78,7 @@ class Connection:
         try:
             return cast("Reply", self._unary(method, request, reply)(request, timeout=timeout_s))
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not _encoded_details(error):
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not encoded_details(error):
                 raise no_connection(self.address, f"no answer within {timeout_s:.3g} s") from None
             raise to_failure(error, self.address) from None
 
@@ -154,7 +154,7 @@ def no_connection(address: str, cause: str) -> Failure:
 def to_failure(error: Any, address: str) -> Failure:
     """Return the failure that a gRPC error stands for."""
     code: grpc.StatusCode = error.code()
-    encoded = _encoded_details(error)
+    encoded = encoded_details(error)
     message = error.details() or ""
     if not encoded and code is grpc.StatusCode.UNAVAILABLE:
         return no_connection(address, message)
@@ -216,6 +216,7 @@ def read_details(encoded: bytes) -> Details:
     return Details(**values)
 
 
-def _encoded_details(error: Any) -> bytes:
+def encoded_details(error: Any) -> bytes:
+    """Return the encoded `google.rpc.Status` that came with an error; empty where none did."""
     value = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
     return value if isinstance(value, bytes) else b""

@@ -6,6 +6,7 @@ Owns nothing. Imports nothing heavy, so that help and completion are quick: a co
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -210,6 +211,86 @@ def doctor(
     if chaos:
         finish(as_json, lambda output: breaking.run(address, pool, faults, output, yes=yes))
     finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
+
+
+@app.command()
+def bench(
+    target: Annotated[str, typer.Argument(metavar="ADDRESS|APP", help="HOST:PORT of a server, or a file to serve.")],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=VALUE...", help="Arguments, as `bridge call` takes them; else the example's."),
+    ] = None,
+    function: Annotated[
+        str, typer.Option("--function", "-f", metavar="NAME", help="The function to call.")
+    ] = "bridge.echo",
+    json_args: Annotated[
+        str | None, typer.Option("--json-args", metavar="JSON|@FILE|-", help="The arguments as one JSON object.")
+    ] = None,
+    raw_bytes: Annotated[
+        int | None, typer.Option("--raw-bytes", min=0, metavar="N", help="Send N raw bytes instead of arguments.")
+    ] = None,
+    concurrency: Annotated[
+        str | None,
+        typer.Option(
+            "--concurrency", "-n", metavar="N,...|N..", help="Calls at a time, one step each; N.. goes up from N (1..)."
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option("--rate", "-r", metavar="N,...|N..", help="Open loop: calls per second at random times."),
+    ] = None,
+    duration: Annotated[float, typer.Option("--duration", "-d", metavar="SECONDS", help="Of each step.")] = 3.0,
+    timeout: Annotated[float, typer.Option("--timeout", "-t", metavar="SECONDS", help="Of each call.")] = 30.0,
+    vs: Annotated[
+        str | None, typer.Option("--vs", metavar="HOST:PORT", help="Measure another server in turn with this one.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a report with plots.")] = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Measure calls per second, latencies and where the time goes; finds the point of saturation."""
+    from bridge.cli import benchmark
+
+    options = benchmark.BenchOptions(
+        target=target,
+        pairs=tuple(arguments or ()),
+        json_args=json_args,
+        function=function,
+        raw_bytes=raw_bytes,
+        concurrency=concurrency,
+        rate=rate,
+        duration_s=duration,
+        timeout_s=timeout,
+        vs=vs,
+        html=html,
+        config=config,
+    )
+    finish(as_json, lambda output: benchmark.run(options, output))
+
+
+@app.command()
+def profile(
+    worker: Annotated[str, typer.Argument(metavar="WORKER|front", help="A worker, as `bridge status` names it.")],
+    address: Server = DEFAULT_ADDRESS,
+    seconds: Annotated[
+        float, typer.Option("--duration", "-d", min=0.5, max=600, metavar="SECONDS", help="How long to look.")
+    ] = 10.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write it (WORKER.svg, WORKER.json).")
+    ] = None,
+    speedscope: Annotated[
+        bool, typer.Option("--speedscope", help="Write for speedscope.app instead of a flame graph.")
+    ] = False,
+    native: Annotated[bool, typer.Option("--native", help="Also the frames of C code; slows the process.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a flame graph of a running worker or of the front; needs py-spy and a server on this machine."""
+    from bridge.cli import profiling
+
+    options = profiling.ProfileOptions(
+        worker=worker, address=address, seconds=seconds, out=out, speedscope=speedscope, native=native
+    )
+    finish(as_json, lambda output: profiling.run(options, output))
 
 
 @config_app.command("show")

@@ -30,6 +30,8 @@ def receipt_lines(trailers: Trailers) -> list[str]:
     times = [f"total {_us(receipt.total_us)}", f"queue {_us(receipt.queue_us)}", f"worker {_us(receipt.worker_us)}"]
     if receipt.model_us:
         times.append(f"model {_us(receipt.model_us)}")
+    if receipt.batch_size:
+        times.append(f"its share of {_us(receipt.batch_us)} for {receipt.batch_size} calls together")
     lines = [f"ran {where}{reason}", "time: " + ", ".join(times)]
     bytes_line = f"bytes: {size(receipt.bytes_in)} in, {size(receipt.bytes_out)} out"
     if receipt.HasField("memory_change_bytes"):

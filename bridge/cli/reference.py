@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from bridge.cli.main import app
-from bridge.config import DEFAULT_POOLS, Config, Size
+from bridge.config import DEFAULT_POOLS, Config
+from bridge.settings.fields import Size
 from bridge.settings.schema import kind_of, plain
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge import receipts, status
 from bridge.call import Call, Identity, new_call
@@ -19,7 +19,7 @@ from bridge.server import Answer
 from bridge.telemetry import LOGGER
 
 if TYPE_CHECKING:
-    from bridge.server import Metadata, Streaming, Unary, Write
+    from bridge.server import Conversation, Metadata, Read, Streaming, Unary, Write
     from bridge.telemetry import Telemetry
 
 Begin = Callable[[str, bytes, "Metadata", float | None], Call]
@@ -58,6 +58,52 @@ def guard_streaming(
         return Answer(None, receipts.trailers(call))
 
     return answer
+
+
+def guard_conversation(
+    method: str,
+    begin: Begin,
+    run: Callable[[Call, Read, Write], Awaitable[None]],
+    telemetry: Telemetry,
+) -> Conversation:
+    """Return the handler of an RPC that reads and writes messages as it likes."""
+
+    async def answer(metadata: Metadata, remaining_s: float | None, read: Read, write: Write) -> Answer:
+        call = None
+        try:
+            call = begin(method, b"", metadata, remaining_s)
+            await run(call, read, write)
+        except BaseException as error:
+            return _refusal(error, call or _stillborn(method, b"", metadata), telemetry)
+        telemetry.finished(call, 0)
+        return Answer(None, receipts.trailers(call))
+
+    return answer
+
+
+def guard_step(step: Callable[[], Any], call: Call, telemetry: Telemetry) -> tuple[Any, bytes]:
+    """Do a step of a call of a multiplexed stream; return what it returned, or None and the status of its failure."""
+    try:
+        return step(), b""
+    except BaseException as error:
+        return None, refused(error, call, telemetry)
+
+
+async def guard_call(run: Awaitable[bytes], call: Call, telemetry: Telemetry) -> tuple[bytes | None, bytes]:
+    """Run a call of a multiplexed stream; return its response, or None and the status of its failure."""
+    try:
+        body = await run
+    except BaseException as error:
+        return None, refused(error, call, telemetry)
+    telemetry.finished(call, 0)
+    return body, b""
+
+
+def refused(error: BaseException, call: Call, telemetry: Telemetry) -> bytes:
+    """Return the status of a failed call of a multiplexed stream, as bytes. Raises what is no answer."""
+    _, status_bytes = _refusal(error, call, telemetry).trailers[0]
+    assert isinstance(status_bytes, bytes)
+    return status_bytes
 
 
 def guard_local(method: str, run: Callable[[bytes], Awaitable[bytes]], telemetry: Telemetry) -> Unary:

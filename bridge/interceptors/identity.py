@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from bridge.call import Identity
 from bridge.errors import bad_metadata
 from bridge.session_record import Mode
+from bridge.v1.invoke_pb2 import MultiplexOptions, Priority
+from bridge.v1.session_pb2 import SessionMode
 from pool.calls import HIGH, LOW, NORMAL
 
 VALUE_CHARACTERS = 256
@@ -53,6 +55,34 @@ def identify(metadata: Metadata) -> Identity:
                 traceparent = _text(key, value)
     return Identity(
         request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered
+    )
+
+
+_MODES: dict[int, Mode] = {SessionMode.SESSION_MODE_HINT: "hint", SessionMode.SESSION_MODE_STRICT: "strict"}
+_PRIORITIES = {Priority.PRIORITY_LOW: LOW, Priority.PRIORITY_HIGH: HIGH}
+
+
+def identify_member(of: Identity, number: int, options: MultiplexOptions | None) -> Identity:
+    """Return who makes a call of a multiplexed stream; what its options leave out is as the stream `of` says.
+
+    Raises BAD_METADATA where a value can not be used.
+    """
+    request_id = f"{of.request_id}.{number}"
+    session_id, mode, ordered = of.session_id, of.session_mode, of.session_ordered
+    if options is None:
+        parts = of.traceparent, of.timeout_ms, of.priority
+        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered)
+    if options.session_id:
+        session_id, mode, ordered = _text("x-session-id", options.session_id), None, None
+    return Identity(
+        _text("x-request-id", options.request_id) or request_id,
+        session_id,
+        of.tenant,
+        _text("traceparent", options.traceparent) or of.traceparent,
+        options.timeout_ms or of.timeout_ms,
+        _PRIORITIES.get(options.priority, NORMAL) if options.priority else of.priority,
+        _MODES.get(options.session_mode, mode),
+        ordered,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bridge.call import Call, new_call
 from bridge.deadline import timeout_s
+from bridge.envelope import join_items, wants_items
 from bridge.errors import BridgeError, Code
 from bridge.interceptors.errors import guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bridge.telemetry import Telemetry
 
 PACKAGE = "/bridge.v1."
+STREAM_CALL = "InvokeService/StreamCall"
 
 
 class Forwarder:
@@ -63,10 +65,11 @@ class Forwarder:
 
     async def _stream(self, call: Call, write: Write) -> None:
         now = self._loop.time
+        joined = call.method == STREAM_CALL and wants_items(call.request)
         with self._readers.stream(call.deadline) as writing:
             async with aclosing(self._dispatcher.stream(call)) as batches:
                 async for messages in batches:
-                    for message in messages:
+                    for message in join_items(messages) if joined else messages:
                         writing.since = now()
                         await write(message)
                     writing.since = None

@@ -23,31 +23,46 @@ _sym_db = _symbol_database.Default()
 
 
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
+from bridge.v1 import session_pb2 as bridge_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"L\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"6\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo2\xc6\x02\n\rInvokeService\x12\x37\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\x12K\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse0\x01\x12R\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\x12[\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\x1a\x17\x62ridge/v1/session.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"t\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x11\n\taggregate\x18\x03 \x01(\x08\x12\x13\n\x0b\x63hunk_bytes\x18\x14 \x01(\x04\"|\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x05items\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x04part\x18\x14 \x01(\x0b\x32\x13.bridge.v1.ItemPart\"7\n\x08ItemPart\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"R\n\x10MultiplexRequest\x12\'\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x18.bridge.v1.MultiplexCall\x12\x15\n\rcancelled_ids\x18\x02 \x03(\x04\"r\n\rMultiplexCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.bridge.v1.CallRequest\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.bridge.v1.MultiplexOptions\"\xb8\x01\n\x10MultiplexOptions\x12\x12\n\ntimeout_ms\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12,\n\x0csession_mode\x18\x04 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.bridge.v1.Priority\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"\x85\x01\n\x11MultiplexResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.MultiplexResult\x12+\n\x0fshared_receipts\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0emax_open_calls\x18\x03 \x01(\r\"\xa3\x01\n\x0fMultiplexResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x08response\x18\x02 \x01(\x0b\x32\x17.bridge.v1.CallResponseH\x00\x12\x0f\n\x05\x65rror\x18\x03 \x01(\x0cH\x00\x12#\n\x07receipt\x18\x04 \x01(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0eshared_receipt\x18\x05 \x01(\rB\t\n\x07outcome\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x32\x92\x03\n\rInvokeService\x12\x37\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\x12K\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse0\x01\x12J\n\tMultiplex\x12\x1b.bridge.v1.MultiplexRequest\x1a\x1c.bridge.v1.MultiplexResponse(\x01\x30\x01\x12R\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\x12[\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.invoke_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CALLREQUEST']._serialized_start=61
-  _globals['_CALLREQUEST']._serialized_end=131
-  _globals['_CALLRESPONSE']._serialized_start=133
-  _globals['_CALLRESPONSE']._serialized_end=183
-  _globals['_STREAMCALLREQUEST']._serialized_start=185
-  _globals['_STREAMCALLREQUEST']._serialized_end=261
-  _globals['_STREAMCALLRESPONSE']._serialized_start=263
-  _globals['_STREAMCALLRESPONSE']._serialized_end=317
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=319
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=396
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=398
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=490
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=492
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=535
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=537
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=606
-  _globals['_INVOKESERVICE']._serialized_start=609
-  _globals['_INVOKESERVICE']._serialized_end=935
+  _globals['_PRIORITY']._serialized_start=1489
+  _globals['_PRIORITY']._serialized_end=1583
+  _globals['_CALLREQUEST']._serialized_start=86
+  _globals['_CALLREQUEST']._serialized_end=156
+  _globals['_CALLRESPONSE']._serialized_start=158
+  _globals['_CALLRESPONSE']._serialized_end=208
+  _globals['_STREAMCALLREQUEST']._serialized_start=210
+  _globals['_STREAMCALLREQUEST']._serialized_end=326
+  _globals['_STREAMCALLRESPONSE']._serialized_start=328
+  _globals['_STREAMCALLRESPONSE']._serialized_end=452
+  _globals['_ITEMPART']._serialized_start=454
+  _globals['_ITEMPART']._serialized_end=509
+  _globals['_MULTIPLEXREQUEST']._serialized_start=511
+  _globals['_MULTIPLEXREQUEST']._serialized_end=593
+  _globals['_MULTIPLEXCALL']._serialized_start=595
+  _globals['_MULTIPLEXCALL']._serialized_end=709
+  _globals['_MULTIPLEXOPTIONS']._serialized_start=712
+  _globals['_MULTIPLEXOPTIONS']._serialized_end=896
+  _globals['_MULTIPLEXRESPONSE']._serialized_start=899
+  _globals['_MULTIPLEXRESPONSE']._serialized_end=1032
+  _globals['_MULTIPLEXRESULT']._serialized_start=1035
+  _globals['_MULTIPLEXRESULT']._serialized_end=1198
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=1200
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=1277
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=1279
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=1371
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=1373
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=1416
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=1418
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=1487
+  _globals['_INVOKESERVICE']._serialized_start=1586
+  _globals['_INVOKESERVICE']._serialized_end=1988
 # @@protoc_insertion_point(module_scope)

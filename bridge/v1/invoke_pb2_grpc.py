@@ -45,6 +45,11 @@ class InvokeServiceStub:
                 request_serializer=bridge_dot_v1_dot_invoke__pb2.StreamCallRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_invoke__pb2.StreamCallResponse.FromString,
                 _registered_method=True)
+        self.Multiplex = channel.stream_stream(
+                '/bridge.v1.InvokeService/Multiplex',
+                request_serializer=bridge_dot_v1_dot_invoke__pb2.MultiplexRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_invoke__pb2.MultiplexResponse.FromString,
+                _registered_method=True)
         self.ListFunctions = channel.unary_unary(
                 '/bridge.v1.InvokeService/ListFunctions',
                 request_serializer=bridge_dot_v1_dot_invoke__pb2.ListFunctionsRequest.SerializeToString,
@@ -70,6 +75,15 @@ class InvokeServiceServicer:
 
     def StreamCall(self, request, context):
         """StreamCall runs a function and returns its results as they come; a function that does not stream sends one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Multiplex(self, request_iterator, context):
+        """Multiplex carries many calls over one stream: the fast way for many small calls. Each call is answered when it has
+        ended, in any order, with its own result or error and its own receipt. A message may carry many calls, and many
+        answers. The end of the stream by a cancel or a lost connection cancels the calls that are open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,6 +115,11 @@ def add_InvokeServiceServicer_to_server(servicer, server):
                     servicer.StreamCall,
                     request_deserializer=bridge_dot_v1_dot_invoke__pb2.StreamCallRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_invoke__pb2.StreamCallResponse.SerializeToString,
+            ),
+            'Multiplex': grpc.stream_stream_rpc_method_handler(
+                    servicer.Multiplex,
+                    request_deserializer=bridge_dot_v1_dot_invoke__pb2.MultiplexRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_invoke__pb2.MultiplexResponse.SerializeToString,
             ),
             'ListFunctions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListFunctions,
@@ -168,6 +187,33 @@ class InvokeService:
             '/bridge.v1.InvokeService/StreamCall',
             bridge_dot_v1_dot_invoke__pb2.StreamCallRequest.SerializeToString,
             bridge_dot_v1_dot_invoke__pb2.StreamCallResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Multiplex(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/bridge.v1.InvokeService/Multiplex',
+            bridge_dot_v1_dot_invoke__pb2.MultiplexRequest.SerializeToString,
+            bridge_dot_v1_dot_invoke__pb2.MultiplexResponse.FromString,
             options,
             channel_credentials,
             insecure,

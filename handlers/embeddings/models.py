@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
+
+from handlers.contract import BatchRule
+from handlers.embeddings import runs
 from handlers.errors import BadInput, ExtraMissing, HandlerError, ResultInvalid, Unknown
 
 if TYPE_CHECKING:
@@ -33,6 +37,9 @@ PACKAGE_PREFIX = "package:"
 
 MAX_TEXTS = 4096
 """Texts that one request may carry."""
+
+MAX_BATCH_BYTES = 256 << 10
+"""Requests that are embedded together have at most so many bytes, for none to wait long for the others."""
 
 MAX_TEXT_CHARS = 100_000
 """Characters that one text may have; models read only its first few hundred tokens anyway."""
@@ -89,26 +96,28 @@ class EmbeddingModels:
 
         Raises ResultInvalid where the model made NaN or an infinity.
         """
+        rows, _ = self.embed_unchecked(name, texts, normalize=normalize)
+        check_finite(name, rows)
+        return rows
+
+    def embed_unchecked(self, name: str, texts: Sequence[str], *, normalize: bool) -> tuple[Vectors, Sequence[int]]:
+        """Do as `embed`, whatever numbers the model makes; return the length of each text in tokens too."""
         import numpy as np
 
-        model = self.load(name)
+        model, options = self.load(name), self._options[name]
         if not texts:
-            return np.zeros((0, model.dimensions), dtype=np.float32)
-        vectors = model.transformer.encode(
-            list(texts),
-            batch_size=self._options[name].batch_size,
-            normalize_embeddings=normalize,
-            show_progress_bar=False,
-            convert_to_numpy=True,
-        )
-        rows = np.asarray(vectors, dtype=np.float32)
-        if not np.isfinite(rows).all():
-            index = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-            raise ResultInvalid(
-                f"The embedding model {name!r} made a vector with NaN or infinity for text {index}. "
-                "Check the model's files, and its number type on this device."
-            )
-        return rows
+            return np.zeros((0, model.dimensions), dtype=np.float32), ()
+        lengths = runs.lengths_of(model.transformer, texts)
+        plans = runs.plan(lengths, options.token_budget, options.batch_size)
+        return runs.vectors(model.transformer, texts, plans, normalize=normalize), lengths
+
+    def rule(self) -> BatchRule | None:
+        """Return how calls are gathered: by model, each by its own settings."""
+        rules = {name: _rule(options) for name, options in self._options.items()}
+        if not any(rule.max_items > 1 for rule in rules.values()):
+            return None
+        usual = rules.get(DEFAULT_NAME) or next(iter(rules.values()))
+        return msgspec.structs.replace(usual, by_name=rules)
 
     def preload(self) -> None:
         """Import the libraries of the default model, if one is configured; where they are missing the load says so."""
@@ -121,6 +130,27 @@ class EmbeddingModels:
         """Load the default model, if one is configured."""
         if DEFAULT_NAME in self._options:
             self.load(DEFAULT_NAME)
+
+
+def check_finite(name: str, rows: Vectors) -> None:
+    """Raise ResultInvalid where a row has NaN or an infinity."""
+    import numpy as np
+
+    if not np.isfinite(rows).all():
+        index = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise ResultInvalid(
+            f"The embedding model {name!r} made a vector with NaN or infinity for text {index}. "
+            "Check the model's files, and its number type on this device."
+        )
+
+
+def _rule(options: EmbeddingOptions) -> BatchRule:
+    return BatchRule(
+        max_items=options.max_calls,
+        max_bytes=MAX_BATCH_BYTES,
+        max_wait_s=options.max_wait_s,
+        similar_sizes=options.token_budget > 0,
+    )
 
 
 def check_texts(texts: Sequence[str], path: str) -> None:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from bridge.v1 import embedding_pb2 as pb
 from handlers.embeddings import similarity
-from handlers.embeddings.models import check_texts
-from handlers.errors import BadInput
+from handlers.embeddings.models import check_finite, check_texts
+from handlers.errors import BadInput, HandlerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from handlers.embeddings.models import EmbeddingModels
+    from handlers.embeddings.models import EmbeddingModels, Vectors
+
+    Embedded = tuple[pb.EmbedResponse | HandlerError, float]
 
 MAX_SCORES = 1_000_000
 """Scores that one reply may carry: 4 MB, which gRPC clients accept unless told otherwise."""
@@ -29,12 +31,50 @@ _FUNCTIONS: dict[int, similarity.Function] = {
 }
 
 
+def embed_together(models: EmbeddingModels, asked: Sequence[pb.EmbedRequest]) -> list[Embedded]:
+    """Answer several requests with few runs of their models: a response or a failure for each, and its tokens."""
+    found: list[Embedded] = []
+    by_model: dict[str, list[int]] = {}
+    for index, request in enumerate(asked):
+        try:
+            name = models.resolve(request.model)
+            check_texts(request.texts, "texts")
+            by_model.setdefault(name, []).append(index)
+        except HandlerError as error:
+            found.append((error, 1.0))
+        else:
+            found.append((pb.EmbedResponse(), 1.0))
+    for name, indices in by_model.items():
+        texts = [text for index in indices for text in asked[index].texts]
+        rows, lengths = models.embed_unchecked(name, texts, normalize=False)
+        start = 0
+        for index in indices:
+            end = start + len(asked[index].texts)
+            found[index] = _one(name, asked[index], rows[start:end]), float(1 + sum(lengths[start:end]))
+            start = end
+    return found
+
+
+def _one(name: str, request: pb.EmbedRequest, rows: Vectors) -> pb.EmbedResponse | HandlerError:
+    """Return the response to one of several requests, from its rows as the model made them."""
+    try:
+        check_finite(name, rows)
+    except HandlerError as error:
+        return error
+    normalize = request.normalize if request.HasField("normalize") else True
+    return _embedded(name, similarity.scaled(rows) if normalize else rows)
+
+
 def embed(models: EmbeddingModels, request: pb.EmbedRequest) -> pb.EmbedResponse:
     """Return one vector per text, scaled to length 1 unless the request says no."""
     name = models.resolve(request.model)
     check_texts(request.texts, "texts")
     normalize = request.normalize if request.HasField("normalize") else True
     rows = models.embed(name, request.texts, normalize=normalize)
+    return _embedded(name, rows)
+
+
+def _embedded(name: str, rows: Vectors) -> pb.EmbedResponse:
     return pb.EmbedResponse(
         embeddings=[pb.Embedding(values=row) for row in rows.tolist()], model=name, dimensions=rows.shape[1]
     )

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from bridge.v1 import embedding_pb2 as pb
 from handlers.embeddings import requests
 from handlers.embeddings.models import EmbeddingModels
+from handlers.proto_batches import BatchedProtoHandler
 from handlers.proto_handler import ProtoHandler, Rpc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from handlers.context import CallContext
     from handlers.contract import EntryOptions, Handler
 
@@ -33,7 +36,10 @@ def _open_embed(models: EmbeddingModels) -> ProtoHandler:
         del context
         return requests.embed(models, request)
 
-    return ProtoHandler(
+    def run_batch(asked: Sequence[pb.EmbedRequest]) -> list[requests.Embedded]:
+        return requests.embed_together(models, asked)
+
+    return BatchedProtoHandler(
         Rpc(
             method="EmbeddingService/Embed",
             request=pb.EmbedRequest,
@@ -48,6 +54,8 @@ def _open_embed(models: EmbeddingModels) -> ProtoHandler:
         pool=_POOL,
         warm_up=models.warm_up,
         preload=models.preload,
+        batch=models.rule(),
+        run_batch=run_batch,
     )
 
 

@@ -28,7 +28,7 @@ def compare_all(function: Function, left: Array, right: Array) -> Array:
     import numpy as np
 
     if function == "cosine":
-        cosines: Array = np.clip(_unit(left) @ _unit(right).T, -1.0, 1.0)
+        cosines: Array = np.clip(scaled(left) @ scaled(right).T, -1.0, 1.0)
         return cosines
     if function == "dot":
         dots: Array = left @ right.T
@@ -41,7 +41,7 @@ def compare_all(function: Function, left: Array, right: Array) -> Array:
 def _cosine(left: Array, right: Array) -> Array:
     import numpy as np
 
-    return np.clip(_dot(_unit(left), _unit(right)), -1.0, 1.0)
+    return np.clip(_dot(scaled(left), scaled(right)), -1.0, 1.0)
 
 
 def _dot(left: Array, right: Array) -> Array:
@@ -63,13 +63,13 @@ def _manhattan(left: Array, right: Array) -> Array:
     return 0.0 - distances
 
 
-def _unit(rows: Array) -> Array:
+def scaled(rows: Array) -> Array:
     """Scale each row to length 1; a row of zeros stays as it is, so its cosine with anything is 0."""
     import numpy as np
 
     lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
-    scaled: Array = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return scaled
+    units: Array = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return units
 
 
 _COMPARE: dict[Function, Callable[[Array, Array], Array]] = {

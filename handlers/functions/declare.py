@@ -7,9 +7,10 @@ needs it: undecorated public functions are served too. Owns no state; knows noth
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from handlers.contract import PlacementName
+from handlers.contract import BatchRule, PlacementName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,43 @@ if TYPE_CHECKING:
 _ATTRIBUTE = "__bridge_function__"
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """How calls of a function are gathered, so that it runs once for several of them.
+
+    Every parameter of such a function is a list with one entry for each call, and it returns a list of one result for
+    each, in their order. Callers see the types of the entries: of `def embed(text: list[str]) -> list[Vector]` they
+    call `embed(text: str) -> Vector`. An exception in place of a result fails that one call.
+    """
+
+    max_items: int = 32
+    """Calls that run together at most."""
+    max_bytes: int = 1 << 20
+    """Bytes of their requests at most; a larger request runs alone."""
+    max_wait_ms: float = 5.0
+    """How long a call may wait for others while a worker is idle. A call that comes alone never waits."""
+    similar_sizes: bool = True
+    """Whether only calls whose requests are of similar size run together, so that little is lost to padding."""
+    concurrency: int = 1
+    """Batches that one worker runs at a time, in a pool whose concurrency is above 1."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_items", 2), ("max_bytes", 1), ("max_wait_ms", 0), ("concurrency", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+                raise ValueError(f"Batch: {name} must be a number of at least {least}, got {value!r}")
+
+    def rule(self) -> BatchRule:
+        """Return what the catalogue says of it."""
+        return BatchRule(
+            max_items=int(self.max_items),
+            max_bytes=int(self.max_bytes),
+            max_wait_s=self.max_wait_ms / 1000,
+            similar_sizes=self.similar_sizes,
+            concurrency=int(self.concurrency),
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +70,8 @@ class Declaration:
     """Whether repeating a call does no harm, so that callers may retry when a worker dies."""
     doc: str | None = None
     """Its documentation; None for its docstring."""
+    batch: Batch | None = None
+    """How its calls are gathered; None where each runs by itself."""
 
 
 @overload
@@ -44,6 +84,7 @@ def function(
     placement: PlacementName = "pooled",
     idempotent: bool = False,
     doc: str | None = None,
+    batch: Batch | None = None,
 ) -> Callable[[F], F]: ...
 def function(
     target: Any = None,
@@ -54,15 +95,21 @@ def function(
     placement: PlacementName = "pooled",
     idempotent: bool = False,
     doc: str | None = None,
+    batch: Batch | None = None,
 ) -> Any:
     """Declare a function: `@function` or `@function(pool="llm", idempotent=True)`.
 
     `placement="native"` lets it run in the front process, which must then import it: only for code that is quick,
-    safe and light. Raises TypeError or ValueError where the declaration makes no sense.
+    safe and light. With `batch=Batch(...)` it runs once for several calls: see `Batch` for its signature. Raises
+    TypeError or ValueError where the declaration makes no sense.
     """
+    if batch is not None and not isinstance(batch, Batch):
+        raise TypeError(f"batch: expected Batch(...), got {batch!r:.60}")
+    if batch is not None and placement == "native":
+        raise ValueError("batch: calls are gathered for workers; a function with placement 'native' can not have it")
     if placement not in ("native", "pooled"):
         raise ValueError(f"placement: expected 'native' or 'pooled', got {placement!r}")
-    declaration = Declaration(name=name, pool=pool, placement=placement, idempotent=idempotent, doc=doc)
+    declaration = Declaration(name=name, pool=pool, placement=placement, idempotent=idempotent, doc=doc, batch=batch)
 
     def attach(decorated: Any) -> Any:
         if isinstance(decorated, type) or not callable(decorated):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers import names
 from handlers.contract import FunctionSpec
+from handlers.functions.batched import BatchedHandler
 from handlers.functions.declare import Declaration, declaration_of
 from handlers.functions.handler import FunctionHandler
 from handlers.functions.signature import inspect_signature
@@ -54,7 +55,10 @@ def handler_of(
         raise LoadFailed(
             f"The function {served_as!r:.140} can not be served: {error}; use @function(name=...)"
         ) from None
-    signature = inspect_signature(function, served_as)
+    batch = declaration.batch
+    signature = inspect_signature(function, served_as, batched=batch is not None)
+    if batch is not None and signature.streaming:
+        raise LoadFailed(f"The function {served_as!r} can not be served: it streams, so its calls can not be batched.")
     spec = FunctionSpec(
         name=served_as,
         doc=(inspect.getdoc(function) or "") if declaration.doc is None else declaration.doc,
@@ -67,8 +71,9 @@ def handler_of(
         result_schema=signature.result.json_schema,
         example=signature.arguments.example,
         module=module_name,
+        batch=None if batch is None else batch.rule(),
     )
-    return FunctionHandler(function, spec, signature)
+    return FunctionHandler(function, spec, signature) if batch is None else BatchedHandler(function, spec, signature)
 
 
 def _public(module: types.ModuleType) -> Iterator[tuple[str, Any]]:

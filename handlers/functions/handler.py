@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 
 from bridge.v1 import invoke_pb2
 from handlers import codec
-from handlers.errors import BadInput, HandlerError, ResultInvalid
+from handlers.errors import BadInput, HandlerError
+from handlers.values.large import LARGE_BYTES
+from handlers.values.large import read_arguments as read_large
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -68,47 +70,42 @@ class FunctionHandler:
     def _items(self, arguments: dict[str, Any], form: Form) -> Iterator[bytes]:
         returned = self._function(**arguments)
         if not self._spec.streaming:
-            yield self._item(returned, form)
+            yield self._answer(returned, form)
             return
         with _closing(returned):
             for value in returned:
-                yield self._item(value, form)
+                yield self._answer(value, form)
 
     async def _items_later(self, arguments: dict[str, Any], form: Form) -> AsyncIterator[bytes]:
         returned = self._function(**arguments)
         if self._signature.returns_awaitable:
             returned = await returned
         if not self._spec.streaming:
-            yield self._item(returned, form)
+            yield self._answer(returned, form)
             return
         if not hasattr(returned, "__aiter__"):
             for value in returned:
-                yield self._item(value, form)
+                yield self._answer(value, form)
             return
         async with _closing_later(returned):
             async for value in returned:
-                yield self._item(value, form)
+                yield self._answer(value, form)
 
     async def _answer_later(self, awaitable: Awaitable[Any], form: Form) -> bytes:
         return self._answer(await awaitable, form)
 
     def _answer(self, value: Any, form: Form) -> bytes:
-        response = invoke_pb2.CallResponse()
-        codec.write_value(self._dump(value), form, response.result)
-        return _serialized(response)
-
-    def _item(self, value: Any, form: Form) -> bytes:
-        response = invoke_pb2.StreamCallResponse()
-        codec.write_value(self._dump(value), form, response.item)
-        return _serialized(response)
+        return codec.encode_response(self._dump(value), form)
 
     def _read(self, envelope: Any, request: bytes) -> tuple[dict[str, Any], Form]:
-        try:
-            message = envelope.FromString(request)
-        except DecodeError as error:
-            message = f"expected a {envelope.DESCRIPTOR.full_name} message, got other bytes: {error}"
-            raise BadInput(message, reason="MALFORMED_REQUEST") from None
-        arguments, form = codec.decode_arguments(message.arguments)
+        payload = read_large(request) if len(request) >= LARGE_BYTES else None
+        if payload is None:
+            try:
+                payload = envelope.FromString(request).arguments
+            except DecodeError as error:
+                message = f"expected a {envelope.DESCRIPTOR.full_name} message, got other bytes: {error}"
+                raise BadInput(message, reason="MALFORMED_REQUEST") from None
+        arguments, form = codec.decode_arguments(payload)
         if form != "raw":
             return self._validate(arguments, form), form  # type: ignore[arg-type]
         if self._raw is None:
@@ -123,13 +120,6 @@ class FunctionHandler:
     def _not_answered(self, method: str, expected: str) -> HandlerError:
         message = f"{self._spec.name} answers {expected} here, got {method}"
         return HandlerError(message, code="UNIMPLEMENTED", reason="UNKNOWN_METHOD")
-
-
-def _serialized(response: Any) -> bytes:
-    try:
-        return response.SerializeToString()  # type: ignore[no-any-return]
-    except (EncodeError, ValueError) as error:
-        raise ResultInvalid(f"expected a result of less than 2 GiB: {str(error)[:200]}") from None
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
+import types
 import typing
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _SYNC_STREAMS = (collections.abc.Iterator, collections.abc.Generator)
 _ASYNC_STREAMS = (collections.abc.AsyncIterator, collections.abc.AsyncGenerator)
+_LISTS = (list, collections.abc.Sequence)
 _ITEMS = (*_SYNC_STREAMS, *_ASYNC_STREAMS, collections.abc.Iterable, collections.abc.AsyncIterable)
 _REFUSED = {
     inspect.Parameter.VAR_POSITIONAL: "*{}: expected named parameters; take a list instead",
@@ -45,8 +47,11 @@ class Signature:
     """Whether raw bytes need no validation."""
 
 
-def inspect_signature(function: Callable[..., Any], name: str) -> Signature:
-    """Return the schemas of a function. Raises LoadFailed, naming the function, where it can not be served."""
+def inspect_signature(function: Callable[..., Any], name: str, *, batched: bool = False) -> Signature:
+    """Return the schemas of a function, or of one entry of its lists where it is `batched`.
+
+    Raises LoadFailed, naming the function, where it can not be served.
+    """
     try:
         parameters = inspect.signature(function).parameters
         hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
@@ -54,7 +59,13 @@ def inspect_signature(function: Callable[..., Any], name: str) -> Signature:
         raise _refused(name, f"an annotation names {error.name!r}, which its module does not have") from error
     except (TypeError, ValueError) as error:
         raise _refused(name, str(error)) from error
+    if batched:
+        if not parameters:
+            raise _refused(name, "it is batched, so it must take at least one list")
+        hints = {key: _entry(name, key, hint) for key, hint in hints.items()}
     fields = {key: _field(name, parameter, hints) for key, parameter in parameters.items()}
+    if batched:
+        fields = {key: _entry_field(name, key, field, key in hints) for key, field in fields.items()}
     streaming, is_async, awaitable = _shape(function, hints.get("return"))
     result = _item(hints.get("return", Any)) if streaming else hints.get("return", Any)
     raw, plain = _raw_parameter(fields)
@@ -70,6 +81,29 @@ def inspect_signature(function: Callable[..., Any], name: str) -> Signature:
         )
     except UnsupportedType as error:
         raise _refused(name, str(error)) from error
+
+
+def _entry(name: str, key: str, hint: Any) -> Any:
+    """Return the type of one entry of a list that a batched function takes or returns."""
+    what = "its result" if key == "return" else key
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) not in _LISTS or len(arguments) != 1:
+        shown = getattr(hint, "__name__", None) if not arguments else None
+        raise _refused(name, f"it is batched, so {what} must be a list such as list[str], not {shown or hint}")
+    if key != "return" or typing.get_origin(arguments[0]) not in (typing.Union, types.UnionType):
+        return arguments[0]
+    kept = [one for one in typing.get_args(arguments[0]) if not (isinstance(one, type) and issubclass(one, Exception))]
+    return typing.Union[tuple(kept)] if kept else Any  # noqa: UP007
+
+
+def _entry_field(name: str, key: str, field: Field, annotated: bool) -> Field:
+    """Return one entry of a parameter; callers may leave out what may be None."""
+    if not annotated:
+        raise _refused(name, f"it is batched, so {key} must be annotated as a list, such as {key}: list[str]")
+    if field.default is not ...:
+        raise _refused(name, f"it is batched, so {key} can have no default; let its entries be None instead")
+    optional = type(None) in typing.get_args(field.annotation)
+    return Field(annotation=field.annotation, default=None if optional else ...)
 
 
 def _field(name: str, parameter: inspect.Parameter, hints: dict[str, Any]) -> Field:

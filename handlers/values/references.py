@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bridge.v1 import common_pb2
+    from handlers.values.large import LargePayload
 
 TENSOR_KEY = "$tensor"
 BLOB_KEY = "$blob"
@@ -25,7 +26,7 @@ class Beside:
 
     __slots__ = ("_blobs", "_tensors", "_used", "_values")
 
-    def __init__(self, payload: common_pb2.Payload) -> None:
+    def __init__(self, payload: common_pb2.Payload | LargePayload) -> None:
         self._tensors = _by_name(payload.tensors, "tensors")
         self._blobs = _by_name(payload.blobs, "blobs")
         self._values: dict[tuple[str, str], Any] = {}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from bridge.v1 import common_pb2
+    from handlers.values.large import LargeTensor
 
 DTYPES: dict[str, tuple[str, int]] = {
     "BOOL": ("|b1", 1),
@@ -39,7 +40,7 @@ MAX_DIMENSIONS = 32
 _NAMES = {numpy_name: name for name, (numpy_name, _) in DTYPES.items()}
 
 
-def to_array(tensor: common_pb2.Tensor) -> np.ndarray[Any, Any]:
+def to_array(tensor: common_pb2.Tensor | LargeTensor) -> np.ndarray[Any, Any]:
     """Return a read-only view of a tensor's data. Raises BadInput where dtype, shape and data do not fit together."""
     shape, numpy_name = _checked(tensor)
     import numpy as np
@@ -53,8 +54,19 @@ def to_array(tensor: common_pb2.Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def write_array(array: np.ndarray[Any, Any], name: str, tensor: common_pb2.Tensor) -> None:
-    """Fill an empty tensor from an array, row-major, little-endian. Raises ResultInvalid for a dtype without a name."""
+def array_parts(array: np.ndarray[Any, Any]) -> tuple[str, tuple[int, ...], memoryview]:
+    """Return an array as dtype, shape and its bytes, row-major and little-endian: not copied where they lie so.
+
+    Raises ResultInvalid for a dtype without a name.
+    """
+    import numpy as np
+
+    dtype, array = _little(array)
+    return dtype, array.shape, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _little(array: np.ndarray[Any, Any]) -> tuple[str, np.ndarray[Any, Any]]:
+    """Return an array's dtype by the wire's name, and the array with little-endian elements."""
     little = array.dtype.newbyteorder("<")
     dtype = _NAMES.get(little.str)
     if dtype is None:
@@ -62,10 +74,7 @@ def write_array(array: np.ndarray[Any, Any], name: str, tensor: common_pb2.Tenso
             f"expected an array with a dtype out of {', '.join(DTYPES)}, got {str(array.dtype)[:60]!r}; "
             "convert it with .astype(...), or return .tolist()"
         )
-    tensor.name = name
-    tensor.dtype = dtype
-    tensor.shape.extend(array.shape)
-    tensor.data = array.astype(little, copy=False).tobytes()
+    return dtype, array.astype(little, copy=False)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
@@ -73,7 +82,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     return _NAMES.get(dtype.newbyteorder("<").str, str(dtype))
 
 
-def _checked(tensor: common_pb2.Tensor) -> tuple[tuple[int, ...], str]:
+def _checked(tensor: common_pb2.Tensor | LargeTensor) -> tuple[tuple[int, ...], str]:
     known = DTYPES.get(tensor.dtype)
     if known is None:
         raise _bad(tensor, "dtype", f"expected one of {', '.join(DTYPES)}, got {tensor.dtype[:40]!r}")
@@ -96,6 +105,6 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
 
 
-def _bad(tensor: common_pb2.Tensor, field: str, description: str) -> BadInput:
+def _bad(tensor: common_pb2.Tensor | LargeTensor, field: str, description: str) -> BadInput:
     path = f'tensors["{tensor.name[:64]}"].{field}'
     return BadInput(f"{path}: {description}", violations=((path, description),))

@@ -15,13 +15,15 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import grpc.aio
 import uvloop
-from scenarios import CALL_PATH, LARGE_BYTES
+from scenarios import CALL_PATH, MESSAGE_LIMIT
 
 WARM_UP_S = 0.2
 
@@ -45,8 +47,13 @@ class Result:
 class Generator(Protocol):
     name: str
 
-    def run(self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float) -> Result:
-        """Loads `address` for `duration_s` after a warm-up; raises LoadError."""
+    def run(
+        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float, sessions: int = 0
+    ) -> Result:
+        """Loads `address` for `duration_s` after a warm-up; raises LoadError.
+
+        With `sessions` the calls are spread over so many connections, each with a session of its own.
+        """
         ...
 
 
@@ -59,7 +66,23 @@ class H2load:
 
     name = "h2load"
 
-    def run(self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float) -> Result:
+    def run(
+        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float, sessions: int = 0
+    ) -> Result:
+        headers = [[f"x-session-id: bench-{number}"] for number in range(sessions)] or [[]]
+        each = concurrency // len(headers)
+        with ThreadPoolExecutor(len(headers)) as threads:
+            jobs = [threads.submit(self._run, address, request, reply_bytes, each, duration_s, one) for one in headers]
+            results = [job.result() for job in jobs]
+        return Result(
+            calls_per_s=sum(one.calls_per_s for one in results),
+            p50_s=statistics.median(one.p50_s for one in results),
+            calls=sum(one.calls for one in results),
+        )
+
+    def _run(
+        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float, headers: list[str]
+    ) -> Result:
         with tempfile.TemporaryDirectory() as folder:
             body, log = Path(folder) / "body", Path(folder) / "log"
             body.write_bytes(struct.pack(">BI", 0, len(request)) + request)
@@ -67,6 +90,7 @@ class H2load:
                 *("h2load", "-c", "1", "-t", "1", "-m", str(concurrency), "-w", "24", "-W", "24"),
                 *("-D", f"{(WARM_UP_S + duration_s) * 1000:.0f}ms", "-d", str(body), "--log-file", str(log)),
                 *("-H", "content-type: application/grpc", "-H", "te: trailers"),
+                *(part for header in headers for part in ("-H", header)),
                 f"http://{address}{CALL_PATH}",
             ]
             done = subprocess.run(command, capture_output=True, text=True, timeout=duration_s + 30, check=False)
@@ -109,25 +133,30 @@ class GrpcClient:
 
     name = "grpc.aio client"
 
-    def run(self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float) -> Result:
-        return uvloop.run(self._load(address, request, reply_bytes, concurrency, duration_s))
+    def run(
+        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float, sessions: int = 0
+    ) -> Result:
+        return uvloop.run(self._load(address, request, reply_bytes, concurrency, duration_s, sessions))
 
     async def _load(
-        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float
+        self, address: str, request: bytes, reply_bytes: int, concurrency: int, duration_s: float, sessions: int
     ) -> Result:
         latencies: list[float] = []
         warm_up_calls = 0
-        options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
-        async with grpc.aio.insecure_channel(address, options=options) as channel:
-            call = channel.unary_unary(CALL_PATH)
+        options = (("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.use_local_subchannel_pool", 1))
+        names = [(("x-session-id", f"bench-{number}"),) for number in range(sessions)] or [()]
+        async with AsyncExitStack() as stack:
+            opened = [grpc.aio.insecure_channel(address, options=options) for _ in names]
+            calls = [(await stack.enter_async_context(one)).unary_unary(CALL_PATH) for one in opened]
             begin = time.perf_counter() + WARM_UP_S
             end = begin + duration_s
 
-            async def caller() -> None:
+            async def caller(number: int) -> None:
                 nonlocal warm_up_calls
+                call, metadata = calls[number % len(names)], names[number % len(names)]
                 now = time.perf_counter()
                 while now < end:
-                    reply = await call(request)
+                    reply = await call(request, metadata=metadata)
                     started, now = now, time.perf_counter()
                     if len(reply) != reply_bytes:
                         raise LoadError(f"a reply had {len(reply)} bytes, expected {reply_bytes}")
@@ -136,11 +165,11 @@ class GrpcClient:
                     else:
                         warm_up_calls += 1
 
-            await asyncio.gather(*(caller() for _ in range(concurrency)))
+            await asyncio.gather(*map(caller, range(concurrency)))
         if not latencies:
             raise LoadError(f"no call was answered within {duration_s} s")
-        calls = len(latencies) + warm_up_calls
-        return Result(calls_per_s=len(latencies) / duration_s, p50_s=statistics.median(latencies), calls=calls)
+        answered = len(latencies) + warm_up_calls
+        return Result(calls_per_s=len(latencies) / duration_s, p50_s=statistics.median(latencies), calls=answered)
 
 
 def choose(name: str | None = None) -> Generator:

@@ -42,7 +42,8 @@ def figure_value(figure: Figure, rounds: Sequence[Round]) -> Value | None:
     """None where the figure's load was not run. Each round is divided by its own bare run, then the median is taken."""
     ratios = []
     for results in rounds:
-        subject, bare = results.get((figure.load, figure.contender)), results.get((figure.load, BARE))
+        other = (figure.load, BARE) if figure.base is None else (figure.base, figure.contender)
+        subject, bare = results.get((figure.load, figure.contender)), results.get(other)
         if subject is not None and bare is not None:
             ratios.append(getattr(subject, figure.quantity) / getattr(bare, figure.quantity))
     if not ratios:
@@ -105,7 +106,7 @@ def show(console: Console, rounds: Sequence[Round], values: Mapping[str, Value])
         cpu = statistics.median(result.server_cpu_s for result in results)
         measured.add_row(load, contender, f"{rate:,.0f}", f"{p50 * 1000:.2f} ms", f"{cpu * 1e6:.0f} µs")
     console.print(measured)
-    table = Table(title="Ratio to the bare echo")
+    table = Table(title="Ratios: to the bare echo, unless the name says otherwise")
     for heading in ("figure", "value", "low", "high", "target", ""):
         table.add_column(heading, justify="left" if heading in {"figure", ""} else "right")
     for figure in FIGURES:

@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
 
+import front_memory  # noqa: E402
 from generators import Generator, LoadError, Result, choose  # noqa: E402
-from results import Round, commit, figure_values, machine, met, show, write  # noqa: E402
+from results import Round, Value, commit, figure_values, machine, met, show, write  # noqa: E402
 from rich.console import Console  # noqa: E402
 from scenarios import FIGURES, LOADS, Load  # noqa: E402
 from targets import Target, TargetError, targets, verify  # noqa: E402
@@ -30,6 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--load", action="append", choices=[load.name for load in LOADS], help="only this load")
     parser.add_argument("--generator", choices=["h2load", "grpc"], help="h2load where it is installed, else grpc")
     parser.add_argument("--out", type=Path, default=ROOT / "bench.json", help="where to write the figures")
+    parser.add_argument("--memory", action="store_true", help="the front's memory too, with --quick or --load")
     parser.add_argument("--gate", action="store_true", help="exit with 1 where a target is missed")
     parser.add_argument("--calibrate", action="store_true", help="bare echo against bare echo; writes no file")
     return parser.parse_args()
@@ -46,12 +48,14 @@ def run_round(
             target = by_name[name]
             request, reply = target.contender.request(load.size), target.contender.response(load.size)
             before = target.cpu_s()
-            result = generator.run(target.address, request, len(reply), load.concurrency, seconds)
+            result = generator.run(target.address, request, len(reply), load.concurrency, seconds, load.sessions)
             results[load.name, name] = replace(result, server_cpu_s=(target.cpu_s() - before) / result.calls)
     return {(load.name, name): results[load.name, name] for load in loads for name in load.contenders}
 
 
-def measure(options: argparse.Namespace, console: Console, generator: Generator) -> list[Round]:
+def measure(
+    options: argparse.Namespace, console: Console, generator: Generator
+) -> tuple[list[Round], dict[str, Value]]:
     loads = [load for load in LOADS if load.name in options.load] if options.load else list(LOADS)
     if options.quick and not options.load:
         loads = [load for load in loads if load.quick]
@@ -60,7 +64,8 @@ def measure(options: argparse.Namespace, console: Console, generator: Generator)
     runs = sum(len(load.contenders) for load in loads)
     console.print(f"Starting a bare gRPC echo and the bridge; load by {generator.name}")
     measured: list[Round] = []
-    with targets(options.workers, calibrate=options.calibrate) as by_name:
+    wanted = {"pooled", *(name for load in loads for name in load.contenders)}
+    with targets(options.workers, wanted, calibrate=options.calibrate) as by_name:
         for load in loads:
             for name in load.contenders:
                 verify(by_name[name], load.size)
@@ -68,7 +73,12 @@ def measure(options: argparse.Namespace, console: Console, generator: Generator)
         for number in range(rounds):
             measured.append(run_round(number, loads, by_name, generator, seconds))
             console.print(f"Round {number + 1} of {rounds} done")
-    return measured
+        if options.calibrate or (options.load and not options.memory):
+            return measured, {}
+        name = "front_memory_100k" if options.quick else "front_memory"
+        if name != "front_memory" and not options.memory:
+            return measured, {}
+        return measured, {name: front_memory.measure(name, by_name["pooled"], generator, console.print)}
 
 
 def main() -> int:
@@ -76,11 +86,11 @@ def main() -> int:
     console = Console()
     generator = choose(options.generator)
     try:
-        rounds = measure(options, console, generator)
+        rounds, apart = measure(options, console, generator)
     except (TargetError, LoadError) as error:
         console.print(f"The benchmark failed: {error}", style="bold red", markup=False)
         return 1
-    values = figure_values(rounds)
+    values = figure_values(rounds) | apart
     show(console, rounds, values)
     if not options.calibrate:
         write(options.out, values, commit=commit(ROOT), machine=machine(generator.name))

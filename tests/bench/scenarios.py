@@ -12,9 +12,18 @@ from typing import Literal
 from bridge.v1 import common_pb2, invoke_pb2
 
 CALL_PATH = "/bridge.v1.InvokeService/Call"
+STREAM_PATH = "/bridge.v1.InvokeService/StreamCall"
 SMALL_BYTES = 100
+CHUNKS = 1000
+"""Chunks of a stream."""
+CHUNK = '"' + "x" * SMALL_BYTES + '"'
+"""One chunk, as JSON."""
 LARGE_BYTES = 1 << 20
+HUGE_BYTES = 16 << 20
+MESSAGE_LIMIT = 4 * HUGE_BYTES
 BARE = "bare"
+SESSIONS = 4
+"""Sessions, and workers that they are spread over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,8 @@ class Contender:
     function: str
     route: str | None
     """What the trailer `bridge-route` must say; None for the bare echo, which sends no trailers."""
+    server: str = "bridge"
+    """Which server plays it: the bare echo, the bridge, or a bridge with a worker for each session."""
 
     def request(self, size: int) -> bytes:
         """The request message with `size` bytes of arguments."""
@@ -42,21 +53,24 @@ class Contender:
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender(name=BARE, function="bridge.echo", route=None),
+        Contender(name=BARE, function="bridge.echo", route=None, server=BARE),
         Contender(name="pooled", function="bridge.echo", route="pooled"),
         Contender(name="native", function="bridge.echo_native", route="native"),
+        Contender(name="affinity", function="bridge.echo", route="pooled", server="affinity"),
     )
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Calls of one size, `concurrency` of them in flight on one connection."""
+    """Calls of one size, `concurrency` of them in flight; on one connection, or on one for each session."""
 
     name: str
     concurrency: int
     size: int
     contenders: tuple[str, ...]
+    sessions: int = 0
+    """Connections, each with a session of its own; 0 for one connection without a session."""
     quick: bool = True
     """Whether `--quick` runs it."""
 
@@ -65,19 +79,26 @@ LOADS = (
     Load(name="c1", concurrency=1, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
     Load(name="c16", concurrency=16, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
     Load(name="c64", concurrency=64, size=SMALL_BYTES, contenders=(BARE, "pooled", "native")),
+    Load(name="c16_sessions", concurrency=16, size=SMALL_BYTES, contenders=(BARE, "affinity"), sessions=SESSIONS),
+    Load(name="c1000", concurrency=1000, size=SMALL_BYTES, contenders=(BARE, "pooled"), quick=False),
     Load(name="1mib", concurrency=4, size=LARGE_BYTES, contenders=(BARE, "pooled"), quick=False),
+    Load(name="16mib", concurrency=2, size=HUGE_BYTES, contenders=(BARE, "pooled"), quick=False),
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One line of bench.json: a contender's result under a load, divided by the bare echo's."""
+    """One line of bench.json: a contender's result under a load, divided by the bare echo's.
+
+    With `base` it is divided by the contender's own result under that load. Without a load it is measured apart.
+    """
 
     name: str
     load: str
     contender: str
     target: float | None
-    quantity: Literal["calls_per_s", "p50_s"] = "calls_per_s"
+    quantity: Literal["calls_per_s", "p50_s", "memory"] = "calls_per_s"
+    base: str | None = None
 
     @property
     def higher_is_better(self) -> bool:
@@ -92,5 +113,11 @@ FIGURES = (
     Figure(name="native_echo_c16", load="c16", contender="native", target=0.85),
     Figure(name="native_echo_c64", load="c64", contender="native", target=0.85),
     Figure(name="pooled_p50_c1", load="c1", contender="pooled", target=1.5, quantity="p50_s"),
+    Figure(name="affinity_echo_c16", load="c16_sessions", contender="affinity", target=0.75),
+    Figure(name="queue_1000", load="c1000", contender="pooled", target=0.9, base="c16"),
+    Figure(name="bare_1000", load="c1000", contender=BARE, target=None, base="c16"),
+    Figure(name="front_memory", load="", contender="pooled", target=1.05, quantity="memory"),
+    Figure(name="front_memory_100k", load="", contender="pooled", target=1.05, quantity="memory"),
     Figure(name="payload_1mib", load="1mib", contender="pooled", target=None),
+    Figure(name="payload_16mib", load="16mib", contender="pooled", target=0.5),
 )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import psutil
-from scenarios import BARE, CALL_PATH, CONTENDERS, LARGE_BYTES, Contender
+from scenarios import BARE, CALL_PATH, CONTENDERS, MESSAGE_LIMIT, SESSIONS, Contender
 
 from bridge.v1 import pool_pb2, pool_pb2_grpc
 
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60.0
 STOP_S = 20.0
+NO_FUNCTIONS = '"""An app without functions of its own."""\n'
 CONFIG = """\
 [pools.general]
 size = {workers}
+queue_limit = 2000
 
 [pools.llm]
 size = 0
@@ -107,14 +109,14 @@ def bare_echo(folder: Path, name: str = BARE) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def bridge(folder: Path, workers: int) -> Iterator[tuple[str, int]]:
+def bridge(folder: Path, workers: int, name: str = "bridge", source: str = NO_FUNCTIONS) -> Iterator[tuple[str, int]]:
     """Yields the address and the process id of a bridge with `workers` workers in its general pool."""
-    app, config = folder / "app.py", folder / "bridge.toml"
-    app.write_text('"""An app without functions of its own."""\n')
+    app, config = folder / f"{name}_app.py", folder / f"{name}.toml"
+    app.write_text(source)
     config.write_text(CONFIG.format(workers=workers))
     start = "import sys; from bridge.cli.main import main; sys.exit(main())"
     arguments = ["serve", str(app), "--address", "127.0.0.1:0", "--config", str(config), "--json"]
-    with process("bridge", [sys.executable, "-c", start, *arguments], folder) as (first, pid):
+    with process(name, [sys.executable, "-c", start, *arguments], folder) as (first, pid):
         address = json.loads(first)["address"]
         wait_for_workers(address, workers)
         yield address, pid
@@ -136,19 +138,25 @@ def wait_for_workers(address: str, workers: int) -> None:
 
 
 @contextmanager
-def targets(workers: int, *, calibrate: bool) -> Iterator[dict[str, Target]]:
-    """Yields where each contender is to be reached. To calibrate, a second bare echo stands in for the bridge."""
+def targets(workers: int, wanted: set[str], *, calibrate: bool) -> Iterator[dict[str, Target]]:
+    """Yields where each of the wanted contenders is to be reached. To calibrate, a second bare echo stands in for the
+    bridge."""
+    servers = {CONTENDERS[name].server for name in wanted}
+    running: dict[str, tuple[str, int]] = {}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bare = stack.enter_context(bare_echo(folder))
-        other = stack.enter_context(bare_echo(folder, "stand-in") if calibrate else bridge(folder, workers))
+        for server in sorted(servers):
+            if server == BARE or calibrate:
+                running[server] = stack.enter_context(bare_echo(folder, server))
+            else:
+                running[server] = stack.enter_context(
+                    bridge(folder, SESSIONS if server == "affinity" else workers, server)
+                )
         yield {
-            name: Target(
-                contender=replace(contender, route=None) if calibrate else contender,
-                address=(bare if name == BARE else other)[0],
-                pid=(bare if name == BARE else other)[1],
-            )
+            name: Target(contender=replace(contender, route=None) if calibrate else contender, address=at, pid=pid)
             for name, contender in CONTENDERS.items()
+            if name in wanted
+            for at, pid in (running[contender.server],)
         }
 
 
@@ -156,7 +164,7 @@ def verify(target: Target, size: int) -> None:
     """Makes one call with a real client: load generators do not look at gRPC statuses, so a server that refuses
     every call would seem fast. Raises TargetError on a wrong reply or route."""
     contender = target.contender
-    options = (("grpc.max_receive_message_length", 4 * LARGE_BYTES), ("grpc.use_local_subchannel_pool", 1))
+    options = (("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.use_local_subchannel_pool", 1))
     expected = contender.response(size)
     with grpc.insecure_channel(target.address, options=options) as channel:
         call = channel.unary_unary(CALL_PATH)

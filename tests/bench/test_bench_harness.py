@@ -76,7 +76,19 @@ def test_a_latency_ratio_must_be_low(bench):
 def test_every_figure_names_a_load_that_its_contender_runs(bench):
     loads = {load.name: load for load in bench.scenarios.LOADS}
     for figure in bench.scenarios.FIGURES:
-        assert {figure.contender, bench.scenarios.BARE} <= set(loads[figure.load].contenders), figure.name
+        if figure.load:
+            assert {figure.contender, bench.scenarios.BARE} <= set(loads[figure.load].contenders), figure.name
+        if figure.base is not None:
+            assert figure.contender in loads[figure.base].contenders, figure.name
+
+
+def test_a_figure_with_a_base_is_divided_by_its_own_result_under_that(bench):
+    result = bench.generators.Result
+    rates = {("c16", "bare"): 1000, ("c16", "pooled"): 800, ("c1000", "bare"): 500, ("c1000", "pooled"): 600}
+    round_ = {key: result(calls_per_s=rate, p50_s=0.1) for key, rate in rates.items()}
+    values = bench.results.figure_values([round_])
+    assert values["queue_1000"].value == 0.75
+    assert values["bare_1000"].value == 0.5
 
 
 def test_bench_json_keeps_the_figures_of_others(bench, tmp_path):

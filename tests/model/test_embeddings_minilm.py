@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 
+import msgspec
 import numpy as np
 import pytest
 
 from bridge.v1 import common_pb2, embedding_pb2, invoke_pb2, metric_pb2
+from handlers import batches
 from handlers.context import CallContext
 from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions
 from handlers.embeddings import service as embeddings
@@ -75,6 +77,31 @@ def test_order_is_kept_over_batches_of_texts_of_any_length(embed):
     for index in (0, 3, 11, 19):
         _, alone = embed([texts[index]])
         assert together[index] == pytest.approx(alone[0], abs=1e-5)
+
+
+def test_calls_that_run_together_get_what_each_would_get_alone(handlers, embed):
+    handler = handlers["bridge.embeddings.embed"]
+    asked = [
+        embedding_pb2.EmbedRequest(texts=[text, text + " And more." * (3 * index)]) for index, text in enumerate(TEXTS)
+    ]
+    asked.append(embedding_pb2.EmbedRequest(texts=["unscaled"], normalize=False))
+    meta = msgspec.msgpack.encode(CallMeta("EmbeddingService/Embed"))
+    body = batches.pack([(meta, request.SerializeToString()) for request in asked], 1 << 24)
+    answers = batches.unpack_answers(handler.call(batches.METHOD, body, CONTEXT))
+    for request, answer in zip(asked, answers, strict=True):
+        together = np.array([row.values for row in embedding_pb2.EmbedResponse.FromString(answer.body).embeddings])
+        _, alone = embed(list(request.texts))
+        assert together == pytest.approx(alone, abs=1e-5)
+    assert answers[3].weight > answers[0].weight, "charged by tokens"
+
+
+def test_a_budget_of_tokens_changes_no_vector(embed):
+    texts = [f"number {index} " + "word " * (index * 37 % 60) for index in range(40)]
+    request = embedding_pb2.EmbedRequest(texts=texts).SerializeToString()
+    for fields in ({"token_budget": 64}, {"token_budget": 0}, {"token_budget": 100_000, "batch_size": 64}):
+        reply = open_embed(MINILM.model, **fields).call("EmbeddingService/Embed", request, CONTEXT)
+        rows = np.array([row.values for row in embedding_pb2.EmbedResponse.FromString(reply).embeddings])
+        assert rows == pytest.approx(embed(texts)[1], abs=1e-5)
 
 
 @pytest.mark.parametrize("function", embedding_pb2.SimilarityFunction.values())

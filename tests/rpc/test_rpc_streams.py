@@ -1,12 +1,14 @@
 """Streams from the server: order, exactly what was sent before a failure, early ends, readers that stop reading."""
 
 import itertools
+import json
 import signal
 
 import grpc
 import pytest
 
-from bridge.v1.common_pb2 import Receipt
+from bridge.v1 import invoke_pb2
+from bridge.v1.common_pb2 import Payload, Receipt
 
 Code = grpc.StatusCode
 
@@ -30,6 +32,30 @@ def test_items_come_as_they_are_made(rpc, gate):
     assert list(itertools.islice(call, 3)) == [0, 1, 2]
     held.release()
     assert list(call) == [3]
+
+
+def aggregated(rpc, name, **arguments):
+    """The items of each message, where several may come in one."""
+    payload = Payload(json=json.dumps(arguments))
+    request = invoke_pb2.StreamCallRequest(function=name, arguments=payload, aggregate=True)
+    call = rpc.channel.unary_stream(
+        "/bridge.v1.InvokeService/StreamCall", response_deserializer=invoke_pb2.StreamCallResponse.FromString
+    )(request.SerializeToString(), timeout=20)
+    return [[json.loads(item.json) for item in message.items] for message in call]
+
+
+@pytest.mark.parametrize("to", [0, 1, 5000])
+def test_items_come_several_to_a_message_where_that_is_asked_for(rpc, to):
+    messages = aggregated(rpc, "count", to=to)
+    assert [item for message in messages for item in message] == list(range(to))
+    assert all(messages)
+    assert to < 100 or len(messages) < to / 2
+
+
+def test_a_message_of_several_items_is_not_too_large(rpc):
+    messages = aggregated(rpc, "count_big", to=40, size=100_000)
+    assert sum(map(len, messages)) == 40
+    assert max(map(len, messages)) <= 11
 
 
 @pytest.mark.parametrize("to", [0, 1, 3, 1000])

@@ -10,7 +10,7 @@ import signal
 import socket
 
 from pool import frames
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 from pool.spawn import Child, HowStarted
 from pool.tokens import Tokens, shared_memory
 

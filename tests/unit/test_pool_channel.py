@@ -8,7 +8,7 @@ import pytest
 
 from pool import frames
 from pool.channel import Channel
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 
 
 class Line:

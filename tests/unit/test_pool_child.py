@@ -10,7 +10,7 @@ import pytest
 from pool import frames
 from pool.child import Blocking
 from pool.errors import CallCancelled
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 from pool.tokens import Tokens, shared_memory
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pool import frames
 from pool.errors import FrameError
-from pool.frames import FrameReader
+from pool.reader import FrameReader
 
 FRAMES = st.lists(
     st.tuples(

@@ -12,11 +12,11 @@ from pool.admission import Admission
 from pool.calls import Call
 from pool.errors import WorkerLost
 from pool.exits import ExitReport
-from pool.frames import FrameReader
 from pool.growth import Growth
 from pool.hooks import WorkerHooks
 from pool.lifecycle import Event
 from pool.options import Canary, PoolOptions
+from pool.reader import FrameReader
 from pool.tokens import Tokens, shared_memory
 from pool.worker import Worker
 

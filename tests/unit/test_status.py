@@ -14,7 +14,7 @@ from bridge.call import Identity, new_call
 from bridge.errors import BridgeError, Code, bad_field, bad_metadata, malformed
 from handlers import errors as handlers
 from handlers.contract import ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord
-from handlers.entry import too_large
+from handlers.errors import too_large
 from pool import errors as pool
 
 LOST = pool.WorkerLost("general", "general-1", "f", "killed by SIGKILL", signal="SIGKILL", exit_code=None, stderr="ow")

@@ -4,6 +4,7 @@ This file only names what is public; README.md shows how to use it.
 """
 
 from bridge_client.async_client import AsyncClient, connect_async
+from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncStream
 from bridge_client.client import Client, connect
 from bridge_client.errors import (
@@ -71,6 +72,7 @@ from bridge_client.records import (
     Worker,
     WorkerExit,
 )
+from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
 
@@ -78,6 +80,7 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "AsyncClient",
+    "AsyncMultiplexed",
     "AsyncStream",
     "BatchScore",
     "BridgeError",
@@ -106,6 +109,8 @@ __all__ = [
     "MetricInfo",
     "MetricValue",
     "ModelUsage",
+    "MultiplexFuture",
+    "Multiplexed",
     "NotFound",
     "OutOfRange",
     "Outputs",

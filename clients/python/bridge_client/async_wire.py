@@ -10,9 +10,10 @@ import grpc
 import grpc.aio
 
 from bridge_client.failures import to_error
-from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, seal
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from bridge_client.options import CallOptions, ChannelOptions
@@ -76,13 +77,26 @@ class AsyncWire:
         hand_out_receipt(await call.trailing_metadata(), self.options)
         return operation.read(reply)
 
+    async def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
+        """Make a streaming call and wait for its one result. Raises `BridgeError`."""
+        async with self.stream_several(operation) as results:
+            found = [result async for result in results]
+        return only(found)
+
     def stream(self, operation: Operation[ResultT]) -> AsyncStream[ResultT]:
         """Start a call whose results come one by one."""
+        return self._stream(operation, one)
+
+    def stream_several(self, operation: Operation[Iterator[ResultT]]) -> AsyncStream[ResultT]:
+        """Start a call whose results come one by one or several to a reply."""
+        return self._stream(operation, iter)
+
+    def _stream(self, operation: Operation[Any], results: Callable[[Any], Iterator[Any]]) -> AsyncStream[Any]:
         envelope = seal(self.address, operation.path, self.options)
         call = self.channel.get().unary_stream(operation.path)(
             operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata
         )
-        return AsyncStream(call=call, operation=operation, envelope=envelope, options=self.options)
+        return AsyncStream(call=call, operation=operation, results=results, envelope=envelope, options=self.options)
 
 
 class AsyncStream(Generic[ResultT]):
@@ -92,8 +106,18 @@ class AsyncStream(Generic[ResultT]):
     nothing refers to it any more, as after a `break` out of ``async for item in client.stream(...)``.
     """
 
-    def __init__(self, *, call: Any, operation: Operation[ResultT], envelope: Envelope, options: CallOptions) -> None:
+    def __init__(
+        self,
+        *,
+        call: Any,
+        operation: Operation[Any],
+        results: Callable[[Any], Iterator[ResultT]],
+        envelope: Envelope,
+        options: CallOptions,
+    ) -> None:
         self._call = call
+        self._results = results
+        self._pending: Iterator[ResultT] = iter(())
         self._replies = aiter(call)  # not read(), which gives nothing more once the status is known
         self._operation = operation
         self._envelope = envelope
@@ -106,7 +130,9 @@ class AsyncStream(Generic[ResultT]):
     async def __anext__(self) -> ResultT:
         while not self._is_closed():
             try:
-                return self._operation.read(await anext(self._replies))
+                for result in self._pending:
+                    return result
+                self._pending = self._results(self._operation.read(await anext(self._replies)))
             except UnknownEvent:
                 continue
             except StopAsyncIteration:

@@ -78,6 +78,8 @@ def receipt(message: common_pb2.Receipt) -> records.Receipt:
         bytes_out=message.bytes_out,
         memory_change_bytes=message.memory_change_bytes if message.HasField("memory_change_bytes") else None,
         usage=tuple(usage(used) for used in message.usage),
+        batch_size=message.batch_size,
+        batch_us=message.batch_us,
     )
 
 

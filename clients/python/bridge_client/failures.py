@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import grpc
 from google.protobuf.message import DecodeError, Message
 
 from bridge_client import errors
@@ -18,11 +19,11 @@ from bridge_client.v1 import error_details_pb2, status_pb2
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import grpc
-
 MessageT = TypeVar("MessageT", bound=Message)
 
 Trailers = Iterable[tuple[str, str | bytes]]
+
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 DETAILS_KEY = "grpc-status-details-bin"
 
@@ -80,6 +81,16 @@ def to_error(failed: FailedRpc, facts: CallFacts) -> errors.BridgeError:
         except DecodeError:
             pass  # not the bridge's: a proxy's details are no reason to hide the failure itself
     return _from_transport(code, text, facts)
+
+
+def of_status(packed: bytes, facts: CallFacts) -> errors.BridgeError:
+    """The exception for a serialized google.rpc.Status. Never raises."""
+    try:
+        status = status_pb2.Status.FromString(packed)
+    except DecodeError:
+        return errors.UnexpectedReply("the server's failure can not be read", request_id=facts.request_id)
+    code = _CODES.get(status.code, "UNKNOWN")
+    return _from_status(code, status, facts)
 
 
 def _from_status(code: str, status: status_pb2.Status, facts: CallFacts) -> errors.BridgeError:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bridge_client import convert, records
 from bridge_client.errors import UnexpectedReply
+from bridge_client.parts import Items
 from bridge_client.v1 import common_pb2, health_pb2, invoke_pb2, pool_pb2, session_pb2
 from bridge_client.values import decode_value, encode_arguments
 from bridge_client.wire import Operation, operation, reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ItemT = TypeVar("ItemT")
 
@@ -50,12 +51,12 @@ def call_raw(function: str, data: bytes) -> Operation[bytes]:
     return operation("InvokeService/Call", request, invoke_pb2.CallResponse, read)
 
 
-def stream(function: str, arguments: Mapping[str, Any]) -> Operation[Any]:
-    """Call a function whose results come one by one."""
-    request = invoke_pb2.StreamCallRequest(function=function, arguments=encode_arguments(arguments))
-    return operation(
-        "InvokeService/StreamCall", request, invoke_pb2.StreamCallResponse, lambda reply: decode_value(reply.item)
+def stream(function: str, arguments: Mapping[str, Any], chunk_bytes: int | None = None) -> Operation[Iterator[Any]]:
+    """Call a function whose results come one by one; a reply has one or several, or a part of a large one."""
+    request = invoke_pb2.StreamCallRequest(
+        function=function, arguments=encode_arguments(arguments), aggregate=True, chunk_bytes=chunk_bytes or 0
     )
+    return operation("InvokeService/StreamCall", request, invoke_pb2.StreamCallResponse, Items().read)
 
 
 def list_functions(prefix: str, page_token: str) -> Operation[Page[records.FunctionInfo]]:

@@ -20,6 +20,7 @@ MetadataValue = str | bytes
 _METADATA_KEY = re.compile(r"[a-z0-9_.-]+")
 
 DEFAULT_TIMEOUT_S = 60.0
+LEAST_CHUNK_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +65,15 @@ class CallOptions:
     token: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     on_receipt: OnReceipt | None = None
+    chunk_bytes: int | None = None
+    """Results that are larger than this come in parts of this size, at least 4096 bytes, and are put together here;
+    they may be larger than a message. None takes every result whole."""
 
     def __post_init__(self) -> None:
+        if self.chunk_bytes is not None and self.chunk_bytes < LEAST_CHUNK_BYTES:
+            least = LEAST_CHUNK_BYTES
+            msg = f"expected chunk_bytes of at least {least}, or None for whole results, got {self.chunk_bytes}"
+            raise ValueError(msg)
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
             msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
             raise ValueError(msg)
@@ -83,6 +91,7 @@ class CallOptions:
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
+        chunk_bytes: int | EllipsisType | None = ...,
     ) -> Self:
         """A copy with what is given changed. Metadata is added to what is there."""
         given: dict[str, Any] = {
@@ -92,6 +101,7 @@ class CallOptions:
             "session_id": session_id,
             "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
             "on_receipt": on_receipt,
+            "chunk_bytes": chunk_bytes,
         }
         return replace(self, **{name: value for name, value in given.items() if value is not ...})
 

@@ -54,6 +54,10 @@ class Receipt:
     bytes_out: int
     memory_change_bytes: int | None
     usage: tuple[ModelUsage, ...]
+    batch_size: int = 0
+    """Calls that ran together with this one as one batch, itself included; 0 where it ran by itself."""
+    batch_us: int = 0
+    """The worker's time for all of them, of which `worker_us` is this call's share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

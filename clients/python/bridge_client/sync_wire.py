@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import grpc
 
 from bridge_client.failures import to_error
-from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, seal
+from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from bridge_client.options import CallOptions, ChannelOptions
@@ -49,11 +49,24 @@ class SyncWire:
         hand_out_receipt(call.trailing_metadata(), self.options)
         return operation.read(reply)
 
+    def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
+        """Make a streaming call and wait for its one result. Raises `BridgeError`."""
+        with self.stream_several(operation) as results:
+            found = list(results)
+        return only(found)
+
     def stream(self, operation: Operation[ResultT]) -> Stream[ResultT]:
         """Start a call whose results come one by one."""
+        return self._stream(operation, one)
+
+    def stream_several(self, operation: Operation[Iterator[ResultT]]) -> Stream[ResultT]:
+        """Start a call whose results come one by one or several to a reply."""
+        return self._stream(operation, iter)
+
+    def _stream(self, operation: Operation[Any], results: Callable[[Any], Iterator[Any]]) -> Stream[Any]:
         envelope = seal(self.address, operation.path, self.options)
         call = self._start(self.channel.unary_stream(operation.path), operation, envelope)
-        return Stream(call=call, operation=operation, envelope=envelope, options=self.options)
+        return Stream(call=call, operation=operation, results=results, envelope=envelope, options=self.options)
 
     def _start(self, start: Callable[..., Any], operation: Operation[Any], envelope: Envelope) -> Any:
         request = operation.request.SerializeToString()
@@ -73,8 +86,18 @@ class Stream(Generic[ResultT]):
     out of ``for item in client.stream(...)``.
     """
 
-    def __init__(self, *, call: Any, operation: Operation[ResultT], envelope: Envelope, options: CallOptions) -> None:
+    def __init__(
+        self,
+        *,
+        call: Any,
+        operation: Operation[Any],
+        results: Callable[[Any], Iterator[ResultT]],
+        envelope: Envelope,
+        options: CallOptions,
+    ) -> None:
         self._call = call
+        self._results = results
+        self._pending: Iterator[ResultT] = iter(())
         self._operation = operation
         self._envelope = envelope
         self._options = options
@@ -86,7 +109,9 @@ class Stream(Generic[ResultT]):
     def __next__(self) -> ResultT:
         while not self._is_closed():
             try:
-                return self._operation.read(next(self._call))
+                for result in self._pending:
+                    return result
+                self._pending = self._results(self._operation.read(next(self._call)))
             except UnknownEvent:
                 continue
             except StopIteration:

@@ -7,7 +7,7 @@ wires run them, so that each RPC is written once. Does no IO and owns no state.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -94,6 +94,19 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         deadline_s=None if options.timeout is None else options.timeout + DEADLINE_GRACE_S,
         facts=CallFacts(address=address, path=path, request_id=request_id, timeout=options.timeout),
     )
+
+
+def only(results: list[ResultT]) -> ResultT:
+    """The one result of a call that came as a stream. Raises `UnexpectedReply` where there is none, or another."""
+    if len(results) != 1:
+        msg = f"expected one result, got {len(results)}; use stream() for a function whose results come one by one"
+        raise UnexpectedReply(msg)
+    return results[0]
+
+
+def one(result: ResultT) -> Iterator[ResultT]:
+    """The results of a reply that has one."""
+    return iter((result,))
 
 
 def hand_out_receipt(trailers: Trailers | None, options: CallOptions) -> None:

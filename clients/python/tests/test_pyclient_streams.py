@@ -199,3 +199,39 @@ def test_events_of_a_newer_server_are_skipped(runner, stub):
     delta = model_pb2.StreamGenerateResponse(text_delta="x")
     stub.answer("ModelService/StreamGenerate", [b"", delta, b""])
     assert runner.collect(lambda client: client.models.stream("hi")) == [bridge_client.TextDelta(text="x")]
+
+
+def parts(payload, size):
+    data = payload.SerializeToString()
+    for at in range(0, len(data), size):
+        part = invoke_pb2.ItemPart(offset=at, total=len(data), data=data[at : at + size])
+        yield invoke_pb2.StreamCallResponse(part=part).SerializeToString()
+
+
+def test_results_in_parts_are_put_together(runner, stub):
+    text = common_pb2.Payload(json='"' + "x" * 10_000 + '"')
+    stub.answer("InvokeService/StreamCall", [*parts(text, 4096), item(1), *parts(text, 9_000)])
+    found = runner.collect(lambda client: client.with_options(chunk_bytes=4096).stream("f"))
+    assert found == ["x" * 10_000, 1, "x" * 10_000]
+    assert invoke_pb2.StreamCallRequest.FromString(stub.last.request).chunk_bytes == 4096
+
+
+def test_a_call_takes_its_one_result_in_parts(runner, stub):
+    stub.answer("InvokeService/StreamCall", [*parts(common_pb2.Payload(json='"' + "x" * 10_000 + '"'), 4096)])
+    assert runner.run(lambda client: client.with_options(chunk_bytes=4096).call("f")) == "x" * 10_000
+    stub.answer("InvokeService/StreamCall", [item(1), item(2)])
+    with pytest.raises(bridge_client.UnexpectedReply, match=r"one result, got 2; use stream\(\)"):
+        runner.run(lambda client: client.with_options(chunk_bytes=4096).call("f"))
+
+
+@pytest.mark.parametrize("wrong", [[1, 0], [0, 2], [0, 0]], ids=["not the first", "a gap", "twice"])
+def test_parts_that_do_not_fit_are_an_unexpected_reply(runner, stub, wrong):
+    whole = [*parts(common_pb2.Payload(json='"' + "x" * 10_000 + '"'), 4096)]
+    stub.answer("InvokeService/StreamCall", [whole[index] for index in wrong])
+    with pytest.raises(bridge_client.UnexpectedReply, match="expected the part at"):
+        runner.collect(lambda client: client.stream("f"))
+
+
+def test_too_small_parts_are_refused_at_once():
+    with pytest.raises(ValueError, match="at least 4096"):
+        bridge_client.connect("127.0.0.1:1").with_options(chunk_bytes=100)

@@ -40,6 +40,10 @@ export interface Receipt {
   /** Change of the worker's resident memory; undefined where it can not be told for one call. */
   memoryChangeBytes: number | undefined;
   usage: ModelUsage[];
+  /** Calls that ran together with this one as one batch, itself included; 0 where it ran by itself. */
+  batchSize: number;
+  /** The worker's time for all of them, of which workerUs is this call's share. */
+  batchUs: number;
 }
 
 /** Return the receipt in a call's trailing metadata, or undefined where there is none that can be read. */
@@ -71,6 +75,8 @@ function toReceipt(receipt: Receipt__Output): Receipt {
     bytesOut: Number(receipt.bytesOut),
     memoryChangeBytes: receipt.memoryChangeBytes === undefined ? undefined : Number(receipt.memoryChangeBytes),
     usage: receipt.usage.map(toUsage),
+    batchSize: receipt.batchSize,
+    batchUs: Number(receipt.batchUs),
   };
 }
 
