@@ -1,6 +1,5 @@
 """Freed memory is kept while a process works and given back once it is idle."""
 
-import asyncio
 import subprocess
 import sys
 from types import SimpleNamespace
