@@ -8,15 +8,18 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
+from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Batched, Native, Pooled
+from bridge.router import Batched, Native, Pooled, Routed
+from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from bridge.attempts import AttemptsRunner
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
     from bridge.native import NativeRunner
@@ -53,6 +56,7 @@ class Dispatcher:
         native: NativeRunner,
         pooled: PooledRunner,
         batched: BatchedRunner,
+        attempts: AttemptsRunner,
         sessions: Sessions,
     ) -> None:
         self._resolver = resolver
@@ -60,7 +64,9 @@ class Dispatcher:
         self._native = native
         self.pooled = pooled
         self._batched = batched
-        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched}
+        self._attempts = attempts
+        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched, Routed: attempts}
+        attempts.bind(self._runners)
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -131,12 +137,16 @@ class Dispatcher:
 
     def _runner_of(self, call: Call) -> Runner:
         """Return who has a call that is under way."""
+        if isinstance(call.job, Attempts):
+            return self._attempts
         if call.route == receipts.NATIVE:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
 
-    def in_workers(self, call: Call) -> PooledRunner | BatchedRunner:
+    def in_workers(self, call: Call) -> Runner:
         """Return who runs a call that is to run in a worker."""
+        if isinstance(call.spec, RoutedSpec):
+            return self._attempts
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> Runner:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bridge.routes import RoutedSpec
 from handlers.contract import FunctionSpec
 
 
@@ -31,7 +32,15 @@ class Batched:
     reason: str
 
 
-Decision = Native | Pooled | Batched
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Let its route choose what answers it. The pool is that of the function whose name it has."""
+
+    pool: str
+    reason: str
+
+
+Decision = Native | Pooled | Batched | Routed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +61,11 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self._pooled: dict[str, Pooled | Batched] = {}
+        self._pooled: dict[str, Pooled | Batched | Routed] = {}
+
+    def forget(self) -> None:
+        """Forget what was decided: the catalogue has other entries."""
+        self._pooled.clear()
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""
@@ -70,7 +83,9 @@ class Router:
         return self._native
 
 
-def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched:
+def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched | Routed:
+    if isinstance(spec, RoutedSpec):
+        return Routed(str(spec.pool), "routed")
     if spec.batch is not None:
         return Batched(str(spec.pool), why or "declared batched")
     return Pooled(str(spec.pool), why or "declared pooled")
