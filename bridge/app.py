@@ -28,6 +28,8 @@ from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
+from bridge.route_parts import RouteParts
+from bridge.route_table import RouteProblem, route_table
 from bridge.router import NativeLimits, Router
 from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
@@ -103,6 +105,7 @@ class App:
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._registry = Registry()
+        self._routes = RouteParts(config, self._registry, self._telemetry)
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
@@ -166,9 +169,11 @@ class App:
         self._catalogues |= {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
         self._sessions.catalogues(self._catalogues)
         try:
-            return self._registry.merge(self._catalogues)
-        except Conflict as error:
+            snapshot = self._registry.merge(self._catalogues)
+            self._routes.serve(self._config, route_table(self._config.routes, snapshot, self._catalogues))
+        except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
         """Open the front's own entry."""
@@ -185,7 +190,9 @@ class App:
         resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
         batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
-        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
+        attempts = self._routes.make_runner(self._pools, runner, pooled, router)
+        dispatcher = Dispatcher(resolver, router, runner, pooled, batched, attempts, sessions.sessions)
+        self._dispatcher = dispatcher
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
         self._multiplexer = multiplexer
@@ -239,7 +246,7 @@ class App:
 
         batches = None if self._batched is None else self._batched.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, batches)
+            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, batches, self._routes)
         )
         try:
             told = self._metrics.start()
@@ -268,6 +275,7 @@ class App:
         resolver, router, runner, forwarder = self._renewed
         resolver.renew(tried.plan)
         router.renew(_native_limits(config))
+        self._routes.serve(config, tried.routes)
         runner.renew(tried.native)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
@@ -289,6 +297,8 @@ class App:
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
+        if self._routes.runner is not None:
+            self._routes.runner.close()
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._dispatcher is not None:
             waits.append(self._dispatcher.drain(timeout_s))

@@ -17,6 +17,7 @@ from bridge.attempts_plan import Budgets, Means
 from bridge.attempts_shadow import Shadows
 from bridge.attempts_work import Attempts
 from bridge.envelope import first_name
+from bridge.router import in_a_worker
 from bridge.routes import Route, RoutedSpec
 from bridge.v1 import model_pb2
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.route_stats import RouteStats
-    from bridge.router import Router
+    from bridge.router import Decision, Router
     from pool.pool import Pool
 
 _REQUESTS: Mapping[str, type[Message]] = {
@@ -46,7 +47,7 @@ DEFAULT_MODEL = "default"
 
 
 class AttemptsRunner:
-    """Runs calls of functions whose catalogue entry is a `RoutedSpec`. `router` decides for attempts, not for calls."""
+    """Runs calls of functions whose catalogue entry is a `RoutedSpec`. `router` decides where attempts run."""
 
     def __init__(
         self,
@@ -97,8 +98,12 @@ class AttemptsRunner:
 
     def place(self, call: Call) -> Runner:
         """Decide where an attempt runs."""
-        assert call.spec is not None
-        decision = self._router.decide(call.spec, call.bytes_in, self._native.running)
+        spec = call.spec
+        assert spec is not None
+        if spec.placement == "pooled":
+            decision: Decision = in_a_worker(spec)  # what the router keeps by name holds for one pool alone
+        else:
+            decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
         return self._runners[type(decision)]

@@ -12,13 +12,13 @@ class RouteCounters:
     """By route and alternative, and for each what became of it."""
 
     def __init__(self) -> None:
-        self.attempts: Counter[tuple[str, str, str]] = Counter()
+        self.attempts: Counter[tuple[str, ...]] = Counter()
         """(route, alternative, `ok`, `failed`, `refused` by a breaker, or `cancelled`)"""
-        self.retries: Counter[tuple[str, str]] = Counter()
+        self.retries: Counter[tuple[str, ...]] = Counter()
         """(route, `made`, or `over_budget`)"""
-        self.hedges: Counter[tuple[str, str]] = Counter()
+        self.hedges: Counter[tuple[str, ...]] = Counter()
         """(route, `won` by the second attempt, `lost`, or `over_budget`)"""
-        self.fallbacks: Counter[tuple[str, str]] = Counter()
+        self.fallbacks: Counter[tuple[str, ...]] = Counter()
         """(route, alternative)"""
-        self.copies: Counter[tuple[str, str, str]] = Counter()
+        self.copies: Counter[tuple[str, ...]] = Counter()
         """(route, alternative, `equal`, `different`, `failed`, or `dropped`)"""

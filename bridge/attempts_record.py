@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from handlers.contract import FunctionSpec
 
 REASON_CHARACTERS = 500
-SHOWN = 8
-"""Attempts that a receipt lists."""
 
 
 class Tried(msgspec.Struct):

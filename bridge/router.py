@@ -72,18 +72,19 @@ class Router:
         if spec.placement == "pooled":
             decision = self._pooled.get(spec.name)
             if decision is None:
-                decision = self._pooled[spec.name] = _in_a_worker(spec)
+                decision = self._pooled[spec.name] = in_a_worker(spec)
             return decision
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
             why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"
-            return _in_a_worker(spec, why)
+            return in_a_worker(spec, why)
         if native_running >= limits.concurrency:
-            return _in_a_worker(spec, f"declared native, but {native_running} native calls run already")
+            return in_a_worker(spec, f"declared native, but {native_running} native calls run already")
         return self._native
 
 
-def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched | Routed:
+def in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched | Routed:
+    """Return the decision for calls of a function that are not to run in the front."""
     if isinstance(spec, RoutedSpec):
         return Routed(str(spec.pool), "routed")
     if spec.batch is not None:

@@ -124,7 +124,11 @@ class RetryConfig(Section):
     """How calls are tried again."""
 
     attempts: Int = Field(3, ge=2, le=10, description="Attempts at a call, the first included.")
-    budget: Share = Field(0.2, description="Retries are at most this share of the calls of the last ten seconds.")
+    budget: Annotated[float, Field(strict=True, ge=0, le=10, allow_inf_nan=False)] = Field(
+        0.2,
+        description="Retries are at most this share of the calls of the last ten seconds, so that they can not "
+        "multiply an outage; three are always allowed.",
+    )
     backoff_ms: Milliseconds = Field(
         50.0, description="The pause before the second attempt is a random part of this, and doubles with each attempt."
     )
@@ -138,7 +142,9 @@ class HedgeConfig(Section):
     after_quantile: Annotated[float, Field(strict=True, ge=0.5, le=0.9999)] = Field(
         0.95, description="It starts when the call has taken longer than this part of those before it."
     )
-    max_fraction: Share = Field(0.05, description="At most this share of the calls of the last ten seconds is hedged.")
+    max_fraction: Share = Field(
+        0.05, description="At most this share of the calls of the last ten seconds is hedged; one always may."
+    )
     min_ms: Annotated[float, Field(strict=True, ge=0, le=3_600_000)] = Field(1.0, description="It never starts sooner.")
 
 

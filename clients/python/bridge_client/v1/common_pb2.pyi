@@ -73,7 +73,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "attempts", "alternative", "hedged", "fallback", "tried")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,11 @@ class Receipt(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     BATCH_US_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVE_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    TRIED_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     function: str
     route: Route
@@ -108,7 +113,24 @@ class Receipt(_message.Message):
     usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     batch_size: int
     batch_us: int
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ...) -> None: ...
+    attempts: int
+    alternative: str
+    hedged: bool
+    fallback: bool
+    tried: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("alternative", "kind", "failure", "us")
+    ALTERNATIVE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    US_FIELD_NUMBER: _ClassVar[int]
+    alternative: str
+    kind: str
+    failure: str
+    us: int
+    def __init__(self, alternative: _Optional[str] = ..., kind: _Optional[str] = ..., failure: _Optional[str] = ..., us: _Optional[int] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
     __slots__ = ("model", "calls", "input_tokens", "output_tokens", "cached_tokens", "cost_usd")
