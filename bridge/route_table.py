@@ -85,6 +85,7 @@ def alone(spec: FunctionSpec) -> Route:
         config=RouteConfig(),
         alternatives=(Alternative(label=spec.name, function=spec.name, spec=spec),),
         idempotent=spec.idempotent,
+        declared=False,
     )
 
 

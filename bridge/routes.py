@@ -44,6 +44,8 @@ class Route:
     fallback: tuple[Alternative, ...] = ()
     idempotent: bool = False
     """Whether repeating a call does no harm, by the configuration or because all its functions say so."""
+    declared: bool = True
+    """Whether it is configured; else it is there as long as a breaker of a function is not closed."""
     shadows: tuple[Alternative, ...] = field(init=False)
     """Those that get copies of calls."""
 

@@ -76,27 +76,6 @@ def client(served, connect, eventually):
     eventually(lambda: len(made.workers("general")) == 3, "all workers to be back")
 
 
-class Orders:
-    """What functions are to do, and how often they were asked."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-        self._path = folder
-
-    def __call__(self, name, *lines):
-        (self._path / f"{name}.does").write_text("\n".join(lines))
-
-    def asked(self, name):
-        return len(list(self._path.glob(f"{name}.began-*")))
-
-
-@pytest.fixture
-def orders(tmp_path):
-    folder = tmp_path / "orders"
-    folder.mkdir()
-    return Orders(folder)
-
-
 def tried(outcome):
     return [(one.alternative, one.kind, one.failure) for one in outcome.receipt.tried]
 

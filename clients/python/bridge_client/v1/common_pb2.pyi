@@ -149,7 +149,7 @@ class ModelUsage(_message.Message):
     def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FunctionInfo(_message.Message):
-    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example")
+    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "route", "model_routes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
@@ -160,6 +160,8 @@ class FunctionInfo(_message.Message):
     ARGUMENTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     RESULT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ROUTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: FunctionKind
     doc: str
@@ -170,4 +172,38 @@ class FunctionInfo(_message.Message):
     arguments_schema: str
     result_schema: str
     example: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ...) -> None: ...
+    route: RouteInfo
+    model_routes: _containers.RepeatedCompositeFieldContainer[RouteInfo]
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., route: _Optional[_Union[RouteInfo, _Mapping]] = ..., model_routes: _Optional[_Iterable[_Union[RouteInfo, _Mapping]]] = ...) -> None: ...
+
+class RouteInfo(_message.Message):
+    __slots__ = ("name", "choose", "alternatives", "fallback", "attempts", "hedged")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHOOSE_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    choose: str
+    alternatives: _containers.RepeatedCompositeFieldContainer[RouteAlternative]
+    fallback: _containers.RepeatedScalarFieldContainer[str]
+    attempts: int
+    hedged: bool
+    def __init__(self, name: _Optional[str] = ..., choose: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[RouteAlternative, _Mapping]]] = ..., fallback: _Optional[_Iterable[str]] = ..., attempts: _Optional[int] = ..., hedged: _Optional[bool] = ...) -> None: ...
+
+class RouteAlternative(_message.Message):
+    __slots__ = ("label", "function", "pool", "model", "weight", "shadow")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    function: str
+    pool: str
+    model: str
+    weight: float
+    shadow: float
+    def __init__(self, label: _Optional[str] = ..., function: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., weight: _Optional[float] = ..., shadow: _Optional[float] = ...) -> None: ...
