@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bridge.attempts_choice import Chooser
@@ -124,13 +125,15 @@ class AttemptsRunner:
         """Run a streaming call; once a message is sent there is no other attempt."""
         route = self._route(call)
         if route is None:
-            async for messages in self._own_way(call).stream(call):
-                yield messages
+            async with aclosing(self._own_way(call).stream(call)) as batches:
+                async for messages in batches:
+                    yield messages
             return
         attempts = call.job = Attempts(self, call, route)
         try:
-            async for messages in attempts.stream():
-                yield messages
+            async with aclosing(attempts.stream()) as batches:
+                async for messages in batches:
+                    yield messages
         finally:
             attempts.close()
             call.job = None

@@ -208,9 +208,9 @@ def _gaps(spec: FunctionSpec, model: FunctionSpec) -> Iterator[str]:
     if spec.streaming != model.streaming:
         yield f"it {'sends a stream' if spec.streaming else 'sends one result'}, and the other does not"
     for what, wide, narrow in (
-        ("arguments", spec.arguments_schema, model.arguments_schema),
-        ("result", model.result_schema, spec.result_schema),
+        ("arguments differ", spec.arguments_schema, model.arguments_schema),
+        ("result differs", model.result_schema, spec.result_schema),
     ):
         if wide != narrow and (problems := misfits(wide, narrow)):
             more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-            yield f"its {what} differ: {'; '.join(problems[:SHOWN])}{more}"
+            yield f"its {what}: {'; '.join(problems[:SHOWN])}{more}"
