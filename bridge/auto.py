@@ -13,7 +13,7 @@ import time
 from random import random
 from typing import TYPE_CHECKING
 
-from bridge import auto_choice
+from bridge import auto_choice, receipts
 from bridge.auto_choice import Why
 from bridge.auto_copies import Copies
 from bridge.auto_counters import AutoCounters
@@ -27,11 +27,11 @@ from pool.errors import WorkerLost, WorkerMemoryLimit, WorkerProtocol
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from bridge.auto_choice import NativeLimits
     from bridge.auto_figures import Known
     from bridge.call import Call
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
+    from bridge.router import NativeLimits
     from handlers.contract import FunctionSpec
     from pool.pool import Pool
 
@@ -61,20 +61,19 @@ class Waits:
 
 
 class AutoPlacement:
-    """Decides for one front. `copies` is the part of calls that are run once more on the other way."""
+    """Decides for one front."""
 
-    def __init__(self, pools: Mapping[str, Pool], limits: NativeLimits, copies: float) -> None:
+    def __init__(self, pools: Mapping[str, Pool], limits: NativeLimits) -> None:
         self.pools = pools
         self.waits = Waits()
         self.counters = AutoCounters()
         self.load = FrontLoad(asyncio.get_running_loop())
         self.figures = Figures(time.monotonic)
-        self.renew(limits, copies)
+        self.renew(limits)
 
-    def renew(self, limits: NativeLimits, copies: float) -> None:
+    def renew(self, limits: NativeLimits) -> None:
         """Take over limits, and forget what was measured of code that may be another now."""
         self.limits = limits
-        self.copies = copies
         self.figures.forget()
 
     def known(self, spec: FunctionSpec, request_bytes: int) -> Known:
@@ -166,7 +165,7 @@ class AutoRunner:
             body, took_s = await self.in_worker(call, known)
         else:
             body, took_s = await self.in_front(call, known)
-        if self._chance() < placement.copies:
+        if self._chance() < placement.limits.copies:
             self.copies.consider(call, known, took_s)
         return body
 
@@ -176,6 +175,10 @@ class AutoRunner:
             assert call.spec is not None
             call.pool, call.reason = call.spec.pool or "", "auto: streams run in a worker"
         return self._pooled.stream(call)
+
+    def cancel(self, call: Call) -> bool:
+        """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
+        return (self._pooled if call.route == receipts.POOLED else self._native).cancel(call)
 
     async def in_front(self, call: Call, known: Known) -> tuple[bytes, float]:
         """Run a call in the front; return its answer, and how long it took."""

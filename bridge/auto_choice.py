@@ -7,14 +7,16 @@ for the front meanwhile. Owns nothing; has no clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from bridge.router import NativeLimits
 
 HOP_FRONT_S = 50e-6
 """The front's own work for a call that goes to a worker, which it does not have with one of its own."""
 BUSIEST = 0.9
-"""A front that is busier counts as this busy: each second in it costs ten."""
+"""A front that is busier counts as this busy: each second in it costs eight more."""
 
 
 class Why(StrEnum):
@@ -29,15 +31,6 @@ class Why(StrEnum):
     TOO_LARGE = "too_large"
     BUSY = "busy"
     RUNNING = "running"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NativeLimits:
-    """What may run in the front process: it must stay quick for everybody. `max_p99_s` holds for placement auto."""
-
-    max_request_bytes: int
-    concurrency: int
-    max_p99_s: float = 0.005
 
 
 class Known(Protocol):
@@ -130,14 +123,12 @@ def pooled_burden_s(known: Known, load: Load, wait_s: float) -> float:
 
 
 def waiters(load: Load) -> float:
-    """Return how many calls wait for the front on average: by queueing theory, b / (1 - b) where it is busy by b."""
+    """Return how many calls wait for the front, on average: b² / (1 - b) where it is busy by b (M/M/1)."""
     busy = min(BUSIEST, load.busy)
-    return busy / (1.0 - busy)
+    return busy * busy / (1.0 - busy)
 
 
-def choose(
-    known: Known, wait_s: float, load: Load, limits: NativeLimits, request_bytes: int, running: int
-) -> Why:
+def choose(known: Known, wait_s: float, load: Load, limits: NativeLimits, request_bytes: int, running: int) -> Why:
     """Return which way a call goes: to the front with NATIVE_FASTER, else to a worker."""
     why = excluded(known, load, limits, request_bytes, running)
     if why is not None:

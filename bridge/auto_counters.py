@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Literal
 
 from bridge.batch_counters import Histogram
@@ -29,8 +29,8 @@ class AutoCounters:
         self.copies: Counter[tuple[str, Way, Outcome]] = Counter()
         self.overruns: Counter[str] = Counter()
         self.compared: Counter[str] = Counter()
-        self.regret_s: Counter[str] = Counter()
-        self.taken_s: Counter[str] = Counter()
+        self.regret_s: defaultdict[str, float] = defaultdict(float)
+        self.taken_s: defaultdict[str, float] = defaultdict(float)
         """What the calls that `compared` counts have taken."""
 
     def predicted(self, function: str, way: Way, predicted_s: float, took_s: float) -> None:

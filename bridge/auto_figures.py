@@ -120,7 +120,7 @@ class Figures:
         known.transfer_s = TRANSFER_S if transfer is None else transfer.mean or 0.0
         known.overran = now < known.hold_until
         known.deadly = function in self.deadly
-        known.stale_at = now + KEPT_S
+        known.stale_at = now + KEPT_S if known.timed else now
         known.calls = 0
         known.decisions.clear()
 

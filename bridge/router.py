@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from bridge.auto_choice import NativeLimits
     from handlers.contract import FunctionSpec
 
 
@@ -15,7 +14,7 @@ class Native:
     """Run it in the front process."""
 
     reason: str
-    pool: ClassVar[str] = ""
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,20 @@ class Measured:
 
 
 Decision = Native | Pooled | Batched | Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeLimits:
+    """What may run in the front process: it must stay quick for everybody. The last two hold for placement auto.
+
+    `max_p99_s` is what the worst of a hundred calls may take, `copies` the part of calls that are run a second time on
+    the way that was not taken.
+    """
+
+    max_request_bytes: int
+    concurrency: int
+    max_p99_s: float = 0.005
+    copies: float = 0.01
 
 
 class Placement(Protocol):
@@ -78,13 +91,13 @@ class Router:
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
             why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"
-            return Pooled(str(spec.pool), why)
+            return _in_a_worker(spec, why)
         if native_running >= limits.concurrency:
-            return Pooled(str(spec.pool), f"declared native, but {native_running} native calls run already")
+            return _in_a_worker(spec, f"declared native, but {native_running} native calls run already")
         return self._native
 
 
-def _in_a_worker(spec: FunctionSpec) -> Pooled | Batched:
+def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched:
     if spec.batch is not None:
-        return Batched(str(spec.pool), "declared batched")
-    return Pooled(str(spec.pool), "declared pooled")
+        return Batched(str(spec.pool), why or "declared batched")
+    return Pooled(str(spec.pool), why or "declared pooled")

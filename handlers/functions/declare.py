@@ -115,7 +115,9 @@ def function(
     if batch is not None and not isinstance(batch, Batch):
         raise TypeError(f"batch: expected Batch(...), got {batch!r:.60}")
     if batch is not None and placement != "pooled":
-        raise ValueError(f"batch: calls are gathered for workers; a function with placement {placement!r} can not have it")
+        raise ValueError(
+            f"batch: calls are gathered for workers; a function with placement {placement!r} can not have it"
+        )
     if placement not in ("native", "pooled", "auto"):
         raise ValueError(f"placement: expected 'native', 'pooled' or 'auto', got {placement!r}")
     declaration = Declaration(
