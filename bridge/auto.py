@@ -63,12 +63,14 @@ class Waits:
 class AutoPlacement:
     """Decides for one front."""
 
-    def __init__(self, pools: Mapping[str, Pool], limits: NativeLimits) -> None:
+    def __init__(
+        self, pools: Mapping[str, Pool], limits: NativeLimits, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self.pools = pools
         self.waits = Waits()
         self.counters = AutoCounters()
         self.load = FrontLoad(asyncio.get_running_loop())
-        self.figures = Figures(time.monotonic)
+        self.figures = Figures(now)
         self.renew(limits)
 
     def renew(self, limits: NativeLimits) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NATIVE = "native"
 LEAST = 8.0
 """Calls of a size (what old ones are still worth) that must have been timed before it may run in the front."""
+SOME = 0.5
+"""What fewer are worth is too old to be of use."""
 SURE = 32.0
 """With so many in the front, those in workers do not count for its p99."""
 HALF_LIFE_S = 600.0
@@ -112,11 +114,11 @@ class Figures:
             known.native_p99_s = own.quantile(0.99) or 0.0
         else:
             for found in (own, of_native, of_service):
-                if found is not None and found.samples(now) >= 1.0:
+                if found is not None and found.samples(now) >= SOME:
                     known.native_p99_s = max(known.native_p99_s, found.quantile(0.99) or 0.0)
-        there = best(service, known.kind, 1.0, now) or of_native
+        there = best(service, known.kind, SOME, now) or of_native
         known.service_s = 0.0 if there is None else there.mean or 0.0
-        transfer = best(self.transfers.sizes(function, way_of(pool)), known.kind, 1.0, now)
+        transfer = best(self.transfers.sizes(function, way_of(pool)), known.kind, SOME, now)
         known.transfer_s = TRANSFER_S if transfer is None else transfer.mean or 0.0
         known.overran = now < known.hold_until
         known.deadly = function in self.deadly
