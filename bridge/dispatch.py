@@ -11,7 +11,7 @@ from bridge import receipts
 from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Batched, Native, Pooled, Routed
+from bridge.router import Batched, Measured, Native, Pooled, Routed
 from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.attempts import AttemptsRunner
+    from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
     from bridge.native import NativeRunner
@@ -56,6 +57,7 @@ class Dispatcher:
         native: NativeRunner,
         pooled: PooledRunner,
         batched: BatchedRunner,
+        auto: AutoRunner,
         attempts: AttemptsRunner,
         sessions: Sessions,
     ) -> None:
@@ -64,8 +66,15 @@ class Dispatcher:
         self._native = native
         self.pooled = pooled
         self._batched = batched
+        self._auto = auto
         self._attempts = attempts
-        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched, Routed: attempts}
+        self._runners: Mapping[type, Runner] = {
+            Native: native,
+            Pooled: pooled,
+            Batched: batched,
+            Measured: auto,
+            Routed: attempts,
+        }
         attempts.bind(self._runners)
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
@@ -147,6 +156,8 @@ class Dispatcher:
         """Return who runs a call that is to run in a worker."""
         if isinstance(call.spec, RoutedSpec):
             return self._attempts
+        if call.spec is not None and call.spec.placement == "auto":
+            return self._auto
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> Runner:

@@ -65,6 +65,11 @@ class RouteParts:
             self.runner.renew()
         self._lay_over()
 
+    def drain(self) -> None:
+        """Run no more copies of calls, and end those that run: nobody is to wait for them."""
+        if self.runner is not None:
+            self.runner.close()
+
     def _rule_of(self, key: str) -> BreakerRule | None:
         if key.startswith(PROVIDER):
             return _rule(self._config.breakers.providers)

@@ -81,6 +81,10 @@ class Scripted:
         return f"{call.function}: {line}".encode()
 
 
+class Auto:
+    """No function here is placed by measurement."""
+
+
 class Native:
     running = 0
 
@@ -98,7 +102,7 @@ class Made:
         self.breakers = Breakers(loop.time, self.changes.append, lambda _key: None)
         self.stats = RouteStats(loop.time)
         self.scripted = Scripted(script)
-        router = Router(NativeLimits(max_request_bytes=1, concurrency=1))
+        router = Router(NativeLimits(max_request_bytes=1, concurrency=1), Auto())
         self.runner = AttemptsRunner(
             {}, Native(), self.scripted, router, self.stats, self.breakers, lambda _event: None
         )
