@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
@@ -190,6 +191,7 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
+            Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
             dispatcher.cancel,
             dispatcher.oldest,
