@@ -232,11 +232,16 @@ class App:
             return
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
+        from bridge.prometheus_auto import auto_families
 
         assert self._runners is not None
-        counters = self._runners.batched.counters
+        batches, auto = self._runners.batched.counters, self._runners.placement.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
+            address,
+            lambda: [
+                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
+                *auto_families(auto),
+            ],
         )
         try:
             told = self._metrics.start()
