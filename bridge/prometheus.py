@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from bridge.errors import Code
-from bridge.prometheus_routes import breaker_families, route_families
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
     from bridge.batch_counters import BatchCounters
-    from bridge.route_parts import RouteParts
     from bridge.telemetry import Telemetry
     from pool.pool import Pool
     from pool.snapshot import PoolSnapshot
@@ -29,11 +27,7 @@ _POOL_STATES = ("starting", "ready", "failed", "draining")
 
 
 def families(
-    pools: Mapping[str, Pool],
-    telemetry: Telemetry,
-    loop_lag_s: float,
-    batches: BatchCounters | None = None,
-    routes: RouteParts | None = None,
+    pools: Mapping[str, Pool], telemetry: Telemetry, loop_lag_s: float, batches: BatchCounters | None = None
 ) -> list[Metric]:
     """Return everything that is told, as it stands now. For the event loop's thread."""
     snapshots = [pool.snapshot() for pool in pools.values()]
@@ -44,7 +38,6 @@ def families(
         lag,
         *_calls(telemetry.calls),
         *(() if batches is None else _batches(batches)),
-        *(() if routes is None else _routes(routes, telemetry)),
         _retries(telemetry.retries),
         _exits(telemetry.exits),
         _events(telemetry.events),
@@ -87,12 +80,6 @@ def _batches(counters: BatchCounters) -> Iterable[Metric]:
         wait.add_metric((function,), waits.buckets(), waits.sum)
         left.add_metric((function,), counters.left[function])
     return waiting, size, wait, left
-
-
-def _routes(routes: RouteParts, telemetry: Telemetry) -> Iterable[Metric]:
-    yield from breaker_families(routes.breakers, telemetry.breakers)
-    if routes.runner is not None:
-        yield from route_families(routes.runner.counters)
 
 
 def _retries(counts: Mapping[tuple[str, bool], int]) -> Metric:

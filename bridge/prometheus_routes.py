@@ -15,10 +15,17 @@ from bridge.breakers import State
 if TYPE_CHECKING:
     from bridge.attempts_counters import RouteCounters
     from bridge.breakers import Breakers
+    from bridge.route_parts import RouteParts
 
 
-def breaker_families(breakers: Breakers, changes: Mapping[tuple[str, str], int]) -> Iterable[Metric]:
-    """Return what is told of breakers."""
+def route_families(routes: RouteParts, changes: Mapping[tuple[str, str], int]) -> Iterable[Metric]:
+    """Return everything that is told; `changes` counts those of breakers by key and new state."""
+    yield from _breakers(routes.breakers, changes)
+    if routes.runner is not None:
+        yield from _routes(routes.runner.counters)
+
+
+def _breakers(breakers: Breakers, changes: Mapping[tuple[str, str], int]) -> Iterable[Metric]:
     state = GaugeMetricFamily(
         "bridge_breaker_state", "1 for the state that a circuit breaker is in.", labels=("breaker", "state")
     )
@@ -39,8 +46,7 @@ def breaker_families(breakers: Breakers, changes: Mapping[tuple[str, str], int])
     return state, refused, changed
 
 
-def route_families(counters: RouteCounters) -> Iterable[Metric]:
-    """Return what is told of routes."""
+def _routes(counters: RouteCounters) -> Iterable[Metric]:
     return (
         _counter(
             "bridge_route_attempts",
