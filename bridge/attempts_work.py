@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bridge.attempts import AttemptsRunner
-    from bridge.call import Call
+    from bridge.call import Call, Identity
     from bridge.dispatch import Runner
     from bridge.routes import Alternative, Route
     from handlers.contract import FunctionSpec, ReplyMeta
@@ -57,7 +57,7 @@ class Attempts:
         self._call = call
         self._route = route
         self._record = Attempted(route.name, tried=[])
-        self._plan = Plan(route, owner.budgets(route), owner.means, self._record, self._sticky())
+        self._plan = Plan(route, owner.budgets(route), owner.means, self._record, sticky_key(route, call.identity))
         self._why = ""
         self._running: list[Attempt] = []
         self._won: Attempt | None = None
@@ -66,11 +66,6 @@ class Attempts:
         self._told: Exception | None = None
         """The failure that the caller hears of, if there is no answer: the last of an attempt that was begun."""
         self._pause: asyncio.Future[None] | None = None
-
-    def _sticky(self) -> str:
-        by, identity = self._route.config.sticky, self._call.identity
-        kept = {"session": identity.session_id, "request": identity.request_id, "tenant": identity.tenant}.get(by, "")
-        return f"{self._route.name}\0{kept}" if kept else ""
 
     async def run(self) -> bytes:
         """Return the answer of the first attempt that has one."""
@@ -304,6 +299,11 @@ class Attempts:
                 spec = self._spec(one)
                 self._owner.shadows.send(self._call, self._route, one, spec, answer, streams=streams)
 
+    @property
+    def newest(self) -> Call | None:
+        """The attempt that was begun last, of those that run."""
+        return self._running[-1].call if self._running else None
+
     def cancel(self) -> bool:
         """End all attempts with CANCELLED_BY_OPERATOR; return whether there was one that had not ended."""
         ended = False
@@ -324,6 +324,13 @@ class Attempts:
         if last is not None:
             take_over(call, last)
         call.reason = reason(self._why, record, "" if last is None else last.reason)
+
+
+def sticky_key(route: Route, identity: Identity) -> str:
+    """Return by what a call is kept to one alternative; empty where it is not."""
+    by = route.config.sticky
+    kept = {"session": identity.session_id, "request": identity.request_id, "tenant": identity.tenant}.get(by, "")
+    return f"{route.name}\0{kept}" if kept else ""
 
 
 def _end_pause(pause: asyncio.Future[None]) -> None:

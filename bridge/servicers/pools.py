@@ -39,6 +39,7 @@ class PoolServicer:
         cancel: Callable[[str], int],
         oldest: Callable[[int], list[Call]],
         drain_timeout_s: Callable[[], float],
+        breakers: Callable[[], list[pool_pb2.Breaker]],
     ) -> None:
         self._pools = pools
         self._missing = missing
@@ -46,12 +47,14 @@ class PoolServicer:
         self._cancel = cancel
         self._oldest = oldest
         self._drain_timeout_s = drain_timeout_s
+        self._breakers = breakers
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
         names = sorted([*self._pools, *self._missing()])
         open_calls = [convert.open_call(call) for call in self._oldest(MOST_OPEN_CALLS)]
-        return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names], open_calls=open_calls)
+        pools = [self._message(name) for name in names]
+        return pool_pb2.PoolServiceListResponse(pools=pools, open_calls=open_calls, breakers=self._breakers())
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from bridge.servicers.breakers import BreakerServicer
 from bridge.servicers.catalogue import CatalogueServicer
 from bridge.servicers.forward import PACKAGE
 from bridge.servicers.local import local, local_of_caller, local_of_tenant, local_stream
@@ -16,6 +17,7 @@ from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2
 if TYPE_CHECKING:
     from bridge.call import Call
     from bridge.explain import Explainer
+    from bridge.route_parts import RouteParts
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -32,6 +34,7 @@ def local_handlers(
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
     explainer: Explainer,
+    routes: RouteParts,
     session: SessionServicer,
     cancel: Callable[[str], int],
     oldest: Callable[[int], list[Call]],
@@ -40,7 +43,8 @@ def local_handlers(
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s)
+    breakers = BreakerServicer(routes)
+    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s, breakers.messages)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
@@ -55,6 +59,8 @@ def local_handlers(
         ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
         ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
+        ("PoolService/OpenBreaker", pool_pb2.OpenBreakerRequest, breakers.open),
+        ("PoolService/CloseBreaker", pool_pb2.CloseBreakerRequest, breakers.close),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
     name = "InvokeService/Explain"

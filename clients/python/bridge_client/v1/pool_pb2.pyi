@@ -27,6 +27,13 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_DRAINING: _ClassVar[WorkerState]
     WORKER_STATE_STOPPING: _ClassVar[WorkerState]
     WORKER_STATE_SUSPENDED: _ClassVar[WorkerState]
+
+class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BREAKER_STATE_UNSPECIFIED: _ClassVar[BreakerState]
+    BREAKER_STATE_CLOSED: _ClassVar[BreakerState]
+    BREAKER_STATE_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_HALF_OPEN: _ClassVar[BreakerState]
 POOL_STATE_UNSPECIFIED: PoolState
 POOL_STATE_STARTING: PoolState
 POOL_STATE_READY: PoolState
@@ -39,6 +46,10 @@ WORKER_STATE_READY: WorkerState
 WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_STOPPING: WorkerState
 WORKER_STATE_SUSPENDED: WorkerState
+BREAKER_STATE_UNSPECIFIED: BreakerState
+BREAKER_STATE_CLOSED: BreakerState
+BREAKER_STATE_OPEN: BreakerState
+BREAKER_STATE_HALF_OPEN: BreakerState
 
 class Pool(_message.Message):
     __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups")
@@ -169,12 +180,60 @@ class PoolServiceListRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools", "open_calls")
+    __slots__ = ("pools", "open_calls", "breakers")
     POOLS_FIELD_NUMBER: _ClassVar[int]
     OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    BREAKERS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
     open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ...) -> None: ...
+    breakers: _containers.RepeatedCompositeFieldContainer[Breaker]
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., breakers: _Optional[_Iterable[_Union[Breaker, _Mapping]]] = ...) -> None: ...
+
+class Breaker(_message.Message):
+    __slots__ = ("key", "state", "cause", "left", "calls", "failures", "refused")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    state: BreakerState
+    cause: str
+    left: _duration_pb2.Duration
+    calls: int
+    failures: int
+    refused: int
+    def __init__(self, key: _Optional[str] = ..., state: _Optional[_Union[BreakerState, str]] = ..., cause: _Optional[str] = ..., left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., calls: _Optional[int] = ..., failures: _Optional[int] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class OpenBreakerRequest(_message.Message):
+    __slots__ = ("key", "duration", "cause")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    duration: _duration_pb2.Duration
+    cause: str
+    def __init__(self, key: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class OpenBreakerResponse(_message.Message):
+    __slots__ = ("breaker",)
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    breaker: Breaker
+    def __init__(self, breaker: _Optional[_Union[Breaker, _Mapping]] = ...) -> None: ...
+
+class CloseBreakerRequest(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...
+
+class CloseBreakerResponse(_message.Message):
+    __slots__ = ("closed",)
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    closed: bool
+    def __init__(self, closed: _Optional[bool] = ...) -> None: ...
 
 class OpenCall(_message.Message):
     __slots__ = ("request_id", "function", "pool", "worker", "age")
