@@ -15,7 +15,7 @@ import dspy
 
 from handlers.errors import HandlerError, Unknown
 from handlers.models import test_model
-from handlers.programs.running import current_loop_calls
+from handlers.loop_calls import current_loop_calls
 from handlers.programs.usage import current_meter
 
 if TYPE_CHECKING:
