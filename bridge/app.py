@@ -24,6 +24,7 @@ from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
 from bridge.native import NativeRunner
+from bridge.nested import NestedCalls
 from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
@@ -109,6 +110,7 @@ class App:
         self._dispatcher: Dispatcher | None = None
         self._batched: BatchedRunner | None = None
         self._multiplexer: Multiplexer | None = None
+        self._nested: NestedCalls | None = None
         self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
         """What a reload gives something new to."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -186,6 +188,8 @@ class App:
         runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
         batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
         dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
+        nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
+        sessions.asks.add(nested.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
         self._multiplexer = multiplexer
@@ -272,6 +276,8 @@ class App:
         forwarder.renew(config.server)
         if self._multiplexer is not None:
             self._multiplexer.renew(config.server)
+        if self._nested is not None:
+            self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -289,12 +295,12 @@ class App:
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
-        waits = [pool.drain(timeout_s) for pool in self._pools.values()]
-        if self._dispatcher is not None:
-            waits.append(self._dispatcher.drain(timeout_s))
-        if self._multiplexer is not None:
-            waits.append(self._multiplexer.drain(timeout_s))
-        drained = all(await asyncio.gather(*waits))
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        doors = [door for door in (self._dispatcher, self._multiplexer) if door is not None]
+        drained = all(await asyncio.gather(*(door.drain(timeout_s) for door in doors)))
+        left_s = max(0.0, ends - loop.time())  # the pools last: calls that run may call other functions
+        drained = all(await asyncio.gather(*(pool.drain(left_s) for pool in self._pools.values()))) and drained
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
         return drained

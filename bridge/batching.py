@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge import receipts
-from bridge.batch_answers import Batch, deliver, settle_member
+from bridge.batch_answers import Batch, deliver, settle_member, share_nested
 from bridge.batch_counters import BatchCounters
 from bridge.batch_group import Group
 from bridge.batch_members import Member, gives_way
@@ -199,6 +199,7 @@ class BatchedRunner:
         tenant = first.identity.tenant if len({call.identity.tenant for call in calls}) == 1 else ""
         deadline = max(call.deadline for call in calls)
         stand_in = new_call(batches.METHOD, Identity(first.identity.request_id, tenant=tenant), b"", deadline)
+        stand_in.function, stand_in.pool, stand_in.route = first.function, first.pool, receipts.POOLED
         return pool.submit(
             first.function,
             _encode(CallMeta(batches.METHOD, first.identity.request_id, tenant=tenant)),
@@ -217,6 +218,7 @@ class BatchedRunner:
         pool = self._pools.get(batch.members[0].call.pool)
         if pool is not None:
             pool.release(job)
+        share_nested(batch, job)
         batch.group.ended(len(batch.left), now - batch.sent_at, now)
         if not job.future.cancelled():
             if (error := job.future.exception()) is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from bridge import receipts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
+from bridge.nested import HostedRunner
 from bridge.router import Batched, Native, Pooled
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from bridge.batching import BatchedRunner
-    from bridge.call import Call, Identity
+    from bridge.call import Call
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.resolve import Resolver
@@ -61,6 +62,7 @@ class Dispatcher:
         self.pooled = pooled
         self._batched = batched
         self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched}
+        self._hosted = HostedRunner()
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -140,27 +142,39 @@ class Dispatcher:
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> Runner:
-        """Refuse while draining, resolve, check the deadline, join the session, route."""
-        if self._draining is not None:
+        """Refuse while draining, resolve, check the deadline, route."""
+        if self._draining is not None and call.nested is None:
             message = "the server takes no more calls: it is shutting down"
             raise BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)
         spec = call.spec = self._resolver.resolve(call)
         if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
-        if call.identity.session_id:
-            call.session = self._join(call.identity)
         decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
-        return self._runners[type(decision)]
+        runner = self._runners[type(decision)]
+        return runner if call.identity.bare else self._particular(call, runner)
 
-    def _join(self, identity: Identity) -> Session:
+    def _particular(self, call: Call, runner: Runner) -> Runner:
+        """Join the session, and find the place of a nested call."""
+        if call.identity.session_id:
+            call.session = self._join(call)
+        if call.nested is not None and call.nested.host(call.pool) is not None:
+            return self._hosted
+        return runner
+
+    def _join(self, call: Call) -> Session:
         """Return the session of a call."""
+        if call.nested is not None and call.nested.caller.session is not None:
+            return self._sessions.use_again(call.nested.caller.session)
+        identity = call.identity
         mode, ordered = identity.session_mode, identity.session_ordered
         return self._sessions.use(identity.session_id, identity.tenant, mode, ordered)
 
     async def _enter_line(self, call: Call, session: Session) -> None:
-        """Wait until the session's earlier calls have ended."""
+        """Wait until the session's earlier calls have ended; a nested call has the turn of its caller."""
+        if call.nested is not None:
+            return
         if session.line is None:
             session.line = Line()
         await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))

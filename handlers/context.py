@@ -17,6 +17,7 @@ import msgspec
 from handlers.contract import Asker, CallMeta, ErrorRecord, UsageRecord
 from handlers.errors import HandlerError, of_record
 from handlers.loop_calls import current_loop_calls
+from handlers.usage import add_up
 
 _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 
@@ -44,7 +45,7 @@ class CallContext:
             self.model_s += model_s
             if self._usage is None:
                 self._usage = {}
-            self._usage[record.model] = _sum(self._usage.get(record.model), record)
+            add_up(self._usage, (record,))
 
     def ask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""
@@ -115,20 +116,6 @@ def _answer(ok: bool, body: bytes) -> bytes:
     if ok:
         return body
     raise of_record(msgspec.json.decode(body, type=ErrorRecord))
-
-
-def _sum(old: UsageRecord | None, new: UsageRecord) -> UsageRecord:
-    if old is None:
-        return new
-    costs = [record.cost_usd for record in (old, new) if record.cost_usd is not None]
-    return UsageRecord(
-        model=new.model,
-        calls=old.calls + new.calls,
-        input_tokens=old.input_tokens + new.input_tokens,
-        output_tokens=old.output_tokens + new.output_tokens,
-        cached_tokens=old.cached_tokens + new.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
 
 
 def invoke(function: str, /, **arguments: Any) -> Any:

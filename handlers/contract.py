@@ -166,6 +166,11 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float | None = None
+    """The price of the calls whose price is known; None where there are none."""
+    cached_calls: int = 0
+    """Of the calls, those whose answer, or a part of whose prompt, came out of a cache."""
+    unpriced_calls: int = 0
+    """Of the calls, those whose price is not known."""
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,12 @@ import asyncio
 import threading
 from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+T = TypeVar("T")
 _CURRENT: ContextVar[LoopCalls | None] = ContextVar("bridge_program_loop", default=None)
 
 
@@ -27,7 +28,7 @@ class LoopCalls:
         self._open = True
         self._pending: set[Future[Any]] = set()
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine on the loop and wait for it. Raises CancelledError once the call is over."""
         with self._lock:
             if not self._open:

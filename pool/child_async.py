@@ -340,4 +340,3 @@ class Concurrent:
             else:
                 self._sock.sendall(head)
                 self._sock.sendall(body)
-

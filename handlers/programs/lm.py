@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from handlers.errors import HandlerError, Unknown
-from handlers.models import test_model
 from handlers.loop_calls import current_loop_calls
+from handlers.models import test_model
 from handlers.programs.usage import current_meter
 
 if TYPE_CHECKING:
