@@ -89,11 +89,13 @@ class Stream:
 
     async def run(self, read: Read, write: Write) -> None:
         """Serve the stream until its client has sent its last call and has its last answer."""
-        await write(greeting(MAX_OPEN_CALLS))
         reader = self._reader = asyncio.create_task(self._read(read))
         reader.add_done_callback(lambda _: self._something.set())
         now = self._owner.loop.time
         with self._owner.readers.stream(inf) as writing:
+            writing.since = now()
+            await write(greeting(MAX_OPEN_CALLS))
+            writing.since = None
             while True:
                 await self._something.wait()
                 self._something.clear()
@@ -106,7 +108,7 @@ class Stream:
                 if reader.done() and (reader.cancelled() or reader.exception() is None):
                     if self.open or self._answers.size:
                         continue
-                    if self._draining:
+                    if reader.cancelled():  # by `drain`, not by the client's last word
                         raise shutting_down()
                     return
                 if reader.done():
