@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -107,11 +107,14 @@ def _on_loop(loop: asyncio.AbstractEventLoop, make: Callable[[], Coroutine[Any, 
 
     loop.call_soon_threadsafe(begin)
     try:
-        while True:
-            try:
-                return box.get(timeout=LOOK_S).result()
-            except Empty:
-                continue
+        return _polled(box).result()
     finally:
         if not begun or not begun[0].done():
             loop.call_soon_threadsafe(lambda: begun[0].cancel())
+
+
+def _polled(box: SimpleQueue[T]) -> T:
+    """Return what comes. A function of its own: a cancel raised at the turn of a loop can miss a `try` around that."""
+    while True:
+        with suppress(Empty):
+            return box.get(timeout=LOOK_S)

@@ -24,7 +24,7 @@ from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
 from pool.idle import KeptMemory
-from pool.offload import Offload, raise_in_thread
+from pool.offload import Offload, raise_in_thread, wait
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 from pool.reader import FrameReader
 
@@ -267,7 +267,7 @@ class Concurrent:
         box: SimpleQueue[Answer | None] = SimpleQueue()
         running, ask_id = self._send_ask(name, body, box.put)
         try:
-            while (answer := box.get()) is None:
+            while (answer := wait(box)) is None:
                 if running.thread != threading.get_ident():  # else the cancel is raised here by now
                     raise AskRefused(ENDED)
         finally:

@@ -10,14 +10,17 @@ import asyncio
 import ctypes
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import ContextVar, copy_context
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 from pool.errors import CallCancelled
 
 T = TypeVar("T")
 THREADS = 32
+LOOK_S = 0.1
 _DEPTH: ContextVar[int] = ContextVar("bridge_offload_depth", default=0)
 
 
@@ -28,7 +31,7 @@ class Offload:
         self._threads: list[ThreadPoolExecutor] = []
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns or raises. A cancel ends it at its next bytecode, and does not wait for that."""
+        """Return what `work` returns or raises. A cancel ends it at its next bytecode, and waits for that."""
         depth = _DEPTH.get()
         while len(self._threads) <= depth:
             self._threads.append(ThreadPoolExecutor(THREADS, thread_name_prefix=f"offload-{depth}"))
@@ -39,7 +42,26 @@ class Offload:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             mark.cancel()
+            await _ended(job)
             raise
+
+
+async def _ended(job: Future[T]) -> None:
+    """Wait for the end of a job, whatever happens: what still runs in a worker must be known to run."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    job.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+    while not ended.is_set():
+        with suppress(asyncio.CancelledError):
+            await ended.wait()
+
+
+def wait(box: SimpleQueue[T]) -> T:
+    """Return what comes. In a thread of this module's, look up now and then: a cancel is raised only outside of C."""
+    if not _DEPTH.get():
+        return box.get()
+    while True:
+        with suppress(Empty):
+            return box.get(timeout=LOOK_S)
 
 
 class _Mark:
