@@ -93,6 +93,15 @@ class BatchedRunner:
         self._leave(member)
         return True
 
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it waits for others, or its batch waits in the queue."""
+        member = call.job
+        if not isinstance(member, Member):
+            self._pooled.turn_away(call)
+        elif member.batch is None or (member.batch.job is not None and member.batch.job.queued):
+            member.fail(Stopped(call.pool))
+            self._leave(member)
+
     def close(self) -> None:
         """Watch nothing any more: no call is left."""
         self._deadlines.close()

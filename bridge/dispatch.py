@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from bridge.session_record import Session
     from bridge.sessions import Sessions
 
+TURN_AWAY_S = 0.05
+"""How often a drain looks for calls that wait: those in line behind one that goes on come back into the queue."""
+
 
 class Runner(Protocol):
     """Runs calls of one kind of decision: `bridge.router` has the kinds."""
@@ -42,6 +45,10 @@ class Runner(Protocol):
 
     def cancel(self, call: Call) -> bool:
         """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
+        ...
+
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it has not begun."""
         ...
 
 
@@ -149,8 +156,7 @@ class Dispatcher:
     def _place(self, call: Call) -> Runner:
         """Refuse while draining, resolve, check the deadline, route."""
         if self._draining is not None and call.nested is None:
-            message = "the server takes no more calls: it is shutting down"
-            raise BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)
+            raise _shutting_down()
         spec = call.spec = self._resolver.resolve(call)
         if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
@@ -184,6 +190,8 @@ class Dispatcher:
             session.line = Line()
         await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
+        if self._draining is not None:
+            raise _shutting_down()
 
     def ended(self, call: Call) -> None:
         """Take note that a call has ended."""
@@ -201,14 +209,25 @@ class Dispatcher:
         return not self._calls
 
     async def drain(self, timeout_s: float) -> bool:
-        """Take no more calls; return whether all in flight ended within the time."""
+        """Take no more calls, and refuse those that wait for a worker; return whether the others ended within the time.
+
+        What running calls call goes on being taken.
+        """
         if self._draining is None:
             self._draining = asyncio.Event()
-        if not self._calls:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._draining.wait()
-        except TimeoutError:
-            return False
+        ends = self._loop.time() + timeout_s
+        while self._calls:
+            for call in tuple(self._calls):
+                if call.nested is None:
+                    self._runner_of(call).turn_away(call)
+            if (left_s := ends - self._loop.time()) <= 0:
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, TURN_AWAY_S)):
+                    await self._draining.wait()
         return True
+
+
+def _shutting_down() -> BridgeError:
+    message = "the server takes no more calls: it is shutting down"
+    return BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)

@@ -73,6 +73,9 @@ class NativeRunner:
         call.cancelled = True
         return call.job.cancel()
 
+    def turn_away(self, call: Call) -> None:
+        """Do nothing: native calls never wait."""
+
     async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Run a streaming call; each message by itself, so that others get their turn in between."""
         self._begin(call)

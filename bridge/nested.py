@@ -198,6 +198,9 @@ class HostedRunner:
         """Return False: it ends with the call that its worker runs."""
         return False
 
+    def turn_away(self, _call: Call) -> None:
+        """Do nothing: it does not wait."""
+
     async def _ran(self, call: Call) -> Ran:
         assert call.nested is not None
         host = call.nested.host(call.pool)

@@ -51,6 +51,12 @@ def hold(port: int) -> str:
                 continue
 
 
+def held_then(port: int, what: str) -> dict[str, int]:
+    """Waits for the test, and then calls a function."""
+    hold(port)
+    return invoke(what)
+
+
 async def ahold(port: int) -> str:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
