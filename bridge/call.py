@@ -13,6 +13,8 @@ from handlers.contract import FunctionSpec, ReplyMeta
 if TYPE_CHECKING:
     import asyncio
 
+    from bridge.attempts_record import Attempted
+    from bridge.attempts_work import Attempts
     from bridge.batch_members import Member
     from bridge.inside import Inside
     from bridge.nested import Nested
@@ -57,8 +59,8 @@ class Call(msgspec.Struct, eq=False):
     session: Session | None = None
     in_line: bool = False
     """Whether it holds the turn of its ordered session."""
-    job: Job | Member | asyncio.Task[Any] | None = None
-    """What runs it: its pool's call, its place in a batch, or the task of a native function."""
+    job: Job | Member | Attempts | asyncio.Task[Any] | None = None
+    """What runs it: its pool's call, its place in a batch, its attempts, or the task of a native function."""
     cancelled: bool = False
     """Whether an operator has ended it, where it is native."""
     retried: bool = False
@@ -78,6 +80,8 @@ class Call(msgspec.Struct, eq=False):
     """How it was begun, where another call has made it."""
     inside: Inside | None = None
     """What it has done inside, where it has called other functions. Its `meta` is not EMPTY_META then."""
+    attempts: Attempted | None = None
+    """What was tried, where its function has a route."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

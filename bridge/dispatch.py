@@ -8,16 +8,19 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
+from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
 from bridge.nested import HostedRunner
-from bridge.router import Batched, Measured, Native, Pooled
+from bridge.router import Batched, Measured, Native, Pooled, Routed
+from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
     from bridge.call import Call
@@ -63,6 +66,7 @@ class Dispatcher:
         pooled: PooledRunner,
         batched: BatchedRunner,
         auto: AutoRunner,
+        attempts: AttemptsRunner,
         sessions: Sessions,
     ) -> None:
         self._resolver = resolver
@@ -71,8 +75,16 @@ class Dispatcher:
         self.pooled = pooled
         self._batched = batched
         self._auto = auto
-        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched, Measured: auto}
-        self._hosted = HostedRunner()
+        self._attempts = attempts
+        self._runners: Mapping[type, Runner] = {
+            Native: native,
+            Pooled: pooled,
+            Batched: batched,
+            Measured: auto,
+            Routed: attempts,
+            HostedRunner: HostedRunner(),
+        }
+        attempts.bind(self._runners)
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -143,12 +155,16 @@ class Dispatcher:
 
     def _runner_of(self, call: Call) -> Runner:
         """Return who has a call that is under way."""
+        if isinstance(call.job, Attempts):
+            return self._attempts
         if call.route == receipts.NATIVE:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
 
     def in_workers(self, call: Call) -> Runner:
         """Return who runs a call that is to run in a worker."""
+        if isinstance(call.spec, RoutedSpec):
+            return self._attempts
         if call.spec is not None and call.spec.placement == "auto":
             return self._auto
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
@@ -171,7 +187,7 @@ class Dispatcher:
         if call.identity.session_id:
             call.session = self._join(call)
         if call.nested is not None and call.nested.host(call.pool) is not None:
-            return self._hosted
+            return self._runners[HostedRunner]
         return runner
 
     def _join(self, call: Call) -> Session:

@@ -6,6 +6,7 @@ it, and what of the server's answers its worker has to run itself.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bridge.batch_shares import split, split_usage
@@ -78,6 +79,13 @@ class Inside:
         for nested in tuple(self.open):
             nested.abandon()
 
+    def take(self, other: Inside) -> None:
+        """Take in what another one has, which has been closed."""
+        self.made += other.made
+        self.direct += other.direct
+        self.sums.add(other.sums)
+        self.listed += other.listed[: LISTED - len(self.listed)]
+
     def add(self, call: Call, receipt: Receipt, code: int, reason: str) -> None:
         """Take in a nested call that has ended."""
         self.direct += 1
@@ -88,6 +96,17 @@ class Inside:
             self.sums.add(call.inside.sums)
         if len(self.listed) < LISTED:
             self.listed.append(_listed(receipt, call.meta.usage, code, reason, deeper))
+
+
+def adopt(call: Call, attempt: Call) -> None:
+    """Let a call have what an attempt at it has done inside. The attempt can do no more."""
+    inside, attempt.inside = attempt.inside, None
+    attempt.ended_at = attempt.ended_at or time.perf_counter()
+    if inside is not None:
+        inside.close()
+        if call.inside is None:
+            call.inside = Inside()
+        call.inside.take(inside)
 
 
 def split_inside(inside: Inside, count: int) -> list[Inside]:

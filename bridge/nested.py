@@ -171,7 +171,11 @@ class Nested:
         streams = call.method == STREAM_CALL
         self._steps.put_nowait((RUN, token, call.function, meta, request, left_s, streams))
         try:
-            return await future
+            async with asyncio.timeout_at(call.deadline):
+                return await future
+        except TimeoutError:
+            message = f"the deadline passed while a worker of pool '{call.pool}' ran it that waits for it"
+            raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_WORKER", message, metadata={"pool": call.pool}) from None
         finally:
             inside.hosted.pop(token, None)
 
