@@ -246,7 +246,7 @@ class NestedCalls:
             inside.job = outer.job
         caller = inside.hosted[within][0] if within in inside.hosted else outer
         if outer.ended_at or caller.ended_at:
-            raise BridgeError(Code.CANCELLED, "CANCELLED", "the call that asks has ended")
+            raise BridgeError(Code.CANCELLED, "CALLER_ENDED", "the call that asks has ended")
         if len(request) > self._largest:
             raise request_too_large(len(request), self._largest)
         _check_depth(caller)
@@ -272,7 +272,7 @@ class NestedCalls:
     async def _go_on(self, inside: Inside, number: int) -> bytes:
         nested = inside.running.get(number)
         if nested is None:
-            raise BridgeError(Code.CANCELLED, "CANCELLED", "the nested call has been given up")
+            raise BridgeError(Code.CANCELLED, "CALLER_ENDED", "the nested call has been given up")
         return await nested.step()
 
     async def _drop(self, outer: Call, body: bytes) -> bytes:
