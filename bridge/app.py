@@ -187,7 +187,7 @@ class App:
         batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
         dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
-        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
         self._renewed = (resolver, router, runner, forwarder)
         unary, streaming = forwarder.handlers()
@@ -271,7 +271,7 @@ class App:
         runner.renew(tried.native)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
-            self._multiplexer.renew(config.server)
+            self._multiplexer.renew(config)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)

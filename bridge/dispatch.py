@@ -15,7 +15,7 @@ from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
@@ -88,6 +88,16 @@ class Dispatcher:
         except BaseException:
             self.ended(call)
             raise
+
+    def join(self, calls: Iterable[Call]) -> None:
+        """Take note of calls without sessions that were placed as one that was begun."""
+        self._calls.update(calls)
+
+    def leave(self, calls: Iterable[Call]) -> None:
+        """Take note that calls without sessions have ended."""
+        self._calls.difference_update(calls)
+        if self._draining is not None and not self._calls:
+            self._draining.set()
 
     async def finish(self, call: Call, runner: Runner) -> bytes:
         """Answer a unary call that has been begun."""

@@ -48,12 +48,18 @@ class Admission:
         self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
+        self.packed = 0
+        """Members of packs that wait, but the first of each."""
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
         self.observe = self._times.observe
 
     @property
     def waiting(self) -> int:
-        """Calls that wait, in the queue or lined up."""
+        """Calls that wait, in the queue or lined up; of packs each member."""
+        return self._turns + self.packed
+
+    @property
+    def _turns(self) -> int:
         return self._queue.count + sum(worker.lined for worker in self._members.values())
 
     @property
@@ -92,7 +98,7 @@ class Admission:
         """
         if self._refusal is not None:
             raise self._refusal()
-        if self.quarantine.armed and (refused := self._quarantined(call)) is not None:
+        if self.quarantine.armed and (refused := self._quarantined(call.function, call.body)) is not None:
             raise refused
         room = self._room.values()
         long = self._times.usual_s > PACKED_S
@@ -110,8 +116,8 @@ class Admission:
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 
-    def _quarantined(self, call: Call) -> Quarantined | None:
-        return self.quarantine.check(call.function, call.body, self._loop.time())
+    def _quarantined(self, function: str, body: bytes) -> Quarantined | None:
+        return self.quarantine.check(function, body, self._loop.time())
 
     def submit_bound(self, call: Call, worker: str) -> None:
         """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
@@ -219,6 +225,7 @@ class Admission:
             len(call.body),
             waiting=self.waiting,
             queued_bytes=self._queue.bytes,
+            turns=self._turns,
             pace_s=self._capacity.pace_s(self._times.usual_s, len(self._members)),
             displaced=displaced,
         )
@@ -273,7 +280,7 @@ class Admission:
         if culprit is not None and self.quarantine.killed(culprit.function, culprit.body, self._loop.time()):
             left = [*left, *(call for worker in self._members.values() for call in take_all(worker))]
             for call in [*left, *self._queue]:
-                if not call.future.done() and (refused := self._quarantined(call)) is not None:
+                if not call.future.done() and (refused := call.sift(self._quarantined)) is not None:
                     self._queue.leave(call)
                     call.fail(refused)
         self.adopt(left)

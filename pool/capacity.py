@@ -39,13 +39,25 @@ class Capacity:
         return Need(calls, excess, self.limit, self._limit_bytes)
 
     def full(
-        self, now: float, need: Need, size: int, *, waiting: int, queued_bytes: int, pace_s: float, displaced: bool
+        self,
+        now: float,
+        need: Need,
+        size: int,
+        *,
+        waiting: int,
+        queued_bytes: int,
+        turns: int,
+        pace_s: float,
+        displaced: bool,
     ) -> QueueFull:
-        """Return what a caller without room is told. `pace_s` is the time from one end of a call to the next."""
+        """Return what a caller without room is told. `pace_s` is the time from one end of a call to the next.
+
+        `turns` are as many as the waiting calls take: those of a pack share one.
+        """
         return QueueFull(
             self._pool,
             self.limit,
-            self._appointments.next_s(now, pace_s * waiting, pace_s),
+            self._appointments.next_s(now, pace_s * turns, pace_s),
             waiting=waiting,
             queued_bytes=queued_bytes,
             limit_bytes=self._limit_bytes,

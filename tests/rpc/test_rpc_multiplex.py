@@ -374,7 +374,7 @@ def test_one_stream_does_not_fill_the_queue_of_a_pool(rpc, gate, eventually):
     ids += mux.send(mux.request("add", a=1, b=2))
     (native,) = mux.send(mux.request("native_add", {"timeout_ms": 10_000}, a=1, b=2))
     eventually(lambda: rpc.pool("general").queued >= 18, "calls to wait")
-    assert rpc.pool("general").queued == 18
+    assert rpc.pool("general").queued in (18, 19), "but for a canary, which may wait too"
     for held in holding:
         held.release()
     answers = mux.answers(limit + 504)
