@@ -19,7 +19,6 @@ from bridge.interceptors.identity import identify_member
 from bridge.multiplex_lane import Lane
 from bridge.multiplex_member import CALL, Callers, Member, read_options
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Ended, Entry, greeting, read
-from bridge.native import NativeRunner
 from bridge.packing import REQUEST_BYTES
 from handlers.errors import HandlerError
 from pool.deadlines import RESOLUTION_S
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bridge.call import Call
+    from bridge.dispatch import Runner
     from bridge.multiplex import Multiplexer
     from bridge.receipts import Shared
     from bridge.server import Read, Write
@@ -141,7 +141,7 @@ class Stream:
                 CALL, self._callers.identity(number), request, deadline, size, started_at, stream=self, number=number
             )
             self.open[number] = call
-            if self._place(call, options, now) and (lane := call.lane) is not None:
+            if (lane := self._place(call, options, now)) is not None:
                 if call.runner is owner.dispatcher.pooled and owner.packer.takes(call, lane.pool):
                     pack = packs.setdefault((call.function, call.deadline, call.reason), [])
                     pack.append(call)
@@ -163,8 +163,8 @@ class Stream:
         deadline = now + self._owner.time_left_s(self._call.identity)
         return min(math.ceil(deadline / RESOLUTION_S) * RESOLUTION_S, self._call.deadline)
 
-    def _place(self, call: Member, options: bytes, now: float) -> bool:
-        """Let a call's options hold, and place it. Return whether it is still to be run."""
+    def _place(self, call: Member, options: bytes, now: float) -> Lane | None:
+        """Let a call's options hold, and place it; return the lane that it is to enter, if any."""
         owner = self._owner
         try:
             if options:
@@ -173,15 +173,12 @@ class Stream:
             call.runner = owner.dispatcher.begin(call)
         except (BridgeError, HandlerError, PoolError) as error:
             self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
-            return False
-        if isinstance(call.runner, NativeRunner):
+            return None
+        if not call.pool:
             self._run_native(call, call.runner)
-            return False
-        if call.pool in owner.pools:
-            call.lane = self._lane(call.pool)
-        else:
-            self.run_alone(call)
-        return True
+            return None
+        lane = call.lane = self._lane(call.pool)
+        return lane
 
     def _lane(self, pool: str) -> Lane:
         lane, found = self._lanes.get(pool), self._owner.pools[pool]
@@ -189,7 +186,7 @@ class Stream:
             lane = self._lanes[pool] = Lane(self, found, self._owner.packer, self._owner.late)
         return lane
 
-    def _run_native(self, call: Member, runner: NativeRunner) -> None:
+    def _run_native(self, call: Member, runner: Runner) -> None:
         """Run a synchronous function at once: it never waits."""
         assert call.spec is not None
         if call.spec.is_async or call.session is not None:
@@ -217,7 +214,7 @@ class Stream:
                 return
             call.begun = True
             body, failure = await guard_call(owner.dispatcher.finish(call, call.runner), call, owner.telemetry)
-            if body is not None and call.route == receipts.POOLED:
+            if body is not None and call.runner is owner.dispatcher.pooled:
                 owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
             self.answer(call, body, failure, in_flight=False)
         finally:

@@ -48,24 +48,24 @@ class Admission:
         self._bound = BoundCalls(pool)
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
-        self.packed = 0
-        """Members of packs that wait, but the first of each."""
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
-        self.observe = self._times.observe
+        self.observe, self.count_packed = self._times.observe, self._capacity.count_packed
 
     @property
     def waiting(self) -> int:
         """Calls that wait, in the queue or lined up; of packs each member."""
-        return self._turns + self.packed
-
-    @property
-    def _turns(self) -> int:
-        return self._queue.count + sum(worker.lined for worker in self._members.values())
+        return self._queue.count + sum(worker.lined for worker in self._members.values()) + self._capacity.packed
 
     @property
     def has_room(self) -> bool:
         """Whether a call would be granted a worker at once."""
         return bool(self._room)
+
+    @property
+    def wait_s(self) -> float:
+        """How long a call that came now would wait for a worker, by what calls usually take; 0 where one is free."""
+        turns = 0 if self._room else self.waiting - self._capacity.packed + 1
+        return turns * self._capacity.pace_s(self._times.usual_s, len(self._members))
 
     def has_member(self, worker: str, *, apart: bool = False) -> bool:
         """Return whether a worker takes calls here; with `apart` also where it takes only those pinned to it."""
@@ -225,7 +225,6 @@ class Admission:
             len(call.body),
             waiting=self.waiting,
             queued_bytes=self._queue.bytes,
-            turns=self._turns,
             pace_s=self._capacity.pace_s(self._times.usual_s, len(self._members)),
             displaced=displaced,
         )

@@ -149,6 +149,16 @@ class Pool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a worker."""
+        return self._admission.waiting
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that a call which came now would wait for a worker, by what calls usually take."""
+        return self._admission.wait_s
+
     def submit(
         self,
         function: str,
@@ -211,7 +221,7 @@ class Pool:
         pack = Pack(function, parts, members, deadline, self._loop.create_future(), owner, priority, tenant)
         pack.on_ask = self._on_ask
         pack.context = context
-        pack.count(self._count_packed)
+        pack.count(self._admission.count_packed)
         try:
             self._admission.submit(pack)
         except PoolError:
@@ -222,10 +232,7 @@ class Pool:
     @property
     def pack_room(self) -> int:
         """How many calls may come as a pack now; as many as it may have where a worker is idle."""
-        return self.options.queue_limit - self._admission.waiting if self.saturated else PACK_MEMBERS
-
-    def _count_packed(self, members: int) -> None:
-        self._admission.packed += members
+        return self.options.queue_limit - self.waiting if self.saturated else PACK_MEMBERS
 
     def cancel_member(self, pack: Pack, index: int) -> None:
         """Say that nobody waits for a member of a pack any more: it is interrupted, or not begun."""
