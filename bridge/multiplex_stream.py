@@ -168,8 +168,10 @@ class Stream:
         owner = self._owner
         try:
             if options:
-                call.identity = identify_member(self._call.identity, call.number, read_options(options))
-                call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
+                own = read_options(options)
+                call.identity = identify_member(self._call.identity, call.number, own)
+                if own.timeout_ms:
+                    call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
             call.runner = owner.dispatcher.begin(call)
         except (BridgeError, HandlerError, PoolError) as error:
             self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
