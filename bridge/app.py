@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
@@ -190,6 +191,7 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
+            Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
             dispatcher.cancel,
             dispatcher.oldest,
@@ -230,11 +232,16 @@ class App:
             return
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
+        from bridge.prometheus_auto import auto_families
 
         assert self._runners is not None
-        counters = self._runners.batched.counters
+        batches, auto = self._runners.batched.counters, self._runners.placement.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
+            address,
+            lambda: [
+                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
+                *auto_families(auto),
+            ],
         )
         try:
             told = self._metrics.start()
