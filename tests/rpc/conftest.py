@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import select
 import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -26,7 +26,7 @@ from google.rpc.error_details_pb2 import BadRequest, DebugInfo, ErrorInfo, Reque
 from google.rpc.status_pb2 import Status
 
 from bridge.v1 import invoke_pb2, pool_pb2
-from bridge.v1.common_pb2 import ROUTE_POOLED, Payload, Receipt
+from bridge.v1.common_pb2 import Payload, Receipt
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "TEST_RUN_OF_RPC"
@@ -379,101 +379,35 @@ def process() -> Any:
     return psutil.Process
 
 
-class Answer:
-    """One call's answer, with its receipt put together."""
+class Orders:
+    """What the functions of routes_app.py are to do, by a line for each attempt, and how often they were asked."""
 
-    def __init__(self, result: Any, shared: Any) -> None:
-        self.id = result.id
-        self.ok = result.WhichOneof("outcome") == "response"
-        self.value = json.loads(result.response.result.json) if self.ok else None
-        self.status = None if self.ok else Status.FromString(result.error)
-        self.receipt = Receipt()
-        if result.shared_receipt:
-            self.receipt.CopyFrom(shared[result.shared_receipt - 1])
-        self.receipt.MergeFrom(result.receipt)
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self._path = folder
 
-    @property
-    def reason(self) -> str:
-        info = ErrorInfo()
-        for detail in self.status.details:
-            if detail.Is(ErrorInfo.DESCRIPTOR):
-                detail.Unpack(info)
-        return info.reason
+    def __call__(self, name: str, *lines: str) -> None:
+        (self._path / f"{name}.does").write_text("\n".join(lines))
 
-    @property
-    def packed(self) -> bool:
-        """Whether it was; a call that ran by itself has the change of the worker's memory."""
-        return self.receipt.route == ROUTE_POOLED and not self.receipt.HasField("memory_change_bytes")
-
-
-class Mux:
-    """A stream as a client has it."""
-
-    def __init__(self, rpc: Any, metadata: Any = ()) -> None:
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        open_stream = rpc.channel.stream_stream(
-            "/bridge.v1.InvokeService/Multiplex",
-            request_serializer=lambda one: one if isinstance(one, bytes) else one.SerializeToString(),
-            response_deserializer=invoke_pb2.MultiplexResponse.FromString,
-        )
-        self.call = open_stream(iter(self._requests.get, None), metadata=metadata, timeout=60)
-        self.next_id = 1
-        self.max_open_calls = self.messages = 0
-
-    def learn(self, function: str = "act", **arguments: Any) -> None:
-        """Makes the server know that a function is quick: it packs its calls from then on."""
-        arguments = arguments or {"how": "quick"}
-        for _ in range(60):
-            self.send(*[self.request(function, **arguments) for _ in range(8)])
-            if sum(answer.packed for answer in self.answers(8)) == 8:
-                return
-        pytest.fail("the calls are not packed")
-
-    def request(self, function: str, options: Any = None, **arguments: Any) -> Any:
-        call = invoke_pb2.MultiplexCall(id=self.next_id)
-        call.request.function = function
-        call.request.arguments.json = json.dumps(arguments)
-        if options:
-            call.options.CopyFrom(invoke_pb2.MultiplexOptions(**options))
-        self.next_id += 1
-        return call
-
-    def send(self, *calls: Any, cancel: tuple[int, ...] = ()) -> list[int]:
-        self._requests.put(invoke_pb2.MultiplexRequest(calls=calls, cancelled_ids=cancel))
-        return [call.id for call in calls]
-
-    def raw(self, data: bytes) -> None:
-        self._requests.put(data)
-
-    def end(self) -> None:
-        self._requests.put(None)
-
-    def answers(self, count: int) -> list[Answer]:
-        found: list[Answer] = []
-        while len(found) < count:
-            message = next(self.call)
-            self.messages += 1
-            found += [Answer(result, message.shared_receipts) for result in message.results]
-        assert len(found) == count
-        return found
-
-    def failure(self) -> grpc.RpcError:
-        with pytest.raises(grpc.RpcError) as caught:
-            list(self.call)
-        return caught.value
+    def asked(self, name: str) -> int:
+        return len(list(self._path.glob(f"{name}.began-*")))
 
 
 @pytest.fixture
-def multiplex() -> Iterator[Any]:
-    """`multiplex(rpc, metadata)` opens a stream of many calls and takes its greeting."""
-    opened: list[Mux] = []
+def orders(tmp_path: Path) -> Orders:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    return Orders(folder)
 
-    def one(rpc: Rpc, metadata: Sequence[tuple[str, str]] = ()) -> Mux:
-        opened.append(Mux(rpc, metadata))
-        opened[-1].max_open_calls = next(opened[-1].call).max_open_calls
-        return opened[-1]
 
-    yield one
-    for stream in opened:
-        stream.end()
-        stream.call.cancel()
+@pytest.fixture
+def figures() -> Any:
+    """`figures(server, metric)`: the values of a metric of a server that serves metrics, by their labels as text."""
+
+    def read(server: Any, metric: str) -> dict[str, float]:
+        place = json.loads(server.wait_for_log("metrics at http"))["message"].removeprefix("metrics at ")
+        with urllib.request.urlopen(place, timeout=5) as reply:
+            lines = [line.rpartition(" ") for line in reply.read().decode().splitlines() if not line.startswith("#")]
+        return {name.removeprefix(metric): float(value) for name, _, value in lines if name.partition("{")[0] == metric}
+
+    return read
