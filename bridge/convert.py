@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from bridge.convert_routes import route_info
+from bridge.routes import RoutedSpec
 from bridge.v1 import common_pb2, metric_pb2, program_pb2
 
 if TYPE_CHECKING:
@@ -16,24 +20,37 @@ _KINDS = {
     "program": common_pb2.FUNCTION_KIND_PROGRAM,
     "builtin": common_pb2.FUNCTION_KIND_BUILTIN,
 }
-_PLACEMENTS = {"native": common_pb2.PLACEMENT_NATIVE, "pooled": common_pb2.PLACEMENT_POOLED}
+PLACEMENTS = {
+    "native": common_pb2.PLACEMENT_NATIVE,
+    "pooled": common_pb2.PLACEMENT_POOLED,
+    "auto": common_pb2.PLACEMENT_AUTO,
+}
 
 
 def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo:
     """Describe a function; without `whole` the schemas and the example are left out."""
+    routed = spec if isinstance(spec, RoutedSpec) else None
+    if routed is not None and routed.original is not None:
+        spec = msgspec.structs.replace(routed.original, idempotent=routed.idempotent)
     info = common_pb2.FunctionInfo(
         name=spec.name,
         kind=_KINDS[spec.kind],
         doc=spec.doc,
         pool=spec.pool or "",
-        placement=_PLACEMENTS[spec.placement],
+        placement=PLACEMENTS[spec.placement],
         streaming=spec.streaming,
         idempotent=spec.idempotent,
+        pure=spec.pure,
+        thread_safe=spec.thread_safe,
     )
     if whole:
         info.arguments_schema = spec.arguments_schema
         info.result_schema = spec.result_schema
         info.example = spec.example
+    if routed is not None:
+        if routed.route is not None and routed.route.declared:
+            info.route.CopyFrom(route_info(routed.route))
+        info.model_routes.extend(route_info(routed.by_model[name]) for name in sorted(routed.by_model))
     return info
 
 
@@ -62,7 +79,7 @@ def metric_info(
         name=name,
         doc=doc,
         parameters_schema=parameters_schema,
-        placement=_PLACEMENTS[placement],
+        placement=PLACEMENTS[placement],
         pool=pool,
         available=not missing_extra,
         missing_extra=missing_extra,
