@@ -12,7 +12,6 @@ from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
 from bridge.router import Batched, Measured, Native, Pooled, Routed
-from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
