@@ -191,7 +191,7 @@ class App:
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
         sessions.asks.add(nested.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
-        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
         self._renewed = (resolver, forwarder)
         unary, streaming = forwarder.handlers()
@@ -285,7 +285,7 @@ class App:
         self._routes.serve(config, tried.routes)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
-            self._multiplexer.renew(config.server)
+            self._multiplexer.renew(config)
         if self._nested is not None:
             self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
