@@ -49,10 +49,14 @@ def refuse_on_loop() -> None:
         raise AskRefused("async code must await the answer: use the variant with an 'a' before its name, such as aget")
 
 
-async def held(work: Callable[[], T]) -> T:
-    """Run synchronous code for async code of a worker with one call at a time: right here, and it may ask and wait."""
-    token = _HOLDS_LOOP.set(True)
-    try:
-        return work()
-    finally:
-        _HOLDS_LOOP.reset(token)
+class Holding:
+    """A worker with one call at a time, as far as its async code calls synchronous code."""
+
+    @staticmethod
+    async def in_thread(work: Callable[[], T]) -> T:
+        """Run synchronous code for async code: right here, in the thread of the call, and it may ask and wait."""
+        token = _HOLDS_LOOP.set(True)
+        try:
+            return work()
+        finally:
+            _HOLDS_LOOP.reset(token)
