@@ -24,7 +24,7 @@ LEAST = 8.0
 SOME = 0.5
 """What fewer are worth is too old to be of use."""
 SURE = 32.0
-"""With so many in the front, those in workers do not count for its p99."""
+"""With so many in the front, those in workers do not count for its p99, unless one has lately overrun."""
 HALF_LIFE_S = 600.0
 TRANSFER_HALF_LIFE_S = 30.0
 """The way to a worker depends on the load, so its times grow old sooner."""
@@ -110,7 +110,8 @@ class Figures:
         here = of_native or of_service
         known.native_s = 0.0 if here is None else here.mean or 0.0
         known.native_p99_s = 0.0
-        if own is not None and own.samples(now) >= SURE:
+        suspect = now < known.hold_until + QUIET * known.hold_s
+        if own is not None and own.samples(now) >= SURE and not suspect:
             known.native_p99_s = own.quantile(0.99) or 0.0
         else:
             for found in (own, of_native, of_service):

@@ -107,6 +107,18 @@ def test_a_size_that_overran_is_held_longer_each_time(figures, clock):
     assert known.hold_until - clock.now() == pytest.approx(HOLD_S), "that is long ago"
 
 
+def test_after_an_overrun_workers_are_believed_again(figures, clock):
+    native(figures, 100, 0.0001, count=int(SURE) + 8)
+    pooled(figures, 100, 0.02, count=ENOUGH)
+    known = look(figures, clock, 100)
+    assert known.native_p99_s == pytest.approx(0.0001, rel=0.03)
+    figures.overran(known)
+    clock.turn(HOLD_S)
+    assert look(figures, clock, 100).native_p99_s == pytest.approx(0.02, rel=0.03)
+    clock.turn(11 * HOLD_S)
+    assert look(figures, clock, 100).native_p99_s == pytest.approx(0.0001, rel=0.03)
+
+
 def test_a_deadly_function_is_deadly_at_every_size_until_the_code_changes(figures, clock):
     pooled(figures, 100, 0.0001)
     figures.deadly.add("f")
