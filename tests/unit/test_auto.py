@@ -293,7 +293,6 @@ async def test_predictions_are_held_against_what_calls_took(make_front):
         await front.run(0.002, way="pooled")
     errors = front.placement.counters.errors["work", "pooled"]
     assert 15 <= sum(errors.counts) <= 30, "none before there is a prediction"
-    assert errors.sum / sum(errors.counts) < 5.0
 
 
 def test_waits_are_corrected_by_what_they_were():
