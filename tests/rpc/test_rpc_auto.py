@@ -57,7 +57,7 @@ def explained(rpc, function, metadata=(), **fields):
 def until_native(rpc, function, **arguments):
     """Call until the front takes it; return all outcomes."""
     outcomes = []
-    for _ in range(300):
+    for _ in range(3000):
         outcomes.append(rpc.call(function, **arguments))
         if outcomes[-1].receipt.route == ROUTE_NATIVE:
             return outcomes
