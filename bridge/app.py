@@ -20,6 +20,7 @@ from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
+from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
@@ -29,7 +30,7 @@ from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.router import NativeLimits, Router
-from bridge.server import AddressInUse, GrpcServer, ServerOptions
+from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
@@ -55,9 +56,6 @@ if TYPE_CHECKING:
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
-
-LAST_WORDS_S = 1.0
-"""How long answers that are made may take to be sent when the server ends."""
 
 
 class StartFailed(Exception):
@@ -105,7 +103,7 @@ class App:
         self._registry = Registry()
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
-        self._server: GrpcServer | None = None
+        self._listener = Listener(config.server, _fatal)
         self._dispatcher: Dispatcher | None = None
         self._batched: BatchedRunner | None = None
         self._multiplexer: Multiplexer | None = None
@@ -127,8 +125,15 @@ class App:
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
+        try:
+            return await self._start()
+        except ListenFailed as error:
+            raise StartFailed(str(error)) from None
+
+    async def _start(self) -> Ready:
         started = time.monotonic()
         self._check_metrics()
+        self._listener.start()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
         for app in self._apps:
@@ -204,24 +209,12 @@ class App:
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
-        options = ServerOptions(
-            address=config.server.address,
-            max_message_bytes=config.server.max_message_bytes,
-            reflection=config.server.reflection,
-            keepalive_time_s=config.server.keepalive_time_s,
-            keepalive_timeout_s=config.server.keepalive_timeout_s,
-        )
-        self._server = GrpcServer(
-            options,
+        return await self._listener.serve(
             unary | health_unary,
             streaming | health_streaming,
             multiplexer.handlers(),
             [*service_names(), HEALTH_SERVICE],
         )
-        try:
-            return await self._server.start()
-        except AddressInUse as error:
-            raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
 
     def _check_metrics(self) -> None:
         """Look for what the metrics need before any worker is started for nothing."""
@@ -274,6 +267,7 @@ class App:
             self._multiplexer.renew(config.server)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
+        self._listener.renew(config.server)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
 
@@ -313,8 +307,7 @@ class App:
             self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
-        if self._server is not None:
-            await self._server.stop(LAST_WORDS_S)
+        await self._listener.stop()
         log(logging.INFO, "stopped")
 
 

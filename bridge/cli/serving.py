@@ -40,6 +40,7 @@ class ServeOptions:
     apps: tuple[str, ...]
     config: Path | None
     address: str | None
+    fronts: int | None
     pools: tuple[str, ...]
     settings: tuple[str, ...]
 
@@ -47,6 +48,8 @@ class ServeOptions:
 def run(options: ServeOptions, output: Output) -> int:
     """Serve until a signal ends it. Raises Failure."""
     changes = settings.overrides(options.settings, options.pools, options.address)
+    if options.fronts is not None:
+        changes["server.fronts"] = str(options.fronts)
     config = settings.load(options.config, changes)
     for app in options.apps:
         check_app(app)
