@@ -22,7 +22,6 @@ from bridge.errors import BridgeError, Code, bad_field, malformed
 from bridge.interceptors.errors import guard_call, refused
 from bridge.interceptors.identity import identify_member
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Entry, greeting, read
-from bridge.native import NativeRunner
 from bridge.packing import PACK_CALLS
 from bridge.v1.invoke_pb2 import MultiplexOptions
 from handlers.errors import HandlerError
@@ -32,9 +31,8 @@ from pool.packs import Pack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.batching import BatchedRunner
+    from bridge.dispatch import Runner
     from bridge.multiplex import Multiplexer
-    from bridge.pooled import PooledRunner
     from bridge.server import Read, Write
 
 CALL = "InvokeService/Call"
@@ -90,11 +88,13 @@ class Stream:
 
     async def run(self, read: Read, write: Write) -> None:
         """Serve the stream until its client has sent its last call and has its last answer."""
-        await write(greeting(MAX_OPEN_CALLS))
         reader = self._reader = asyncio.create_task(self._read(read))
         reader.add_done_callback(lambda _: self._something.set())
         now = self._owner.loop.time
         with self._owner.readers.stream(inf) as writing:
+            writing.since = now()
+            await write(greeting(MAX_OPEN_CALLS))
+            writing.since = None
             while True:
                 await self._something.wait()
                 self._something.clear()
@@ -107,7 +107,7 @@ class Stream:
                 if reader.done() and (reader.cancelled() or reader.exception() is None):
                     if self.open or self._answers.size:
                         continue
-                    if self._draining:
+                    if reader.cancelled():  # by `drain`, not by the client's last word
                         raise shutting_down()
                     return
                 if reader.done():
@@ -140,7 +140,7 @@ class Stream:
     def _begin(self, entries: Sequence[Entry]) -> None:
         """Begin calls that came together."""
         owner, takes, of = self._owner, self._owner.packer.takes, self._call.identity
-        started_at, now = time.perf_counter(), owner.loop.time()
+        pooled, started_at, now = owner.dispatcher.pooled, time.perf_counter(), owner.loop.time()
         deadline = min(now + owner.time_left_s(of), self._call.deadline)
         groups: dict[tuple[str, float], list[Member]] = {}
         for entry in entries:
@@ -156,11 +156,11 @@ class Stream:
             except (BridgeError, HandlerError, PoolError) as error:
                 self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
                 continue
-            if isinstance(runner, NativeRunner):
+            if not call.pool:
                 self._run_native(call, runner)
             elif self._lane(call.pool).room <= 0:
                 self._wait(call)
-            elif takes(call):
+            elif runner is pooled and takes(call):
                 groups.setdefault((call.function, call.deadline), []).append(call)
             else:
                 self._run_alone(call, runner)
@@ -220,7 +220,7 @@ class Stream:
     def _packs(self, call: Member) -> bool:
         return self._owner.packer.takes(call)
 
-    def _place(self, call: Member, options: bytes, now: float) -> NativeRunner | PooledRunner | BatchedRunner:
+    def _place(self, call: Member, options: bytes, now: float) -> Runner:
         """Let a call's options hold, and begin it."""
         owner = self._owner
         if options:
@@ -228,7 +228,7 @@ class Stream:
             call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
         return owner.dispatcher.begin(call)
 
-    def _run_native(self, call: Member, runner: NativeRunner) -> None:
+    def _run_native(self, call: Member, runner: Runner) -> None:
         """Run a synchronous function at once: it never waits."""
         assert call.spec is not None
         if call.spec.is_async or call.session is not None:
@@ -248,13 +248,13 @@ class Stream:
         if self.open.get(call.number) is call:
             self._run_alone(call, self._owner.dispatcher.in_workers(call))
 
-    def _run_alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
+    def _run_alone(self, call: Member, runner: Runner) -> None:
         """Run a call in a task of its own."""
         if call.pool:
             self._lane(call.pool).busy += 1
         call.task = self._owner.loop.create_task(self._alone(call, runner))
 
-    async def _alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
+    async def _alone(self, call: Member, runner: Runner) -> None:
         owner = self._owner
         if self.open.get(call.number) is not call:  # it was dropped before this began
             owner.dispatcher.ended(call)
@@ -262,7 +262,7 @@ class Stream:
             call.begun = True
             try:
                 body, failure = await guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
-                if body is not None and call.route == receipts.POOLED:
+                if body is not None and runner is owner.dispatcher.pooled:
                     owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
                 self.answer(call, body, failure, in_flight=False)
             finally:

@@ -67,7 +67,10 @@ class Link(asyncio.BufferedProtocol):
         self._on_closed = on_closed
         self._largest = largest
         self._wants = wants
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        """What this turn of the loop has brought so far."""
         self._closed = False
         self._paused = False
         self._buffer = bytearray(_ROOM)
@@ -97,9 +100,10 @@ class Link(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Send what is to be sent, and close; nothing is delivered any more, `on_closed` is not called."""
-        self._closed = True
-        if self._transport is not None:
+        if self._transport is not None and not self._closed:
+            self._flush()
             self._transport.close()
+        self._closed = True
 
     @property
     def is_closed(self) -> bool:
@@ -112,22 +116,34 @@ class Link(asyncio.BufferedProtocol):
         self, kind: int, request: int, number: int = 0, meta: bytes = b"", body: bytes = b"", deadline: float = 0.0
     ) -> None:
         """Send a frame; nothing happens once the link is closed."""
-        transport = self._transport
-        if self._closed or transport is None:
+        if self._closed:
             return
-        size = len(body)
-        head = HEADER.pack(kind, request, number, len(meta), size, deadline)
+        head = HEADER.pack(kind, request, number, len(meta), len(body), deadline)
         if self._outgoing and (large := self._outgoing.get(request)) is not None:
             large.behind.append((head, meta, body))
-        elif size <= JOINED_BYTES:
-            transport.write(head + meta + body)
+            return
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        if len(body) <= JOINED_BYTES:
+            self._out += (head, meta, body)
         else:
             self._send_more(request, (head, meta, body))
 
+    def _flush(self) -> None:
+        """Write what this turn of the loop has brought, in one piece."""
+        out = self._out
+        if out and self._transport is not None:
+            self._transport.write(b"".join(out))
+            out.clear()
+
     def _send_more(self, request: int, frame: Frame) -> None:
-        assert self._transport is not None
         head, meta, body = frame
-        self._transport.write(head + meta)
+        self._out += (head, meta)
+        if len(body) <= JOINED_BYTES:
+            self._out.append(body)
+            return
+        self._flush()
+        assert self._transport is not None
         if len(body) <= PART_BYTES:
             self._transport.write(body)
             return
@@ -138,6 +154,7 @@ class Link(asyncio.BufferedProtocol):
     def _pump(self) -> None:
         """Send parts of large messages, of each in turn, while the socket takes them."""
         assert self._transport is not None
+        self._flush()
         while self._turns and not self._paused and not self._closed:
             request = self._turns.popleft()
             large = self._outgoing.get(request)
@@ -153,6 +170,7 @@ class Link(asyncio.BufferedProtocol):
             del self._outgoing[request]
             while large.behind:
                 self._send_more(request, large.behind.popleft())
+                self._flush()
                 if (next_large := self._outgoing.get(request)) is not None:
                     next_large.behind = large.behind
                     break
