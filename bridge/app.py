@@ -71,6 +71,8 @@ class Ready:
     functions: tuple[FunctionSpec, ...]
     pools: tuple[tuple[str, str], ...]
     seconds: float
+    fronts: int = 1
+    """Processes that take gRPC."""
 
 
 def _fatal(error: BaseException) -> None:
@@ -151,6 +153,7 @@ class App:
             functions=snapshot.functions,
             pools=tuple(sorted(states)),
             seconds=time.monotonic() - started,
+            fronts=self._config.server.fronts,
         )
 
     async def _catalogue(self) -> Snapshot:
@@ -200,6 +203,7 @@ class App:
             dispatcher.oldest,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
@@ -227,7 +231,11 @@ class App:
         assert self._runners is not None
         counters = self._runners.batched.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
+            address,
+            lambda: [
+                *families(self._pools, self._telemetry, self._loop_lag.worst_s, counters),
+                *self._listener.families(),
+            ],
         )
         try:
             told = self._metrics.start()

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from bridge.server import AddressInUse, GrpcServer, ListenFailed, ServerOptions
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
     from bridge.config import ServerConfig
+    from bridge.fronts.front import Front
     from bridge.fronts.fronts import Fronts
     from bridge.server import Conversation, Streaming, Unary
 
@@ -66,6 +69,18 @@ class Listener:
             return await self._server.start()
         except AddressInUse as error:
             raise _in_use(error) from None
+
+    def processes(self) -> list[Front]:
+        """Return the fronts that there are now; none where this process takes gRPC by itself."""
+        return [] if self.fronts is None else self.fronts.fronts
+
+    def families(self) -> list[Metric]:
+        """Return the fronts' figures for Prometheus; none where there are no fronts."""
+        if self.fronts is None:
+            return []
+        from bridge.fronts.figures import families
+
+        return families(self.fronts)
 
     def renew(self, config: ServerConfig) -> None:
         """Take over settings that a reload has changed."""

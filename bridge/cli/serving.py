@@ -139,12 +139,14 @@ def announce(ready: Ready, output: Output) -> None:
         output.json(
             {"event": "ready", "address": ready.address, "functions": names, "pools": dict(ready.pools)}
             | {"seconds": round(ready.seconds, 3)}
+            | ({"fronts": ready.fronts} if ready.fronts > 1 else {})
         )
         return
     from rich.panel import Panel
     from rich.text import Text
 
-    lines = [f"listening on {ready.address} after {duration(ready.seconds)}", ""]
+    fronts = f" with {ready.fronts} fronts" if ready.fronts > 1 else ""
+    lines = [f"listening on {ready.address}{fronts} after {duration(ready.seconds)}", ""]
     lines += function_lines(ready.functions)
     lines += ["", *(f"pool {name}: {clean(state)}" for name, state in ready.pools)]
     if next_command := suggest(ready):

@@ -34,9 +34,17 @@ MOST_BYTES = (1 << 32) - 1
 class Front:
     """A front process, from its start to its end."""
 
-    def __init__(self, name: str, on_end: Callable[[Front, str], None], on_line: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        earlier_ends: int,
+        on_end: Callable[[Front, str], None],
+        on_line: Callable[[str, str], None],
+    ) -> None:
         """Start the process; it imports what it needs and waits for `setup`. Raises OSError."""
         self.name = name
+        self.earlier_ends = earlier_ends
+        """Fronts before it in its place that ended although they were to serve."""
         self.started_at = time.monotonic()
         self.figures: wire.Figures | None = None
         self.link_delay_s = 0.0
@@ -78,6 +86,11 @@ class Front:
         return 0 if self._served is None else len(self._served)
 
     @property
+    def calls(self) -> int:
+        """Requests that it has brought."""
+        return 0 if self._served is None else self._served.count
+
+    @property
     def last_words(self) -> str:
         """The last lines that it wrote to stderr."""
         return self._output.tail
@@ -106,6 +119,9 @@ class Front:
     def stop(self, grace_s: float) -> None:
         """Tell it to end, with so much time for what it still has to send."""
         self._stopping = True
+        if self._served is None:
+            self.kill("was not needed")
+            return
         self._link.send(wire.STOP, 0, 0, wire.encode(wire.Stop(grace_s)))
 
     def kill(self, why: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.fronts import wire
@@ -121,9 +122,9 @@ class Fronts:
         return [place.front for place in self._places if place.front is not None]
 
     @property
-    def ends(self) -> list[int]:
-        """How often the front of each place has ended although it was to serve."""
-        return [place.ends for place in self._places]
+    def restarts(self) -> int:
+        """How many fronts have ended although they were to serve."""
+        return sum(place.ends for place in self._places)
 
     async def stop(self, grace_s: float) -> None:
         """End the fronts: each sends what it has to send, within `grace_s`. Then let the port go."""
@@ -147,7 +148,7 @@ class Fronts:
     def _start(self, place: Place) -> None:
         self._made += 1
         try:
-            place.front = Front(f"front-{self._made}", lambda front, cause: self._ended(place, front, cause), _line)
+            place.front = Front(f"front-{self._made}", place.ends, partial(self._ended, place), _line)
         except OSError as error:
             raise ListenFailed(f"a front could not be started: {error}") from None
 

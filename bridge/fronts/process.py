@@ -99,7 +99,7 @@ class Front:
         if server is None:
             await self._end
             return 1
-        watching = (self._lag.watch(), self._readers.watch(), IdleMemory(self._relay).watch(), self._tell(self._relay))
+        watching = (self._lag.watch(), self._readers.watch(), IdleMemory(self._relay).watch(), self._tell())
         tasks = [asyncio.create_task(each) for each in watching]
         settle()
         grace_s = await self._end
@@ -164,13 +164,11 @@ class Front:
                 self._relay.lost()
             self._end_within(LOST_S)
 
-    async def _tell(self, relay: Relay) -> None:
+    async def _tell(self) -> None:
         """Give main this front's figures, which are its sign of life; never ends."""
         while True:
             times = os.times()
             figures = wire.Figures(
-                calls=relay.calls,
-                open_calls=len(relay),
                 cpu_s=times.user + times.system,
                 rss_bytes=rss_pages(self._statm) * PAGE_BYTES,
                 loop_lag_s=self._lag.worst_s,

@@ -60,10 +60,6 @@ class Relay:
         self._paths: dict[int, str] = {}
         self._numbers = count(1)
         self._gone = False
-        self.calls = 0
-
-    def __len__(self) -> int:
-        return len(self._unary) + len(self._streams)
 
     @property
     def is_idle(self) -> bool:
@@ -101,7 +97,6 @@ class Relay:
                 streamed.stream.credit(number)
 
     def _open(self, number: int, body: bytes, metadata: Metadata, remaining_s: float | None) -> int:
-        self.calls += 1
         request = next(self._numbers)
         deadline = wire.NO_DEADLINE if remaining_s is None else time.monotonic() + remaining_s
         self._link.send(wire.OPEN, request, number, wire.encode(metadata), body, deadline)

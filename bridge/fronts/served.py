@@ -47,6 +47,8 @@ class Served:
         self._loop = loop
         self._open: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, Stream] = {}
+        self.count = 0
+        """Requests that it has brought so far."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -66,6 +68,7 @@ class Served:
                 stream.end()
 
     def _begin(self, request: int, number: int, meta: bytes, body: bytes, deadline: float) -> None:
+        self.count += 1
         metadata = wire.metadata(meta)
         remaining_s = None if deadline == wire.NO_DEADLINE else max(0.0, deadline - time.monotonic())
         if (unary := self._handlers.by_number.get(number)) is not None:

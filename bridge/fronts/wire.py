@@ -86,9 +86,6 @@ class Renew(msgspec.Struct, frozen=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What a front tells of itself every second, which is its sign of life as well."""
 
-    calls: int
-    """Requests that it has taken in."""
-    open_calls: int
     cpu_s: float
     rss_bytes: int
     loop_lag_s: float

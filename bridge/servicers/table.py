@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.servicers.catalogue import CatalogueServicer
@@ -15,6 +15,7 @@ from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2
 
 if TYPE_CHECKING:
     from bridge.call import Call
+    from bridge.fronts.front import Front
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -35,10 +36,11 @@ def local_handlers(
     oldest: Callable[[int], list[Call]],
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
+    fronts: Callable[[], Sequence[Front]] = tuple,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s)
+    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
