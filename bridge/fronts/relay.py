@@ -140,7 +140,7 @@ class Relay:
         self, number: int, body: bytes, metadata: Metadata, remaining_s: float | None, read: Read | None, write: Write
     ) -> Answer:
         if self._gone:
-            return self._refusal(number, metadata)
+            return await self._last_words(number, metadata, write)
         request = self._open(number, body, metadata, remaining_s)
         streamed = self._streams[request] = _Streamed(Stream(self._link, request, self._loop))
         feeding = None
@@ -158,11 +158,7 @@ class Relay:
             if streamed.answer is None:
                 self._cancel(request)
         assert streamed.answer is not None
-        if streamed.answer is _LOST:
-            if (last := self._lost_bodies.get(self._paths[number])) is not None:
-                await write(last)
-            return _answer(_gone(), metadata)
-        return streamed.answer
+        return await self._last_words(number, metadata, write) if streamed.answer is _LOST else streamed.answer
 
     async def _write_all(self, streamed: _Streamed, write: Write) -> None:
         """Write what main sends. Raises BridgeError where the client does not read after main has ended."""
@@ -203,7 +199,14 @@ class Relay:
             if streamed.answer is None:
                 streamed.ended(_LOST, self._loop.time())
 
+    async def _last_words(self, number: int, metadata: Metadata, write: Write) -> Answer:
+        """End a stream without main."""
+        if (last := self._lost_bodies.get(self._paths[number])) is not None:
+            await write(last)
+        return _answer(_gone(), metadata)
+
     def _refusal(self, number: int, metadata: Metadata) -> Answer:
+        """Answer a unary request without main."""
         last = self._lost_bodies.get(self._paths[number])
         return _answer(_gone(), metadata) if last is None else Answer(last)
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bridge.fronts.link import Link
     from bridge.server import Metadata
 
-_CANCELLED = Answer(None, (), Code.CANCELLED, "cancelled")
+_BROKEN = Answer(None, (), Code.UNKNOWN, "the handler of the request broke")
+"""Handlers answer with values, whatever happens: this is for a bug in one. Of a cancelled request nobody waits."""
 
 
 class Handlers:
@@ -81,7 +82,7 @@ class Served:
     async def _unary(
         self, request: int, handler: Unary, body: bytes, metadata: Metadata, remaining_s: float | None
     ) -> None:
-        answer = _CANCELLED
+        answer = _BROKEN
         try:
             answer = await handler(body, metadata, remaining_s)
         finally:
@@ -90,7 +91,7 @@ class Served:
     async def _stream(
         self, request: int, number: int, body: bytes, metadata: Metadata, remaining_s: float | None
     ) -> None:
-        answer = _CANCELLED
+        answer = _BROKEN
         stream = self._streams[request]
         try:
             if (streaming := self._handlers.streaming_by_number.get(number)) is not None:
