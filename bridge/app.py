@@ -195,7 +195,7 @@ class App:
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
-        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
         self._renewed = (resolver, forwarder)
         unary, streaming = forwarder.handlers()
@@ -278,7 +278,7 @@ class App:
         self._routes.serve(config, tried.routes)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
-            self._multiplexer.renew(config.server)
+            self._multiplexer.renew(config)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)

@@ -12,12 +12,11 @@ from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
 from bridge.router import Batched, Measured, Native, Pooled, Routed
-from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
@@ -104,6 +103,16 @@ class Dispatcher:
             self.ended(call)
             raise
 
+    def join(self, calls: Iterable[Call]) -> None:
+        """Take note of calls without sessions that were placed as one that was begun."""
+        self._calls.update(calls)
+
+    def leave(self, calls: Iterable[Call]) -> None:
+        """Take note that calls without sessions have ended."""
+        self._calls.difference_update(calls)
+        if self._draining is not None and not self._calls:
+            self._draining.set()
+
     async def finish(self, call: Call, runner: Runner) -> bytes:
         """Answer a unary call that has been begun."""
         try:
@@ -151,14 +160,6 @@ class Dispatcher:
         if call.route == receipts.NATIVE:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
-
-    def in_workers(self, call: Call) -> Runner:
-        """Return who runs a call that is to run in a worker."""
-        if isinstance(call.spec, RoutedSpec):
-            return self._attempts
-        if call.spec is not None and call.spec.placement == "auto":
-            return self._auto
-        return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> Runner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
