@@ -293,6 +293,7 @@ class App:
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
+        self._listener.drain()
         self._readers.drain()
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s

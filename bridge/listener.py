@@ -87,6 +87,11 @@ class Listener:
         if self.fronts is not None:
             self.fronts.renew(config)
 
+    def drain(self) -> None:
+        """Take note that the server drains."""
+        if self.fronts is not None:
+            self.fronts.drain()
+
     async def stop(self) -> None:
         """Send the answers that are made, refuse what comes, and end."""
         if self._server is not None:

@@ -28,6 +28,10 @@ SILENT_LOOKS = 10
 """A front that gives no sign of life for so many looks is ended."""
 STOPPED_LOOKS = 3
 """The same for one whose process is stopped, as by SIGSTOP."""
+LEAVE_S = 30.0
+"""How long the calls of a front may take to end that was asked to end by SIGTERM."""
+LEAVE_SOON_S = 1.0
+"""A service manager asks all processes of a server at a time, and the main process may hear of it last."""
 MOST_BYTES = (1 << 32) - 1
 
 
@@ -40,8 +44,10 @@ class Front:
         earlier_ends: int,
         on_end: Callable[[Front, str], None],
         on_line: Callable[[str, str], None],
+        draining: Callable[[], bool],
     ) -> None:
         """Start the process; it imports what it needs and waits for `setup`. Raises OSError."""
+        self._draining = draining
         self.name = name
         self.earlier_ends = earlier_ends
         """Fronts before it in its place that ended although they were to serve."""
@@ -124,6 +130,12 @@ class Front:
             return
         self._link.send(wire.STOP, 0, 0, wire.encode(wire.Stop(grace_s)))
 
+    def _leave(self) -> None:
+        """End it after its calls, unless the server ends."""
+        if not self._stopping and not self._draining():
+            self._why = "was asked to end by SIGTERM"
+            self.stop(LEAVE_S)
+
     def kill(self, why: str) -> None:
         """End it now."""
         self._why = self._why or why
@@ -138,6 +150,8 @@ class Front:
             self._silent = 0
             self.figures = wire.read_figures(meta)
             self.link_delay_s = max(0.0, time.monotonic() - self.figures.sent_at)
+        elif kind == wire.LEAVING:
+            self._loop.call_later(LEAVE_SOON_S, self._leave)
         elif kind == wire.LISTENING and not self.listening.done():
             self.listening.set_result(wire.read_listening(meta).problem)
 

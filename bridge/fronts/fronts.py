@@ -61,7 +61,7 @@ class Fronts:
         self._handlers: Handlers | None = None
         self._setup: wire.Setup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._draining = False
         self._early = ""
         """Why a front has ended that was not told yet what to serve."""
 
@@ -126,9 +126,13 @@ class Fronts:
         """How many fronts have ended although they were to serve."""
         return sum(place.ends for place in self._places)
 
+    def drain(self) -> None:
+        """Replace no front from now on: no more calls are taken."""
+        self._draining = True
+
     async def stop(self, grace_s: float) -> None:
         """End the fronts: each sends what it has to send, within `grace_s`. Then let the port go."""
-        self._stopping = True
+        self._draining = True
         for task in self._tasks:
             task.cancel()
         fronts = self.fronts
@@ -148,7 +152,9 @@ class Fronts:
     def _start(self, place: Place) -> None:
         self._made += 1
         try:
-            place.front = Front(f"front-{self._made}", place.ends, partial(self._ended, place), _line)
+            place.front = Front(
+                f"front-{self._made}", place.ends, partial(self._ended, place), _line, lambda: self._draining
+            )
         except OSError as error:
             raise ListenFailed(f"a front could not be started: {error}") from None
 
@@ -167,7 +173,7 @@ class Fronts:
         place.front = None
         if self._setup is None:
             self._early = f"{cause}\n{front.last_words}".strip()
-        if self._stopping or self._setup is None:
+        if self._draining or self._setup is None:
             return
         place.ends += 1
         if time.monotonic() - front.started_at >= SETTLED_S:

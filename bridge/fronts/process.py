@@ -1,7 +1,7 @@
 """A front as a process: takes gRPC from its clients, and passes every request on to the main process over one socket.
 
 Started as `python -P -m bridge.fronts.process SOCKET PARENT`. It runs no code of the user and knows no function, worker
-or session. It ends when main tells it, when main is gone, or by SIGTERM, each time after what it has in flight.
+or session. It ends when main tells it, after what it has in flight, or when main is gone. SIGTERM it passes on to main.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ LOST_S = 1.0
 """How long answers may take to be sent when main is gone."""
 LAST_RESORT_S = 5
 """The kernel ends a front that has lost main and does not end by itself."""
-LEAVE_S = 30.0
-"""How long calls may take to end after a SIGTERM for this front alone."""
 FIGURES_S = 1.0
 MOST_BYTES = (1 << 32) - 1
 """The largest body that a frame can state; main sends none that its own limits do not allow."""
@@ -148,11 +146,11 @@ class Front:
             self._end.set_result(grace_s)
 
     def _told_to_end(self) -> None:
-        """SIGTERM: main has died, or an operator ends this front alone."""
+        """SIGTERM: main has died, or somebody ends this front, alone or with all processes of the server."""
         if os.getppid() != self._parent:
             self._lose()
         else:
-            self._end_within(LEAVE_S)
+            self._link.send(wire.LEAVING, 0)
 
     def _lose(self) -> None:
         """Main is gone: nothing can be answered any more."""

@@ -32,6 +32,8 @@ FIGURES = 17
 OPEN = 18
 END = 19
 CANCEL = 20
+LEAVING = 21
+"""It has been asked to end, by SIGTERM; main decides."""
 # both ways
 MESSAGE = 32
 CREDIT = 33

@@ -99,7 +99,7 @@ def test_a_front_that_is_killed_under_load_costs_its_own_calls_only(clients, pid
     for load in loads:
         load.end()
     assert {code for code, _ in loads[0].failures} <= {Code.UNAVAILABLE}
-    assert len(loads[0].failures) <= 1
+    assert len(loads[0].failures) <= 5, "those that were sent before the client noticed the end of its connection"
     assert loads[1].failures == []
     assert "killed by SIGKILL" in server.wait_for_log("front ended")
     assert {front.id: front.restarts for front in other.fronts()}[new] == 1
@@ -119,10 +119,27 @@ def test_a_front_that_is_told_to_end_ends_after_its_calls(clients, pids, gate, p
     held = victim.start("hold", port=gate.port)
     running = gate.entered()
     process(pids[leaving]).send_signal(signal.SIGTERM)
+    eventually(lambda: leaving not in {front.id for front in other.fronts()}, "the front to leave")
     assert other.call("add", a=1, b=1).value == 2
     running.release()
     assert held.outcome().value == "released"
     replaced(clients, leaving, eventually)
+
+
+def test_a_sigterm_for_all_processes_is_one_drain(server, clients, pids, gate, process):
+    """As a service manager sends it."""
+    held = [client.start("hold", port=gate.port) for client in clients.values()]
+    running = [gate.entered() for _ in held]
+    for pid in (*pids.values(), server.pid):
+        process(pid).send_signal(signal.SIGTERM)
+    server.wait_for_log("draining")
+    for client in clients.values():
+        assert client.call("add", a=1, b=1).reason == "SHUTTING_DOWN"
+    for each in running:
+        each.release()
+    assert [each.outcome().value for each in held] == ["released"] * 2
+    assert server.terminate() == 0
+    assert "front ended" not in server.stderr.text
 
 
 def test_workers_that_die_fail_their_calls_through_every_front(clients, gate):
@@ -174,12 +191,11 @@ def test_a_front_without_descriptors_serves_the_connections_that_it_has(clients,
 
 
 def test_no_descriptor_is_left_of_fronts_that_have_ended(server, clients, process, eventually):
-    observer, main = next(iter(clients.values())), process(server.pid)
+    (own, observer), main = next(iter(clients.items())), process(server.pid)
     counts = []
     for _ in range(3):
-        fronts = observer.fronts()
-        process(fronts[-1].pid).kill()
-        gone = fronts[-1].id
-        eventually(lambda: len(now := observer.fronts()) == 2 and gone not in {one.id for one in now}, "another", 60.0)  # noqa: B023
+        (victim,) = [front for front in observer.fronts() if front.id != own]
+        process(victim.pid).kill()
+        replaced({own: observer, victim.id: observer}, victim.id, eventually)
         counts.append(main.num_fds())
     eventually(lambda: main.num_fds() <= counts[0], "as many descriptors as after the first")
