@@ -23,6 +23,7 @@ from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
+from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
@@ -108,6 +109,7 @@ class App:
         self._listener = Listener(config.server, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
+        self._nested: NestedCalls | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -194,6 +196,8 @@ class App:
         resolver = Resolver(lambda: registry.snapshot, self._plan)
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
+        nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
+        sessions.asks.add(nested.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -279,6 +283,8 @@ class App:
         forwarder.renew(config.server)
         if self._multiplexer is not None:
             self._multiplexer.renew(config)
+        if self._nested is not None:
+            self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)
@@ -299,12 +305,14 @@ class App:
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         self._routes.drain()
-        waits = [pool.drain(timeout_s) for pool in self._pools.values()]
-        if self._runners is not None:
-            waits.append(self._runners.dispatcher.drain(timeout_s))
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        waits = [] if self._runners is None else [self._runners.dispatcher.drain(timeout_s)]
         if self._multiplexer is not None:
             waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
+        left_s = max(0.0, ends - loop.time())  # the pools last: calls that run may call other functions
+        drained = all(await asyncio.gather(*(pool.drain(left_s) for pool in self._pools.values()))) and drained
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
         return drained
