@@ -197,6 +197,10 @@ class AutoRunner:
         """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
         return (self._pooled if call.route == receipts.POOLED else self._native).cancel(call)
 
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it waits for a worker."""
+        self._pooled.turn_away(call)
+
     async def in_front(self, call: Call, known: Known) -> tuple[bytes, float]:
         """Run a call in the front; return its answer, and how long it took."""
         predicted_s = known.native_s

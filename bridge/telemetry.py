@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bridge.breakers import State
 from bridge.errors import Code
+from bridge.tallies import Tallies
 from pool import events
 
 if TYPE_CHECKING:
@@ -52,13 +53,12 @@ _COUNTED: dict[type[events.PoolEvent], str] = {
 class Telemetry:
     """Counts calls and logs events.
 
-    `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
-    `events` by pool and name, `retries` by pool and whether the second attempt went well, `breakers` the changes of
-    circuit breakers by key and new state.
+    `tallies` has what calls took, `exits` counts by pool and class of the cause, `events` by pool and name, `retries`
+    by pool and whether the second attempt went well, `breakers` the changes of circuit breakers by key and new state.
     """
 
     def __init__(self) -> None:
-        self.calls: Counter[tuple[str, int]] = Counter()
+        self.tallies = Tallies()
         self.exits: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, bool]] = Counter()
@@ -70,8 +70,10 @@ class Telemetry:
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
     def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
-        """Take note of a call that has been answered."""
-        self.calls[call.method if call.spec is None else call.spec.name, code] += 1
+        """Take note of a call that has been answered; what it has called and that still goes on ends with it."""
+        if call.inside is not None:
+            call.inside.close()
+        self.tallies.add(call, code)
         if call.retried:
             self.retries[call.pool, failure is None] += 1
             log(logging.INFO, f"call retried: {call.reason}", **_fields(call, code, ""))

@@ -65,6 +65,9 @@ def serve(
     ] = None,
     config: ConfigFile = None,
     address: Listen = None,
+    fronts: Annotated[
+        int | None, typer.Option("--fronts", metavar="N", help="Processes that take gRPC on the address.")
+    ] = None,
     pool: PoolChanges = None,
     settings: Changes = None,
     as_json: Json = False,
@@ -76,6 +79,7 @@ def serve(
         apps=tuple(apps or ()),
         config=config,
         address=address,
+        fronts=fronts,
         pools=tuple(pool or ()),
         settings=tuple(settings or ()),
     )

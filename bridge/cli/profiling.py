@@ -75,24 +75,28 @@ def _pid(worker: str, address: str) -> int:
     with Connection(address) as connection:
         pools = connection.ask("PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse)
     pids = {one.id: one.pid for pool in pools.pools for one in pool.workers if one.pid}
+    fronts = {one.id: one.pid for one in pools.fronts}
     if worker == FRONT:
         return _parent(next(iter(pids.values()), 0))
+    if worker in fronts:
+        _parent(fronts[worker])
+        return fronts[worker]
     if worker not in pids:
-        known = ", ".join([FRONT, *pids])
+        known = ", ".join([FRONT, *fronts, *pids])
         raise Failure(ExitCode.USAGE, f"there is no worker {worker!r}; there is {known}", fields={"workers": [*pids]})
     _parent(pids[worker])
     return pids[worker]
 
 
 def _parent(pid: int) -> int:
-    """Return the parent of a worker, which is the front. Raises Failure where the worker is not of this machine."""
+    """Return the parent of a worker or front: the server. Raises Failure where those are not of this machine."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         arguments, status = b"", ""
     found = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
-    if found is None or b"pool." not in arguments:
+    if found is None or not any(name in arguments for name in (b"pool.", b"bridge.fronts.")):
         raise Failure(
             ExitCode.FAILED,
             "the server's workers are not processes of this machine, or it has none",
