@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FRONT = "front"
 RATE = 200
 """Looks in a second."""
+_TITLE = re.compile(r'(<text id="title"[^>]*>)[^<]*(</text>)')
 _INSTALL = "install it: pip install py-spy"
 
 
@@ -36,6 +38,7 @@ class ProfileOptions:
     out: Path | None
     speedscope: bool
     native: bool
+    gil: bool
 
 
 def run(options: ProfileOptions, output: Output) -> int:
@@ -46,10 +49,13 @@ def run(options: ProfileOptions, output: Output) -> int:
     command = [program, "record", "--pid", str(pid), "--duration", f"{max(1, round(options.seconds))}"]
     command += ["--rate", str(RATE), "--output", str(out), "--format"]
     command += ["speedscope" if options.speedscope else "flamegraph", *(["--native"] if options.native else [])]
+    command += ["--gil"] if options.gil else []
     with output.waiting(f"looking at {options.worker} (process {pid}) for {options.seconds:g} s"):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode or not out.exists():
         raise _failure(done.stderr or done.stdout, pid)
+    if not options.speedscope:
+        _name(out, f"{options.worker}, {options.seconds:g} s" + (", with the GIL held" if options.gil else ""))
     if output.machine:
         output.json({"worker": options.worker, "pid": pid, "seconds": options.seconds, "file": str(out)})
     else:
@@ -99,9 +105,17 @@ def _parent(pid: int) -> int:
     return int(found[1])
 
 
+def _name(graph: Path, title: str) -> None:
+    """Put a title over a flame graph in place of py-spy's command line, which is of no use to who reads it."""
+    text = graph.read_text(encoding="utf-8")
+    graph.write_text(_TITLE.sub(lambda found: f"{found[1]}{escape(title)}{found[2]}", text, count=1), encoding="utf-8")
+
+
 def _failure(said: str, pid: int) -> Failure:
-    lines = [line for line in said.splitlines() if line.strip()][-5:]
+    if "No stack counts found" in said:
+        return Failure(ExitCode.FAILED, f"process {pid} did nothing meanwhile; put load on it, with `bridge bench` say")
+    lines = tuple(line for line in said.splitlines() if line.strip())[-5:]
     if "ermission" in said or "not permitted" in said:
-        advice = "to look at another process takes the right to trace it: run this as root, or start the container"
-        lines += [advice, "with --cap-add SYS_PTRACE"]
-    return Failure(ExitCode.FAILED, f"py-spy could not look at process {pid}", lines=tuple(lines))
+        lines += ("run this as root, or start the container with --cap-add SYS_PTRACE",)
+        return Failure(ExitCode.FAILED, f"this user may not trace process {pid}, which py-spy does", lines=lines)
+    return Failure(ExitCode.FAILED, f"py-spy could not look at process {pid}", lines=lines)
