@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.servicers.breakers import BreakerServicer
@@ -15,8 +15,9 @@ from bridge.servicers.session import rows as session_rows
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
 
 if TYPE_CHECKING:
-    from bridge.call import Call
+    from bridge.dispatch import Dispatcher
     from bridge.explain import Explainer
+    from bridge.fronts.front import Front
     from bridge.route_parts import RouteParts
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
@@ -36,15 +37,15 @@ def local_handlers(
     explainer: Explainer,
     routes: RouteParts,
     session: SessionServicer,
-    cancel: Callable[[str], int],
-    oldest: Callable[[int], list[Call]],
+    calls: Dispatcher,
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
+    fronts: Callable[[], Sequence[Front]] = tuple,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
     breakers = BreakerServicer(routes)
-    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s, breakers.messages)
+    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, breakers.messages, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
