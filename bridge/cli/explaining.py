@@ -100,12 +100,11 @@ def _show(answer: ExplainResponse, output: Output) -> None:
         output.show(table(ROUTE_COLUMNS, [_route_row(one) for one in answer.alternatives]))
     else:
         output.show(table(COLUMNS, [_row(one, answer.function) for one in answer.alternatives]))
-    for one in answer.alternatives:
-        if one.HasField("load"):
-            workers = "1 worker" if one.load.workers == 1 else f"{one.load.workers} workers"
-            waiting = f"{one.load.waiting} calls wait" if one.load.waiting else "no call waits"
-            session = f", the session's is {clean(one.worker)}" if one.worker else ""
-            output.line(f"pool {clean(one.pool)}: {workers}, {waiting}{session}")
+    for one in {one.pool: one for one in answer.alternatives if one.HasField("load")}.values():
+        workers = "1 worker" if one.load.workers == 1 else f"{one.load.workers} workers"
+        waiting = f"{one.load.waiting} calls wait" if one.load.waiting else "no call waits"
+        session = f", the session's is {clean(one.worker)}" if one.worker else ""
+        output.line(f"pool {clean(one.pool)}: {workers}, {waiting}{session}")
     if answer.HasField("front"):
         output.line(_front(answer.front))
 
