@@ -51,7 +51,7 @@ class Member(Call, eq=False, kw_only=True):
     task: asyncio.Task[None] | None = None
     begun: bool = False
     """Whether its task has."""
-    bucket: int = 0
+    bucket: set[Member] | None = None
     """Of its deadline, while it waits for its turn."""
 
 
@@ -209,7 +209,8 @@ class Stream:
                 if call.function != first.function or call.deadline != first.deadline or not self._packs(call):
                     break
             lane.waiting.popleft()
-            self._owner.late.discard(call, call.bucket)
+            if call.bucket is not None:
+                call.bucket.discard(call)
             if not gone:
                 calls.append(call)
                 if not self._packs(call):

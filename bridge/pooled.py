@@ -40,7 +40,7 @@ class PooledRunner:
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
-        pool = self._pool(call)
+        pool = self._pools.get(call.pool) or self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
         job = call.job = self._submit(call, pool, stream=False)
@@ -122,6 +122,8 @@ class PooledRunner:
         call.route = receipts.POOLED
         session, identity = call.session, call.identity
         if session is None:
+            if not (stream or identity.priority or identity.tenant):
+                return pool.submit_plain(call.function, call_meta(call), call.request, call.deadline, call)
             return pool.submit(
                 call.function,
                 call_meta(call),
@@ -200,7 +202,8 @@ class PooledRunner:
         call.worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
         pool.served(reply.worker_ns / 1e9, call.function)
-        settle(call, reply.ok, reply.meta)
+        if reply.meta or not reply.ok:
+            settle(call, reply.ok, reply.meta)
 
 
 def _cause(error: WorkerLost | WorkerProtocol) -> str:

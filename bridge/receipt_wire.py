@@ -26,6 +26,7 @@ def _varint(number: int) -> bytes:
     return bytes(data)
 
 
+_UNCHANGED = b"p\0"
 _VARINTS = tuple(_varint(number) for number in range(SHORT))
 
 
@@ -54,6 +55,20 @@ def write(
 
     The tags are those of fields 1, 8, 9, 11, 12 and 13.
     """
+    if queue_us >= 0:  # all the others are lengths, or come from an unsigned field
+        try:
+            return b"\n%b%b@%bH%bX%b`%bh%b%b" % (
+                _VARINTS[len(request_id)],
+                request_id,
+                _VARINTS[queue_us],
+                _VARINTS[worker_us],
+                _VARINTS[total_us],
+                _VARINTS[bytes_in],
+                _VARINTS[bytes_out],
+                _same(*of),
+            )
+        except IndexError:  # one of them is not SHORT
+            pass
     return b"\n%b%b@%bH%bX%b`%bh%b%b" % (
         varint(len(request_id)),
         request_id,
@@ -79,7 +94,7 @@ def numbers(queue_us: int, worker_us: int, total_us: int, bytes_in: int, bytes_o
 
 def memory_change(change: int) -> bytes:
     """Return field 14, to be added to a receipt."""
-    return b"p" + varint(change)
+    return _UNCHANGED if change == 0 else b"p" + varint(change)
 
 
 def batch(size: int, batch_us: int) -> bytes:

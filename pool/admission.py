@@ -94,14 +94,16 @@ class Admission:
             raise self._refusal()
         if self.quarantine.armed and (refused := self._quarantined(call)) is not None:
             raise refused
-        room = self._room.values()
+        room = self._room
         long = self._times.usual_s > PACKED_S
-        worker = next(iter(room) if long else reversed(room), None)
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
-            worker = self._room.get(prefer)
-        self._arrivals += 1
-        call.number = self._arrivals
+            worker = room.get(prefer)
+        elif room:
+            worker = next(iter(room.values()) if long else reversed(room.values()))
+        else:
+            worker = None
+        self._arrivals = call.number = self._arrivals + 1
         if worker is None:
             if self._queue.count or not self._lines.add(call, self._capacity.limit):
                 self._enqueue(call)
@@ -129,8 +131,8 @@ class Admission:
 
     def release(self, call: Call) -> None:
         """Say that the caller has done with a call; where it has not ended, that is its cancel. May be called again."""
-        if call.bucket:
-            self._deadlines.discard(call, call.bucket)
+        if call.bucket is not None:
+            call.bucket.discard(call)
         if call.account is not None:
             self._pay(call)
         if call.future.done() and not call.future.cancelled():

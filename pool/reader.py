@@ -44,7 +44,8 @@ class FrameReader:
             return self._big[self._big_filled :]
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == len(self._buffer):
+            return self._view
+        if self._end == len(self._buffer):
             self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
             self._end -= self._start
             self._start = 0

@@ -17,6 +17,19 @@ VALUE_CHARACTERS = 256
 _PREFIX = os.urandom(6).hex()
 _NUMBERS = itertools.count(1)
 PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
+_READ = frozenset(
+    (
+        "x-request-id",
+        "x-session-id",
+        "x-session-mode",
+        "x-session-ordered",
+        "x-tenant",
+        "x-timeout-ms",
+        "x-priority",
+        "traceparent",
+    )
+)
+"""The keys that mean something here: most requests have none of them."""
 
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -34,7 +47,7 @@ def identify(metadata: Metadata) -> Identity:
     mode: Mode | None = None
     ordered: bool | None = None
     for key, value in metadata:
-        if key[:2] != "x-" and key != "traceparent":
+        if key not in _READ:
             continue
         match key:
             case "x-request-id":
