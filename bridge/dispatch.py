@@ -154,7 +154,8 @@ class Dispatcher:
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
         if call.identity.session_id:
             call.session = self._join(call.identity)
-        decision = self._router.decide(spec, call.bytes_in, self._native.running)
+        router = self._router
+        decision = router.fixed.get(spec.name) or router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
         return self._runners[type(decision)]

@@ -93,9 +93,8 @@ class Admission:
     def submit(self, call: Call, prefer: str | None = None) -> None:
         """Launch a call where a slot is free, else let it wait.
 
-        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable.
-
         `prefer` names the only worker to take while it is a member. Call `release` when the caller has done with it.
+        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable.
         """
         if self._refusal is not None:
             raise self._refusal()
@@ -106,16 +105,15 @@ class Admission:
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
             worker = room.get(prefer)
-        elif room:
-            worker = next(iter(room.values()) if long else reversed(room.values()))
         else:
-            worker = None
+            worker = next(iter(room.values()) if long else reversed(room.values()), None)
         self._arrivals = call.number = self._arrivals + 1
-        if worker is None:
-            if self._queue.count or not self._lines.add(call, self._capacity.limit):
+        alone = len(room) == len(self._members) or (long and worker is not None)  # no line, or none that is worth it
+        if alone or self._queue.count or not self._lines.add(call, self._capacity.limit):
+            if worker is not None:
+                self._launch(call, worker)
+            else:
                 self._enqueue(call)
-        elif long or self._queue.count or not self._lines.add(call, self._capacity.limit):
-            self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 

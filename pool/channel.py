@@ -56,10 +56,7 @@ class Channel:
             return
         total = len(head) + len(body)
         try:
-            if total <= SMALL:
-                sent = self._sock.send(head + body if body else head)
-            else:
-                sent = self._sock.sendmsg((head, body))
+            sent = self._sock.send(head + body) if total <= SMALL else self._sock.sendmsg((head, body))
         except BlockingIOError:
             sent = 0
         except OSError:

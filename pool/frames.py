@@ -130,6 +130,7 @@ def _encoded(function: str) -> bytes:
 
 _CALL_SIZE = _CALL.size
 _RESULT_SIZE = _RESULT.size
+_read_result = _RESULT.unpack_from
 
 
 def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
@@ -172,14 +173,17 @@ def read_result(body: Body) -> Reply:
     payload = None
     if type(body) is Large:
         payload, body = body.payload, memoryview(body.prefix)
-    if len(body) < _RESULT_SIZE:
-        raise FrameError(f"a result of {len(body)} bytes, expected at least {_RESULT_SIZE}")
-    ok, worker_ns, rss_change, known, meta_size = _RESULT.unpack_from(body)
-    body_at = _RESULT_SIZE + meta_size
-    if body_at > len(body):
-        raise FrameError(f"a result that states {meta_size} bytes of meta in a body of {len(body)}")
+    size = len(body)
+    if size < _RESULT_SIZE:
+        raise FrameError(f"a result of {size} bytes, expected at least {_RESULT_SIZE}")
+    ok, worker_ns, rss_change, known, meta_size = _read_result(body)
+    meta, body_at = b"", _RESULT_SIZE
+    if meta_size:
+        body_at += meta_size
+        if body_at > size:
+            raise FrameError(f"a result that states {meta_size} bytes of meta in a body of {size}")
+        meta = bytes(body[_RESULT_SIZE:body_at])
     response = bytes(body[body_at:]) if payload is None else payload
-    meta = bytes(body[_RESULT_SIZE:body_at]) if meta_size else b""
     return Reply(ok, meta, response, worker_ns, rss_change if known else None)
 
 

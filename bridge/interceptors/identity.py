@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from bridge.call import Identity
 from bridge.errors import bad_metadata
@@ -31,7 +31,7 @@ _READ = frozenset(
 )
 """The keys that mean something here: most requests have none of them."""
 
-Metadata = Iterable[tuple[str, str | bytes]]
+Metadata = Sequence[tuple[str, str | bytes]]
 
 
 def new_request_id() -> str:
@@ -41,14 +41,19 @@ def new_request_id() -> str:
 
 def identify(metadata: Metadata) -> Identity:
     """Read the metadata of a request. Raises BAD_METADATA where a value can not be used."""
+    for key, _ in metadata:
+        if key in _READ:
+            return _identify(metadata)
+    return Identity(new_request_id())
+
+
+def _identify(metadata: Metadata) -> Identity:
     request_id = session_id = tenant = traceparent = ""
     timeout_ms: int | None = None
     priority = NORMAL
     mode: Mode | None = None
     ordered: bool | None = None
     for key, value in metadata:
-        if key not in _READ:
-            continue
         match key:
             case "x-request-id":
                 request_id = _text(key, value)
