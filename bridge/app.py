@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
@@ -24,6 +25,8 @@ from bridge.multiplex import Multiplexer
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
+from bridge.route_parts import RouteParts
+from bridge.route_table import RouteProblem, route_table
 from bridge.runners import Runners
 from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
@@ -99,6 +102,7 @@ class App:
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._registry = Registry()
+        self._routes = RouteParts(config, self._registry, self._telemetry)
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
@@ -161,9 +165,11 @@ class App:
         self._catalogues |= {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
         self._sessions.catalogues(self._catalogues)
         try:
-            return self._registry.merge(self._catalogues)
-        except Conflict as error:
+            snapshot = self._registry.merge(self._catalogues)
+            self._routes.serve(self._config, route_table(self._config.routes, snapshot, self._catalogues))
+        except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
         """Open the front's own entry."""
@@ -178,10 +184,10 @@ class App:
         config, registry = self._config, self._registry
         sessions = self._sessions
         resolver = Resolver(registry, self._plan)
-        runners = self._runners = Runners(config, self._pools, sessions, resolver, native)
+        runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
-        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
         self._renewed = (resolver, forwarder)
         unary, streaming = forwarder.handlers()
@@ -190,6 +196,7 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
+            Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
             dispatcher.cancel,
             dispatcher.oldest,
@@ -230,11 +237,18 @@ class App:
             return
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
+        from bridge.prometheus_auto import auto_families
+        from bridge.prometheus_routes import route_families
 
         assert self._runners is not None
-        counters = self._runners.batched.counters
+        batches, auto = self._runners.batched.counters, self._runners.placement.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
+            address,
+            lambda: [
+                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
+                *auto_families(auto),
+                *route_families(self._routes, self._telemetry.breakers),
+            ],
         )
         try:
             told = self._metrics.start()
@@ -264,9 +278,10 @@ class App:
         resolver, forwarder = self._renewed
         resolver.renew(tried.plan)
         self._runners.renew(config, tried.native)
+        self._routes.serve(config, tried.routes)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
-            self._multiplexer.renew(config.server)
+            self._multiplexer.renew(config)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         set_log(config.log.level, config.log.format)
@@ -284,6 +299,7 @@ class App:
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
+        self._routes.drain()
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._runners is not None:
             waits.append(self._runners.dispatcher.drain(timeout_s))

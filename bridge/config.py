@@ -13,10 +13,11 @@ from pydantic import Field, field_validator, model_validator
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
+from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "parse_size", "resolve_secret"]
@@ -188,6 +189,25 @@ class NativeConfig(Section):
     )
 
 
+class MultiplexConfig(Section):
+    """Streams of many calls (InvokeService.Multiplex)."""
+
+    max_open_calls: Int = Field(
+        2048,
+        ge=1,
+        le=100_000,
+        description="Calls of one stream that may be open; no more are read until one has ended.",
+    )
+    max_open_bytes: Size = Field(
+        64 * MIB,
+        description="Bytes that the requests of one stream's open calls may take, and as many that its answers may "
+        "while they wait to be sent; beyond either, no more calls are read.",
+    )
+    max_pack_calls: Int = Field(
+        64, ge=1, le=64, description="Quick calls that go to a worker together, as one message; 1 sends each by itself."
+    )
+
+
 class SessionsConfig(Section):
     """Sessions, which keep their calls on one worker."""
 
@@ -244,7 +264,12 @@ class Config(Section):
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
+    multiplex: MultiplexConfig = Field(MultiplexConfig(), description="Streams of many calls.")
     sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")
+    routes: dict[FunctionName, RouteConfig] = Field(
+        {}, description="Names that callers use, each answered by the best of several alternatives."
+    )
+    breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 
@@ -257,6 +282,10 @@ class Config(Section):
         for name, values in pools.items():
             merged[name] = {**merged.get(name, {}), **values} if isinstance(values, dict) else values
         return merged
+
+    def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what tables have wrong by comparison with other tables: the key, and the problem."""
+        return route_mistakes(self.routes, self.models, self.pools)
 
 
 def load_config(

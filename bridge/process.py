@@ -39,7 +39,7 @@ def run(
     `read` reads the configuration anew for a reload; without it only the code is new then. `announce` must return at
     once.
     """
-    heap.keep()
+    heap.keep(of_any_size=True)
     manager = ServiceManager(os.environ)
     with log_to_stderr(config.log.level, config.log.format) as writer:
         try:

@@ -27,12 +27,18 @@ def _varint(number: int) -> bytes:
 
 
 _UNCHANGED = b"p\0"
-_VARINTS = tuple(_varint(number) for number in range(SHORT))
+VARINTS = tuple(_varint(number) for number in range(SHORT))
+_LOW = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SHORT))
+"""The first two bytes of a longer varint, by its lowest 14 bits."""
 
 
 def varint(number: int) -> bytes:
     """Return an integer as protobuf writes it: a negative one as its two's complement in 64 bits."""
-    return _VARINTS[number] if 0 <= number < SHORT else _varint(number)
+    if 0 <= number < SHORT:
+        return VARINTS[number]
+    if 0 < number < SHORT << 14:
+        return _LOW[number & SHORT - 1] + VARINTS[number >> 14]
+    return _varint(number)
 
 
 @lru_cache(maxsize=4096)
@@ -58,13 +64,13 @@ def write(
     if queue_us >= 0:  # all the others are lengths, or come from an unsigned field
         try:
             return b"\n%b%b@%bH%bX%b`%bh%b%b" % (
-                _VARINTS[len(request_id)],
+                VARINTS[len(request_id)],
                 request_id,
-                _VARINTS[queue_us],
-                _VARINTS[worker_us],
-                _VARINTS[total_us],
-                _VARINTS[bytes_in],
-                _VARINTS[bytes_out],
+                VARINTS[queue_us],
+                VARINTS[worker_us],
+                VARINTS[total_us],
+                VARINTS[bytes_in],
+                VARINTS[bytes_out],
                 _same(*of),
             )
         except IndexError:  # one of them is not SHORT

@@ -11,10 +11,13 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from bridge.breakers import State
 from bridge.errors import Code
 from pool import events
 
 if TYPE_CHECKING:
+    from bridge.attempts_choice import BoundsChanged
+    from bridge.breakers import BreakerChanged
     from bridge.call import Call
     from bridge.errors import BridgeError
 
@@ -50,7 +53,8 @@ class Telemetry:
     """Counts calls and logs events.
 
     `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
-    `events` by pool and name, `retries` by pool and whether the second attempt went well.
+    `events` by pool and name, `retries` by pool and whether the second attempt went well, `breakers` the changes of
+    circuit breakers by key and new state.
     """
 
     def __init__(self) -> None:
@@ -58,6 +62,7 @@ class Telemetry:
         self.exits: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, bool]] = Counter()
+        self.breakers: Counter[tuple[str, str]] = Counter()
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
     def level_changed(self) -> None:
@@ -75,6 +80,26 @@ class Telemetry:
             log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))
         elif self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
+
+    def breaker_changed(self, event: BreakerChanged) -> None:
+        """Log that a circuit breaker has opened or closed, and count it."""
+        self.breakers[event.key, event.new.value] += 1
+        figures = {"breaker": event.key, "calls": event.calls, "failures": event.failures}
+        if event.new is State.OPEN:
+            message = f"circuit breaker opened for {event.seconds:g} s: {event.cause}"
+            log(logging.WARNING, message, **figures, seconds=event.seconds)
+        else:
+            words = "closed" if event.new is State.CLOSED else "half open"
+            log(logging.INFO, f"circuit breaker {words}: {event.cause}", **figures)
+
+    def bounds_changed(self, event: BoundsChanged) -> None:
+        """Log that an alternative has left the bounds of its route, or is within them again."""
+        if event.outside:
+            message = f"alternative is outside the bounds of its route: {event.outside}"
+            log(logging.WARNING, message, route=event.route, alternative=event.alternative)
+        else:
+            message = "alternative is within the bounds of its route again"
+            log(logging.INFO, message, route=event.route, alternative=event.alternative)
 
     def trial_event(self, event: events.PoolEvent) -> None:
         """Log what a pool tells that serves nobody: only what its worker prints."""
