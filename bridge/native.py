@@ -122,7 +122,8 @@ _ID = "\0id\0"
 @lru_cache(maxsize=256)
 def _around_id(method: str, tenant: str, traceparent: str) -> tuple[bytes, bytes]:
     """Return what precedes and follows the request id in what an entry is told of a call without a session."""
-    head, tail = _encode(CallMeta(method, _ID, tenant=tenant, traceparent=traceparent)).split(_encode(_ID))
+    whole = CallMeta(method, _ID, tenant=tenant, traceparent=traceparent) if tenant or traceparent else (method, _ID)
+    head, tail = _encode(whole).split(_encode(_ID))
     return head, tail
 
 
