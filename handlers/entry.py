@@ -23,6 +23,7 @@ from handlers import session_hooks
 from handlers.context import CallContext
 from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown, too_large
+from handlers.hosting import Host
 from handlers.loading import LoadFailed
 from handlers.own_loop import Interrupted, OwnLoop
 from handlers.user_modules import clash, load_user_module
@@ -91,7 +92,7 @@ class Entry:
 
     def bind(self, asker: Asker) -> None:
         """Take note of whom running calls ask what only the front knows."""
-        self._asker = asker
+        self._asker = Host(asker, self)
 
     def warm_up(self) -> None:
         """Let every handler that has something to load do so."""

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pool import frames, heap, packed
-from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
+from pool.asking import ASKING_CALL, ENDED, Deliver, Holding, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
@@ -69,7 +69,7 @@ def run(
     return Blocking(sock, reader, entry, control, tokens).serve()
 
 
-class Blocking:
+class Blocking(Holding):
     """The loop of a worker with one call in flight. A signal interrupts the call that the control pipe names.
 
     `_running` is the call that may be interrupted at this very moment: 0 between calls, and while a frame is read or

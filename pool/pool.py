@@ -10,7 +10,7 @@ from typing import Any
 from pool.admission import Admission
 from pool.calls import NORMAL, AskHandler, Call
 from pool.confined import confine
-from pool.errors import CancelledByOperator, PoolError
+from pool.errors import CancelledByOperator, PoolError, Stopped
 from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
@@ -94,6 +94,10 @@ class Pool:
     def cancel(self, call: Call) -> bool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
+
+    def turn_away(self, call: Call) -> bool:
+        """End a call with Stopped; return whether it had not ended yet. For one that waits while the server drains."""
+        return self._admission.cancel(call, Stopped(self.options.name))
 
     def check_input(self, function: str, body: bytes) -> None:
         """Raise Quarantined where this input is refused: for one that is to be submitted together with others."""
