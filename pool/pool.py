@@ -200,8 +200,7 @@ class Pool:
     def submit_plain(self, function: str, meta: bytes, body: bytes, deadline: float, context: object) -> Call:
         """Do as `submit` for a unary call that prefers nothing and nobody, as most calls are."""
         call = Call(function, meta, body, deadline, self._loop.create_future())
-        call.context = context
-        call.on_ask = self._on_ask
+        call.context, call.on_ask = context, self._on_ask
         self._admission.submit(call)
         return call
 
