@@ -6,6 +6,7 @@ Whoever reaches the server may give these orders: there are no roles yet.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bridge.convert_routes import breaker_message
@@ -16,6 +17,8 @@ from handlers.errors import Unknown
 if TYPE_CHECKING:
     from bridge.breakers import BreakerSnapshot
     from bridge.route_parts import RouteParts
+
+List = Callable[[pool_pb2.PoolServiceListRequest], pool_pb2.PoolServiceListResponse]
 
 USUAL_S = 60.0
 LONGEST_S = 86400.0
@@ -30,9 +33,15 @@ class BreakerServicer:
     def __init__(self, routes: RouteParts) -> None:
         self._routes = routes
 
-    def messages(self) -> list[pool_pb2.Breaker]:
-        """Return all breakers that calls have met, in the order of names."""
-        return [breaker_message(one) for one in self._routes.breakers.snapshot()]
+    def beside(self, pools: List) -> List:
+        """Return the answer of PoolService.List, with all breakers that calls have met beside the pools."""
+
+        def answer(request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
+            reply = pools(request)
+            reply.breakers.extend(breaker_message(one) for one in self._routes.breakers.snapshot())
+            return reply
+
+        return answer
 
     def open(self, request: pool_pb2.OpenBreakerRequest) -> pool_pb2.OpenBreakerResponse:
         """Answer PoolService.OpenBreaker."""

@@ -40,7 +40,6 @@ class PoolServicer:
         snapshot: Callable[[], Snapshot],
         calls: Dispatcher,
         drain_timeout_s: Callable[[], float],
-        breakers: Callable[[], list[pool_pb2.Breaker]] = list,
         fronts: Callable[[], Sequence[Front]] = tuple,
     ) -> None:
         self._pools = pools
@@ -48,7 +47,6 @@ class PoolServicer:
         self._snapshot = snapshot
         self._calls = calls
         self._drain_timeout_s = drain_timeout_s
-        self._breakers = breakers
         self._fronts = fronts
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
@@ -56,9 +54,7 @@ class PoolServicer:
         names = sorted([*self._pools, *self._missing()])
         open_calls = [convert.open_call(call) for call in self._calls.oldest(MOST_OPEN_CALLS)]
         pools, fronts = map(self._message, names), map(front_message, self._fronts())
-        return pool_pb2.PoolServiceListResponse(
-            pools=pools, open_calls=open_calls, breakers=self._breakers(), fronts=fronts
-        )
+        return pool_pb2.PoolServiceListResponse(pools=pools, open_calls=open_calls, fronts=fronts)
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""

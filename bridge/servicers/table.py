@@ -45,14 +45,14 @@ def local_handlers(
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
     breakers = BreakerServicer(routes)
-    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, breakers.messages, fronts)
+    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
         ("ProgramService/List", program_pb2.ProgramServiceListRequest, catalogue.list_programs),
         ("ProgramService/Describe", program_pb2.ProgramServiceDescribeRequest, catalogue.describe_program),
         ("MetricService/ListMetrics", metric_pb2.ListMetricsRequest, catalogue.list_metrics),
-        ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
+        ("PoolService/List", pool_pb2.PoolServiceListRequest, breakers.beside(pool.list)),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
         ("PoolService/Scale", pool_pb2.ScaleRequest, pool.scale),
         ("PoolService/Drain", pool_pb2.DrainRequest, pool.drain),
