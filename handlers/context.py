@@ -25,13 +25,14 @@ _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_lock", "_usage", "asker", "deadline", "meta", "model_s")
+    __slots__ = ("_lock", "_usage", "asker", "deadline", "meta", "model_s", "own_s")
 
     def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
         self.asker = asker
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.model_s = 0.0
+        self.own_s = 0.0
         self._usage: dict[str, UsageRecord] | None = None
         self._lock = threading.Lock()
 
