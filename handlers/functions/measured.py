@@ -36,7 +36,7 @@ class MeasuredHandler(FunctionHandler):
             if (seconds := time.perf_counter() - began) >= LEAST_S:
                 own = own_s(seconds, before)
                 if own < seconds:
-                    context.own_s = own
+                    context.record_own(own)
 
 
 def thread_usage() -> Usage:
