@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Native
+from bridge.router import Batched, Native, Pooled
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
@@ -25,6 +25,22 @@ if TYPE_CHECKING:
     from bridge.router import Router
     from bridge.session_record import Session
     from bridge.sessions import Sessions
+
+
+class Runner(Protocol):
+    """Runs calls of one kind of decision: `bridge.router` has the kinds."""
+
+    async def run(self, call: Call) -> bytes:
+        """Answer a unary call with the bytes of its response message."""
+        ...
+
+    def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
+        """Answer a streaming call with the bytes of its response messages, as many at a time as have come."""
+        ...
+
+    def cancel(self, call: Call) -> bool:
+        """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
+        ...
 
 
 class Dispatcher:
@@ -44,6 +60,7 @@ class Dispatcher:
         self._native = native
         self.pooled = pooled
         self._batched = batched
+        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched}
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -63,7 +80,7 @@ class Dispatcher:
         call.bytes_out = len(body)
         return body
 
-    def begin(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+    def begin(self, call: Call) -> Runner:
         """Place a call that `finish` or `ended` will follow; it is in flight from now on."""
         self._calls.add(call)
         try:
@@ -72,7 +89,7 @@ class Dispatcher:
             self.ended(call)
             raise
 
-    async def finish(self, call: Call, runner: NativeRunner | PooledRunner | BatchedRunner) -> bytes:
+    async def finish(self, call: Call, runner: Runner) -> bytes:
         """Answer a unary call that has been begun."""
         try:
             if call.session is not None and call.session.ordered:
@@ -112,7 +129,7 @@ class Dispatcher:
         """Return the calls in flight, the oldest first."""
         return heapq.nsmallest(most, self._calls, key=lambda call: call.started_at)
 
-    def _runner_of(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+    def _runner_of(self, call: Call) -> Runner:
         """Return who has a call that is under way."""
         if call.route == receipts.NATIVE:
             return self._native
@@ -122,7 +139,7 @@ class Dispatcher:
         """Return who runs a call that is to run in a worker."""
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
-    def _place(self, call: Call) -> NativeRunner | PooledRunner | BatchedRunner:
+    def _place(self, call: Call) -> Runner:
         """Refuse while draining, resolve, check the deadline, join the session, route."""
         if self._draining is not None:
             message = "the server takes no more calls: it is shutting down"
@@ -134,10 +151,8 @@ class Dispatcher:
             call.session = self._join(call.identity)
         decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
-        if isinstance(decision, Native):
-            return self._native
         call.pool = decision.pool
-        return self.pooled if spec.batch is None else self._batched
+        return self._runners[type(decision)]
 
     def _join(self, identity: Identity) -> Session:
         """Return the session of a call."""

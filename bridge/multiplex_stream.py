@@ -32,9 +32,8 @@ from pool.packs import Pack
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.batching import BatchedRunner
+    from bridge.dispatch import Runner
     from bridge.multiplex import Multiplexer
-    from bridge.pooled import PooledRunner
     from bridge.server import Read, Write
 
 CALL = "InvokeService/Call"
@@ -140,7 +139,7 @@ class Stream:
     def _begin(self, entries: Sequence[Entry]) -> None:
         """Begin calls that came together."""
         owner, takes, of = self._owner, self._owner.packer.takes, self._call.identity
-        started_at, now = time.perf_counter(), owner.loop.time()
+        pooled, started_at, now = owner.dispatcher.pooled, time.perf_counter(), owner.loop.time()
         deadline = min(now + owner.time_left_s(of), self._call.deadline)
         groups: dict[tuple[str, float], list[Member]] = {}
         for entry in entries:
@@ -160,7 +159,7 @@ class Stream:
                 self._run_native(call, runner)
             elif self._lane(call.pool).room <= 0:
                 self._wait(call)
-            elif takes(call):
+            elif runner is pooled and takes(call):
                 groups.setdefault((call.function, call.deadline), []).append(call)
             else:
                 self._run_alone(call, runner)
@@ -220,7 +219,7 @@ class Stream:
     def _packs(self, call: Member) -> bool:
         return self._owner.packer.takes(call)
 
-    def _place(self, call: Member, options: bytes, now: float) -> NativeRunner | PooledRunner | BatchedRunner:
+    def _place(self, call: Member, options: bytes, now: float) -> Runner:
         """Let a call's options hold, and begin it."""
         owner = self._owner
         if options:
@@ -248,13 +247,13 @@ class Stream:
         if self.open.get(call.number) is call:
             self._run_alone(call, self._owner.dispatcher.in_workers(call))
 
-    def _run_alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
+    def _run_alone(self, call: Member, runner: Runner) -> None:
         """Run a call in a task of its own."""
         if call.pool:
             self._lane(call.pool).busy += 1
         call.task = self._owner.loop.create_task(self._alone(call, runner))
 
-    async def _alone(self, call: Member, runner: NativeRunner | PooledRunner | BatchedRunner) -> None:
+    async def _alone(self, call: Member, runner: Runner) -> None:
         owner = self._owner
         if self.open.get(call.number) is not call:  # it was dropped before this began
             owner.dispatcher.ended(call)

@@ -12,6 +12,7 @@ class Native:
     """Run it in the front process."""
 
     reason: str
+    pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,13 @@ class Router:
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
             why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"
-            return Pooled(str(spec.pool), why)
+            return _in_a_worker(spec, why)
         if native_running >= limits.concurrency:
-            return Pooled(str(spec.pool), f"declared native, but {native_running} native calls run already")
+            return _in_a_worker(spec, f"declared native, but {native_running} native calls run already")
         return self._native
 
 
-def _in_a_worker(spec: FunctionSpec) -> Pooled | Batched:
+def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched:
     if spec.batch is not None:
-        return Batched(str(spec.pool), "declared batched")
-    return Pooled(str(spec.pool), "declared pooled")
+        return Batched(str(spec.pool), why or "declared batched")
+    return Pooled(str(spec.pool), why or "declared pooled")

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 # grpcio's newer listener moves every event through one thread more; without it a call takes a sixth less processor time
-# (docs/explanation/performance.md). Read when grpc makes its first object, so it is set before that.
+# (docs/performance.md). Read when grpc makes its first object, so it is set before that.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
