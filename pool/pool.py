@@ -110,6 +110,17 @@ class Pool:
         """Let the pool have so many workers from now on. Raises ValueError where that is no range of one or more."""
         self._supervisor.resize(minimum, maximum)
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have so many workers, as far as the bounds allow, where there are fewer; return whether that is a change."""
+        return self._supervisor.grow(workers, cause)
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Have a worker replaced, then retired, as soon as no more than a quarter of the pool is being replaced.
+
+        No call notices. Returns False where it does not serve, or is to be replaced already.
+        """
+        return self._supervisor.recycle(worker, cause)
+
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all, one after the other and with their code imported anew; return how many.
 
@@ -138,6 +149,11 @@ class Pool:
         """Workers that take calls."""
         ready = (worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY)
         return sum(map(self._admission.has_member, ready))
+
+    @property
+    def arrivals(self) -> int:
+        """Calls that have come so far."""
+        return self._admission.arrivals
 
     @property
     def draining(self) -> bool:

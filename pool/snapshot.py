@@ -157,6 +157,14 @@ class Workforce(Protocol):
         """Keep to other bounds from now on."""
         ...
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have more workers, within the bounds."""
+        ...
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Have a worker replaced in its turn."""
+        ...
+
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all; return how many."""
         ...

@@ -20,7 +20,7 @@ START_FACTOR = 3.0
 WARM_SHARE = 0.25
 """Of a window, for which a new worker's memory may grow as it likes."""
 MEMORY_HOLD = 2
-"""Samples in a row that forecast too much."""
+"""Samples in a row that forecast too much; none looks further ahead than it has seen."""
 
 
 class Detector:
@@ -90,7 +90,7 @@ class Detector:
             if trend is None or not trend.add(now, worker.rss_bytes):
                 continue
             forecast = trend.forecast(limit)
-            if forecast is None or forecast.left_s > lead_s:
+            if forecast is None or forecast.left_s > min(lead_s, forecast.seen_s):
                 self._grown.pop(worker.id, None)
                 continue
             self._grown[worker.id] = self._grown.get(worker.id, 0) + 1

@@ -6,7 +6,9 @@ replaced within one than a quarter. The same anomaly is told once in that time. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import deque
+from dataclasses import dataclass, field
 
 from bridge.anomalies.records import Anomaly, Finding, Mode, PoolSight, Rules
 from pool.recycling import most_at_once
@@ -19,11 +21,13 @@ OBSERVING = "the pool is only observed"
 
 @dataclass(slots=True)
 class _Episode:
-    """Actions of one kind, close to each other."""
+    """Actions of one kind that follow each other."""
 
-    began: float
-    doublings: int
-    count: int = 1
+    cooldown_s: float
+    """It has been doubled already, where they go on."""
+    done: deque[float] = field(default_factory=deque)
+    """When, within the cool-down."""
+    last: float = -math.inf
 
 
 class Policy:
@@ -62,14 +66,15 @@ class Policy:
             key, cooldown_s, most_doublings = finding.about, self._rules.cooldown_s, 0
         most = most_at_once(sight.target) if finding.action == "recycle" else 1
         episode = self._episodes.get(key)
-        if episode is None or now - episode.began >= cooldown_s * 2**episode.doublings * FORGIVEN:
-            self._episodes[key] = _Episode(now, 0)
-            return ""
-        left_s = episode.began + cooldown_s * 2**episode.doublings - now
-        if left_s <= 0:
-            self._episodes[key] = _Episode(now, min(most_doublings, episode.doublings + 1))
-            return ""
-        if episode.count < most:
-            episode.count += 1
-            return ""
-        return f"the last action was {now - episode.began:.0f} s ago; the next may be in {left_s:.0f} s"
+        if episode is None or now - episode.last >= episode.cooldown_s * FORGIVEN:
+            episode = self._episodes[key] = _Episode(cooldown_s)
+        while episode.done and now - episode.done[0] >= episode.cooldown_s:
+            episode.done.popleft()
+        if len(episode.done) >= most:
+            ago_s, left_s = now - episode.last, episode.done[0] + episode.cooldown_s - now
+            return f"the last action was {ago_s:.0f} s ago; the next may be in {left_s:.0f} s"
+        if not episode.done and episode.last > -math.inf:
+            episode.cooldown_s = min(episode.cooldown_s * 2, cooldown_s * 2**most_doublings)
+        episode.done.append(now)
+        episode.last = now
+        return ""

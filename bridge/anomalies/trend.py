@@ -29,7 +29,7 @@ class Forecast:
     bytes_s: float
     used_bytes: float
     left_s: float
-    """Until it reaches the limit."""
+    """Until a peak, as high above the line as any before, reaches the limit."""
     seen_s: float
     """How long it was watched for this."""
 
@@ -77,12 +77,13 @@ class MemoryTrend:
         if agreement(points) < SURE:
             return None
         bytes_s = min(slope(points), slope(points[len(points) // 2 :]))
-        used = points[-1][1] - self.shared_bytes
         if bytes_s <= 0:
             return None
+        end = points[-1][0]
+        highest = max(value + bytes_s * (end - at) for at, value in points) - self.shared_bytes
         return Forecast(
             bytes_s=bytes_s,
-            used_bytes=used,
-            left_s=max(0.0, limit_bytes - used) / bytes_s,
-            seen_s=points[-1][0] - points[0][0],
+            used_bytes=points[-1][1] - self.shared_bytes,
+            left_s=max(0.0, limit_bytes - highest) / bytes_s,
+            seen_s=end - points[0][0],
         )

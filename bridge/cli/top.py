@@ -13,14 +13,14 @@ from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.messages import plain
 from bridge.cli.output import Output, clean, duration, size, table
-from bridge.cli.status import ask, pool_state, worker_state
+from bridge.cli.status import SHOWN_ANOMALIES, ask, pool_state, worker_state
 from bridge.v1 import pool_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.duration_pb2 import Duration
-    from rich.console import Group
+    from rich.console import Group, RenderableType
 
 WORKER_COLUMNS = ("WORKER", "PID", "STATE", "RUNNING", "CALLS/S", "MEMORY", "AGE", "LAST ANSWER", "NOTE")
 POOL_COLUMNS = ("POOL", "STATE", "READY", "RUNNING", "QUEUED", "CALLS/S", "RESTARTS", "PROOF")
@@ -127,7 +127,16 @@ def picture(address: str, view: View, per_second: Mapping[str, float], *, live: 
         head.append("  Ctrl-C ends this")
     pools = table(POOL_COLUMNS, [_pool_row(pool, per_second) for pool in view.pools])
     workers = [_worker_row(worker, per_second) for pool in view.pools for worker in pool.workers]
-    return Group(head, Text(), pools, Text(), table(WORKER_COLUMNS, workers))
+    return Group(head, Text(), pools, Text(), table(WORKER_COLUMNS, workers), *_anomalies(view))
+
+
+def _anomalies(view: View) -> Iterable[RenderableType]:
+    """Return the last anomalies, the newest first, a line each."""
+    from rich.text import Text
+
+    told = [(anomaly.age.ToTimedelta(), pool.name, anomaly) for pool in view.pools for anomaly in pool.anomalies]
+    for _, name, anomaly in sorted(told, key=lambda one: one[0])[:SHOWN_ANOMALIES]:
+        yield Text(f"{clean(name)}: {_ago(anomaly.age)} ago: {clean(anomaly.cause)}", style="yellow")
 
 
 def _pool_row(pool: pool_pb2.Pool, per_second: Mapping[str, float]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from bridge import convert_pools as convert
@@ -16,6 +16,7 @@ from bridge.v1 import pool_pb2
 from handlers.errors import ExtraMissing, Unknown
 
 if TYPE_CHECKING:
+    from bridge.anomalies.records import Anomaly
     from bridge.call import Call
     from handlers.registry import Snapshot
     from pool.pool import Pool
@@ -39,6 +40,7 @@ class PoolServicer:
         cancel: Callable[[str], int],
         oldest: Callable[[int], list[Call]],
         drain_timeout_s: Callable[[], float],
+        anomalies: Mapping[str, Iterable[Anomaly]],
     ) -> None:
         self._pools = pools
         self._missing = missing
@@ -46,6 +48,7 @@ class PoolServicer:
         self._cancel = cancel
         self._oldest = oldest
         self._drain_timeout_s = drain_timeout_s
+        self._anomalies = anomalies
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
@@ -138,7 +141,7 @@ class PoolServicer:
         if pool is None:
             return convert.missing_pool(name, self._missing()[name])
         functions = [spec.name for spec in self._snapshot().functions if spec.pool == name]
-        return convert.pool_message(pool.options, pool.snapshot(), functions)
+        return convert.pool_message(pool.options, pool.snapshot(), functions, self._anomalies.get(name, ()))
 
 
 def _unknown(name: str, names: list[str]) -> Unknown:

@@ -1,4 +1,4 @@
-"""Pools that are played to the detection of anomalies: workers, calls and times of our own, seeded and without a clock."""
+"""Pools that are played to the detection of anomalies: seeded, with workers, calls and a time of our own."""
 
 from __future__ import annotations
 
