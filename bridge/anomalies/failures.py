@@ -48,10 +48,12 @@ class Key(NamedTuple):
 class Record:
     """The calls of one function."""
 
-    __slots__ = ("_slots", "_turned", "_usual", "past_calls", "past_failed")
+    __slots__ = ("_failed", "_slots", "_turned", "_usual", "past_calls", "past_failed")
 
     def __init__(self, number: int) -> None:
         self._slots: deque[tuple[int, Counter[Key]]] = deque()
+        self._failed = 0
+        """Calls that have failed in the window."""
         self._turned = number
         self.past_calls = self.past_failed = 0.0
         self._usual: tuple[int, float] = (0, 0.0)
@@ -69,6 +71,7 @@ class Record:
         if not self._slots or self._slots[-1][0] < number:
             self._slots.append((number, Counter()))
         outcome = OK if not failed else f"/{sample.provider}" if sample.provider else FAILED
+        self._failed += failed
         self._slots[-1][1][Key(sample.worker, sample.bound, tenant, outcome)] += 1
 
     def _too_late(self, seconds: float) -> bool:
@@ -84,7 +87,9 @@ class Record:
         while self._slots and self._slots[0][0] <= number - SLOTS:
             _, counts = self._slots.popleft()
             self.past_calls += counts.total()
-            self.past_failed += sum(count for key, count in counts.items() if key.outcome != OK)
+            failed = sum(count for key, count in counts.items() if key.outcome != OK)
+            self.past_failed += failed
+            self._failed -= failed
 
     def recent(self, number: int, slots: int) -> Counter[Key]:
         """Return the counts of the last slots."""
@@ -97,7 +102,7 @@ class Record:
     @property
     def troubled(self) -> bool:
         """Whether any call has failed in the window."""
-        return any(key.outcome != OK for _, counts in self._slots for key in counts)
+        return self._failed > 0
 
     @property
     def empty(self) -> bool:

@@ -57,7 +57,7 @@ class Sample(msgspec.Struct, frozen=True, gc=False):
     worker: str
     function: str
     size: int
-    """The number of bits in its request's length: inputs of like size are compared with each other."""
+    """Half the number of bits in its request's length: inputs of like size are compared with each other."""
     seconds: float
     """What it took in the worker; 0 where that can not be compared."""
     failed: bool = False

@@ -86,7 +86,7 @@ def _sample(call: Call, failure: BridgeError | None) -> Sample | None:
         pool=call.pool,
         worker=call.worker,
         function=call.spec.name,
-        size=call.bytes_in.bit_length(),
+        size=call.bytes_in.bit_length() // 2,
         seconds=seconds,
         failed=failed,
         late=late,

@@ -41,7 +41,7 @@ class Slowness:
     def look(self, number: int, history: History, ages: Mapping[str, int]) -> list[Finding]:
         """Return who is slow; once a slot. `ages` has the slots for which each worker has been ready."""
         started = [worker for worker, age in ages.items() if age >= SPANS[0]]
-        view = View(number, history, started, self._rules.min_samples)
+        view = View(number, history, started, self._rules.min_samples, self._rules.latency_ratio)
         self._before, self._held = self._held, {}
         alone = len(ages) == 1
         found = [self._worker(worker, age, view, alone) for worker, age in ages.items() if age >= SLOTS]
@@ -49,10 +49,13 @@ class Slowness:
         return [finding for finding in found if finding is not None]
 
     def _worker(self, worker: str, age: int, view: View, alone: bool) -> Finding | None:
-        seen = view.beside_siblings(worker)
-        own = view.beside_past(worker)
-        if seen is None and alone and own is not None and not self._mixed(worker, own.function, view):
-            seen = own
+        if alone:
+            seen = own = view.beside_past(worker, screened=True)
+            if seen is not None and self._mixed(worker, seen.function, view):
+                return None
+        else:
+            seen = view.beside_siblings(worker)
+            own = None if seen is None else view.beside_past(worker)
         if seen is None or not self._suspect(worker, seen, _may_be_sick(seen, age, own)):
             return None
         whose = "its siblings' take" if seen.siblings else "before they took"
@@ -68,7 +71,7 @@ class Slowness:
 
     def _mixed(self, worker: str, slow: str, view: View) -> bool:
         """Whether another function on the same worker is as fast as ever: then it is not the worker."""
-        others = (view.beside_past(worker, function) for function in view.functions - {slow})
+        others = (view.beside_past(worker, function) for function in view.functions if function != slow)
         return any(seen is not None and seen.one.ratio < WORSE for seen in others)
 
     def _function(self, function: str, view: View, alone: bool) -> Finding | None:
@@ -77,7 +80,7 @@ class Slowness:
         if found is None:
             return None
         seen, workers = found
-        blamed = workers > 1 or (alone and any(self._mixed(worker, function, view) for worker in view.workers))
+        blamed = workers > 1 or (alone and self._mixed(view.functions[function][0][0], function, view))
         if not self._suspect(f"/{function}", seen, blamed):
             return None
         return Finding(

@@ -2,20 +2,27 @@
 
 A worker's siblings had the same functions and inputs of like size in the same time, and which worker a call gets is
 chance; so what differs is the worker. That also covers days and nights, bursts and releases, which come to all alike.
+All are compared by their mean logarithms first, which costs little; only who stands out is looked at closely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from bridge.anomalies.histogram import Comparison, Counts, add, compare
-from bridge.anomalies.history import SLOTS, History, Stratum, Times
+from bridge.anomalies.histogram import PER_OCTAVE, Comparison, add, compare
+from bridge.anomalies.history import SLOTS, History, Stratum, Sums, Times
 
 SPANS = (2, 6, SLOTS)
 """Slots that are looked at: no more than it takes to have enough samples."""
 FEW = 5
 """Calls on each side, before anything is said of a single worker's function."""
+SCREEN = 0.3
+"""Whose mean logarithm is off by this share of what makes one slow is looked at closely."""
+
+Place = tuple[str, Stratum]
+"""A worker and a stratum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,81 +35,129 @@ class Seen:
 
 
 class View:
-    """What is seen of a pool in one slot. `least` is how many samples it takes on each side."""
+    """What is seen of a pool in one slot. `least` is how many samples it takes on each side, `ratio` what is slow."""
 
-    def __init__(self, number: int, history: History, workers: Collection[str], least: int) -> None:
-        self._history = history
+    def __init__(self, number: int, history: History, workers: Collection[str], least: int, ratio: float) -> None:
+        self._number = number
+        self._cells = {worker: history.cells.get(worker, {}) for worker in workers}
         self._least = least
-        self._spans = [_Span(history.recent(number, span), workers) for span in SPANS]
+        self._screen = SCREEN * PER_OCTAVE * math.log2(ratio)
+        self._sums: list[dict[Place, Sums]] = [{} for _ in SPANS]
+        self._totals: list[dict[Stratum, Sums]] = [{} for _ in SPANS]
+        self.functions: dict[str, list[Place]] = {}
+        """Where each function was called in the window."""
+        for worker, cells in self._cells.items():
+            for stratum, cell in cells.items():
+                if cell.slots:
+                    self._count(worker, stratum)
 
-    @property
-    def workers(self) -> list[str]:
-        """The workers that were called in the window."""
-        return list(self._spans[-1].of)
-
-    @property
-    def functions(self) -> set[str]:
-        """The functions that were called in the window."""
-        return {stratum[0] for stratum in self._spans[-1].totals}
+    def _count(self, worker: str, stratum: Stratum) -> None:
+        """Sum up one cell in each span, and find out where its function runs."""
+        place = worker, stratum
+        slots = list(self._cells[worker][stratum].slots)
+        calls = total = 0.0
+        for index, span in enumerate(SPANS):
+            oldest = self._number - span
+            while slots and slots[-1].number > oldest:
+                slot = slots.pop()
+                calls += slot.count
+                total += slot.total
+            if calls:
+                self._sums[index][place] = Sums(calls, total)
+                before = self._totals[index].get(stratum, NOTHING)
+                self._totals[index][stratum] = Sums(before.calls + calls, before.total + total)
+        self.functions.setdefault(stratum[0], []).append(place)
 
     def beside_siblings(self, worker: str) -> Seen | None:
-        """Compare a worker with all the others; None where there are too few calls."""
-        for span in self._spans:
-            own = span.of.get(worker, {})
-            strata = list(own)
-            one = compare((own[key], span.without(key, own[key])) for key in strata)
-            if one is not None and self._enough(one):
-                return Seen(one=one, function=strata[one.stratum][0], siblings=True)
+        """Compare a worker with all the others; None where it does not stand out, or there are too few calls."""
+        places = [(worker, stratum) for stratum in self._cells[worker]]
+        for index, span in enumerate(SPANS):
+            sums, totals = self._sums[index], self._totals[index]
+            mine = {place: sums[place] for place in places if place in sums}
+            pairs = [(one, _less(totals[place[1]], one)) for place, one in mine.items()]
+            shift = self._shift(pairs)
+            if shift is None:
+                continue
+            if shift < self._screen:
+                return None
+            strata = [stratum for _, stratum in mine]
+            one = compare((self._recent((worker, key), span), self._siblings(worker, key, span)) for key in strata)
+            return None if one is None else Seen(one=one, function=strata[one.stratum][0], siblings=True)
         return None
 
-    def beside_past(self, worker: str, function: str = "") -> Seen | None:
-        """Compare a worker, or one function on it, with its own past; None where there are too few calls."""
-        past = self._history.past
-        for span in self._spans:
-            own = span.of.get(worker, {})
-            strata = [key for key in own if not function or key[0] == function]
-            one = compare((own[key], past(worker, key)) for key in strata)
-            if one is not None and self._enough(one):
-                return Seen(one=one, function=strata[one.stratum][0], siblings=False)
-        return None
+    def beside_past(self, worker: str, function: str = "", *, screened: bool = False) -> Seen | None:
+        """Compare a worker, or one function on it, with its own past; None where there are too few calls.
+
+        None also where it is `screened` and does not stand out.
+        """
+        places = [(worker, key) for key in self._cells[worker] if not function or key[0] == function]
+        return self._past_seen(places, screened=screened)
 
     def function_beside_past(self, function: str, ratio: float) -> tuple[Seen, int] | None:
         """Compare a function with its past on all workers, and say on how many.
 
         None where there are too few calls, or where it has not become `ratio` times as slow on every one.
         """
-        past = self._history.past
-        for span in self._spans:
-            pairs: list[tuple[Counts, Counts]] = []
-            workers = 0
-            for worker, own in span.of.items():
-                mine = [(own[key], past(worker, key)) for key in own if key[0] == function]
-                alone = compare(mine)
-                if alone is None or min(alone.left, alone.right) < FEW:
-                    continue
+        places = self.functions[function]
+        seen = self._past_seen(places, screened=True)
+        if seen is None:
+            return None
+        workers = 0
+        for worker in {worker for worker, _ in places}:
+            mine = [place for place in places if place[0] == worker]
+            alone = compare((self._recent(place, SPANS[0]), self._past(place)) for place in mine)
+            if alone is not None and min(alone.left, alone.right) >= FEW:
                 if alone.ratio < ratio:
                     return None
                 workers += 1
-                pairs += mine
-            one = compare(pairs)
-            if one is not None and self._enough(one):
-                return Seen(one=one, function=function, siblings=False), workers
+        return seen, workers
+
+    # -- how it is done ----------------------------------------------------------------------------------------------
+
+    def _past_seen(self, places: list[Place], *, screened: bool) -> Seen | None:
+        for index, span in enumerate(SPANS):
+            sums = self._sums[index]
+            mine = [place for place in places if place in sums]
+            past = (self._cells[worker][key].past_sums(self._number) for worker, key in mine)
+            shift = self._shift([(sums[place], before) for place, before in zip(mine, past, strict=True)])
+            if shift is None:
+                continue
+            if screened and shift < self._screen:
+                return None
+            one = compare((self._recent(place, span), self._past(place)) for place in mine)
+            return None if one is None else Seen(one=one, function=mine[one.stratum][1][0], siblings=False)
         return None
 
-    def _enough(self, one: Comparison) -> bool:
-        return min(one.left, one.right) >= self._least
+    def _shift(self, pairs: Iterable[tuple[Sums, Sums]]) -> float | None:
+        """Return by how many buckets the left is above the right; None where there are too few samples."""
+        left_n = right_n = shift = weights = 0.0
+        for left, right in pairs:
+            if left.calls < 1 or right.calls < 1:
+                continue
+            left_n, right_n = left_n + left.calls, right_n + right.calls
+            weight = left.calls * right.calls / (left.calls + right.calls)
+            shift += weight * (left.total / left.calls - right.total / right.calls)
+            weights += weight
+        return shift / weights if min(left_n, right_n) >= self._least else None
+
+    def _recent(self, place: Place, span: int) -> Times:
+        worker, stratum = place
+        return self._cells[worker][stratum].recent(self._number, span)
+
+    def _past(self, place: Place) -> Times:
+        worker, stratum = place
+        return self._cells[worker][stratum].past(self._number)
+
+    def _siblings(self, worker: str, stratum: Stratum, span: int) -> Times:
+        times: Times = {}
+        for other, cells in self._cells.items():
+            if other != worker and stratum in cells:
+                add(times, cells[stratum].recent(self._number, span))
+        return times
 
 
-class _Span:
-    """What the workers did in some slots, each by itself and all together."""
+NOTHING = Sums(0.0, 0.0)
 
-    def __init__(self, recent: Mapping[str, Mapping[Stratum, Times]], workers: Collection[str]) -> None:
-        self.of = {worker: strata for worker, strata in recent.items() if worker in workers}
-        self.totals: dict[Stratum, Times] = {}
-        for strata in self.of.values():
-            for key, times in strata.items():
-                add(self.totals.setdefault(key, {}), times)
 
-    def without(self, key: Stratum, own: Counts) -> Counts:
-        """Return what all but one did."""
-        return {place: left for place, count in self.totals[key].items() if (left := count - own.get(place, 0.0)) > 0}
+def _less(total: Sums, own: Sums) -> Sums:
+    return Sums(total.calls - own.calls, total.total - own.total)

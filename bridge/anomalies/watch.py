@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 LEAST_SAMPLES = 64
 """Of a pool in a second,"""
 WORKER_SAMPLES = 16
-"""or so many of each worker."""
+"""or so many of each worker,"""
+MOST_SAMPLES = 400
+"""but no more than these: each costs the front some microseconds."""
 EXACT_S = 30.0
 """For how long it is believed how much of its memory a worker shares."""
 GROWN_BYTES = 1 << 20
@@ -87,7 +89,7 @@ class AnomalyWatch:
                 continue
             snapshot = pool.snapshot()
             await self._look(now, name, pool, snapshot)
-            room = int(max(LEAST_SAMPLES, WORKER_SAMPLES * len(snapshot.workers)) * max(1.0, self._rules.interval_s))
+            room = min(MOST_SAMPLES, max(LEAST_SAMPLES, WORKER_SAMPLES * len(snapshot.workers)))
             moves = snapshot.calls != self._calls.get(name, 0) or snapshot.waiting > 0
             (wanted if moves else idle)[name] = room
             self._calls[name] = snapshot.calls

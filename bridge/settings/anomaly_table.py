@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from bridge.settings.fields import Int, Seconds, Section
 
-
 LEAST_LOOKS = 12
 """In a window."""
 

@@ -10,7 +10,7 @@ import pytest
 from anomaly_scenes import MIB, Scene, lognormal, pareto
 
 HOUR_S = 3600.0
-HOURS = 20 if os.environ.get("TEST_LENGTH") == "long" else 2
+HOURS = 20 if os.environ.get("TEST_LENGTH") == "long" else 1
 
 
 def swing(period_s, octaves=2.6):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.anomalies.histogram import PER_OCTAVE, bucket, compare, excess, median_s
-from bridge.anomalies.history import SLOTS, STRATA, Cell, History
+from bridge.anomalies.history import CELLS, PAST_MOST, SLOTS, Cell, History
 from bridge.anomalies.trend import POINTS, MemoryTrend, agreement, slope
 
 KEYS = st.dictionaries(st.integers(-40, 40), st.integers(1, 20).map(float), min_size=1, max_size=12)
@@ -115,37 +115,50 @@ def test_a_function_that_fails_everywhere_is_no_fault_of_who_runs_it_most():
 
 
 def test_what_is_older_than_a_window_is_the_past_and_fades():
-    cell = Cell(0)
+    cell = Cell()
     for _ in range(8):
         cell.add(0, 5)
     assert cell.recent(0, SLOTS) == {5: 8}
-    assert cell.past == {}
+    assert cell.past(0) == {}
     cell.turn(SLOTS)
     assert cell.recent(SLOTS, SLOTS) == {}
-    assert cell.past == {5: 8}
-    cell.turn(SLOTS + 10 * SLOTS)
-    assert cell.past[5] == pytest.approx(4.0)
-    cell.turn(SLOTS * 500)
-    assert cell.empty
+    assert cell.past(SLOTS) == {5: 8}
+    later = SLOTS + 10 * SLOTS
+    assert cell.past_sums(later) == pytest.approx((4.0, 20.0))
+    assert cell.past(later)[5] == pytest.approx(4.0)
+    assert cell.past(later - 1)[5] == pytest.approx(4.0), "a look back changes nothing"
+    assert cell.past_sums(later).calls == pytest.approx(4.0)
+    assert not cell.is_empty(later)
+    assert cell.is_empty(SLOTS * 500)
+
+
+def test_the_past_weighs_no_more_than_it_may():
+    cell = Cell()
+    for _ in range(5000):
+        cell.add(0, 5)
+    cell.turn(SLOTS)
+    assert cell.past(SLOTS) == {5: pytest.approx(PAST_MOST)}
+    assert cell.past_sums(SLOTS) == pytest.approx((PAST_MOST, 5 * PAST_MOST))
 
 
 def test_the_last_slots_only():
-    cell = Cell(0)
+    cell = Cell()
     for number in range(6):
         cell.add(number, number)
     assert cell.recent(5, 2) == {4: 1, 5: 1}
 
 
 def test_strata_and_workers_are_bounded():
-    history = History()
-    for number in range(STRATA + 50):
-        history.add(0, "w", (f"f{number}", 1), 0)
-    assert len(history.recent(0, 1)["w"]) == STRATA
-    history.turn(SLOTS * 2, ["w"])
-    history.add(SLOTS * 2, "w", ("later", 1), 0)
-    assert ("later", 1) in history.recent(SLOTS * 2, 1)["w"], "what is not called any more makes room"
+    history, workers = History(), [f"w-{number}" for number in range(100)]
+    history.turn(0, workers)
+    for number in range(50):
+        history.add(0, "w-1", (f"f{number}", 1), 0)
+    assert len(history.cells["w-1"]) == CELLS // len(workers)
+    history.turn(SLOTS * 2, workers)
+    history.add(SLOTS * 2, "w-1", ("later", 1), 0)
+    assert ("later", 1) in history.cells["w-1"], "what is not called any more makes room"
     history.turn(SLOTS * 2 + 1, [])
-    assert history.recent(SLOTS * 2 + 1, SLOTS) == {}
+    assert history.cells == {}
 
 
 # -- trend -------------------------------------------------------------------------------------------------------------

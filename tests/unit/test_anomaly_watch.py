@@ -98,7 +98,7 @@ def taken(call, failed=None, code=0):
 def test_what_is_known_of_a_call():
     sample = taken(a_call(seconds=0.25, tenant="acme"))
     assert (sample.worker, sample.function, sample.tenant) == ("general-1", "work", "acme")
-    assert (sample.seconds, sample.size, sample.failed, sample.late) == (0.25, 7, False, False)
+    assert (sample.seconds, sample.size, sample.failed, sample.late) == (0.25, 3, False, False)
     assert taken(a_call(streaming=True)).seconds == 0, "the reader had a part in it"
 
 
