@@ -31,10 +31,8 @@ test-all-pythons: ## Run every test with each of Python 3.11, 3.12 and 3.13 that
 check: $(VENV)/.ready-all ## Lint, types, import contracts, generated code, buf lint
 	@.ci/check
 
-bench: $(VENV)/.ready-all ## Measure the bridge against a bare gRPC echo; writes bench.json (about 9 minutes)
-	@$(VENV)/bin/python tests/bench/run.py
-	@$(VENV)/bin/python tests/bench/run_streams.py
-	@$(VENV)/bin/python tests/bench/embeddings_bench.py
+bench: $(VENV)/.ready-all ## Every figure of the benchmark; writes bench.json (about 10 minutes); PARTS="echo memory" for some
+	@$(VENV)/bin/python tests/bench/run.py $(PARTS:%=--part %)
 
 bench-quick: $(VENV)/.ready-all ## The echo figures only, in under 50 seconds
 	@$(VENV)/bin/python tests/bench/run.py --quick

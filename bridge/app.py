@@ -17,19 +17,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
-from bridge.batching import BatchedRunner
-from bridge.dispatch import Dispatcher
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
-from bridge.native import NativeRunner
-from bridge.pooled import PooledRunner
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
-from bridge.router import NativeLimits, Router
+from bridge.runners import Runners
 from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
@@ -108,11 +104,10 @@ class App:
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
-        self._dispatcher: Dispatcher | None = None
-        self._batched: BatchedRunner | None = None
+        self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
-        self._renewed: tuple[Resolver, Router, NativeRunner, Forwarder] | None = None
-        """What a reload gives something new to."""
+        self._renewed: tuple[Resolver, Forwarder] | None = None
+        """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
@@ -142,8 +137,8 @@ class App:
         self._serve_metrics()
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks += [asyncio.create_task(self._readers.watch()), asyncio.create_task(self._anomalies.run())]
-        if self._dispatcher is not None:
-            self._tasks.append(asyncio.create_task(IdleMemory(self._dispatcher).watch()))
+        if self._runners is not None:
+            self._tasks.append(asyncio.create_task(IdleMemory(self._runners.dispatcher).watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
@@ -185,14 +180,13 @@ class App:
     async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
         sessions = self._sessions
-        resolver, router = Resolver(lambda: registry.snapshot, self._plan), Router(_native_limits(config))
-        runner, pooled = NativeRunner(native, sessions.asks), PooledRunner(self._pools, sessions.sessions)
-        batched = self._batched = BatchedRunner(self._pools, pooled, config.server.max_message_bytes)
-        dispatcher = self._dispatcher = Dispatcher(resolver, router, runner, pooled, batched, sessions.sessions)
+        resolver = Resolver(lambda: registry.snapshot, self._plan)
+        runners = self._runners = Runners(config, self._pools, sessions, resolver, native)
+        dispatcher = runners.dispatcher
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
         self._multiplexer = multiplexer
-        self._renewed = (resolver, router, runner, forwarder)
+        self._renewed = (resolver, forwarder)
         unary, streaming = forwarder.handlers()
         unary |= local_handlers(
             self._pools,
@@ -240,9 +234,10 @@ class App:
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
 
-        batches = None if self._batched is None else self._batched.counters
+        assert self._runners is not None
+        counters = self._runners.batched.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, batches)
+            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
         )
         try:
             told = self._metrics.start()
@@ -268,10 +263,10 @@ class App:
         except Conflict as error:  # only where a pool went on with its old code although the new had been tried
             log(logging.ERROR, f"the catalogue stays as it was: {error}")
         assert self._renewed is not None
-        resolver, router, runner, forwarder = self._renewed
+        assert self._runners is not None
+        resolver, forwarder = self._renewed
         resolver.renew(tried.plan)
-        router.renew(_native_limits(config))
-        runner.renew(tried.native)
+        self._runners.renew(config, tried.native)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
             self._multiplexer.renew(config.server)
@@ -294,8 +289,8 @@ class App:
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
-        if self._dispatcher is not None:
-            waits.append(self._dispatcher.drain(timeout_s))
+        if self._runners is not None:
+            waits.append(self._runners.dispatcher.drain(timeout_s))
         if self._multiplexer is not None:
             waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
@@ -307,12 +302,12 @@ class App:
         """End the tasks, the workers and the transport, in this order: calls that are cut short hear why."""
         for task in self._tasks:
             task.cancel()
-        if self._dispatcher is not None:
-            await self._dispatcher.drain(0.0)
+        if self._runners is not None:
+            await self._runners.dispatcher.drain(0.0)
         await asyncio.gather(self._reloader.stop(), *(pool.stop() for pool in self._pools.values()))
         self._health.close()
-        if self._batched is not None:
-            self._batched.close()
+        if self._runners is not None:
+            self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
         if self._metrics is not None:
@@ -320,10 +315,6 @@ class App:
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         log(logging.INFO, "stopped")
-
-
-def _native_limits(config: Config) -> NativeLimits:
-    return NativeLimits(max_request_bytes=config.native.max_request_bytes, concurrency=config.native.concurrency)
 
 
 def _end_on_bug(task: asyncio.Task[None]) -> None:

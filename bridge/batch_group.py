@@ -50,7 +50,7 @@ class Group:
 
     def renew(self, rule: BatchRule) -> None:
         """Take over another rule."""
-        members = list(self.waiters)
+        members = sorted(self.waiters, key=lambda member: member.number)
         self.waiters = Waiters(rule)
         for member in members:
             self.waiters.add(member)
@@ -110,11 +110,7 @@ class Group:
             if self.running >= 2 * slots or not (full or now >= ahead_at):
                 self.wake_at = ahead_at if self.running < 2 * slots else None
                 return None
-        elif (
-            not full
-            and waiters.count < self._expected
-            and now < (until := min(self._until, self._soonest - 2 * self._usual_s))
-        ):
+        elif not full and waiters.count < self._expected and now < (until := self._hold_until()):
             self.wake_at = until
             return None
         self._judge()

@@ -168,11 +168,15 @@ class BatchedRunner:
         if group.wake_at is not None:
             self._timers[group] = self._loop.call_at(group.wake_at, self._turn, group)
 
-    def _send(self, group: Group, members: list[Member]) -> None:
+    def _send(self, group: Group, taken: list[Member]) -> None:
         now = self._loop.time()
+        function = taken[0].call.function
+        self.counters.waiting[function] -= len(taken)
+        members = [member for member in taken if not member.future.done()]  # a cancelled one may not know it yet
+        self.counters.left[function] += len(taken) - len(members)
+        if not members:
+            return
         group.began()
-        function = members[0].call.function
-        self.counters.waiting[function] -= len(members)
         self.counters.went(function, len(members), tuple(now - member.arrived_at for member in members))
         if len(members) == 1:
             members[0].alone = True
@@ -281,7 +285,7 @@ class BatchedRunner:
             size=call.bytes_in,
             exceeded="calls" if count >= options.queue_limit else "bytes",
         )
-        victim = gives_way(call, (member for one in groups for member in one.waiters))
+        victim = gives_way(call, [one.waiters for one in groups])
         if victim is None or size - victim.size + call.bytes_in > options.queue_bytes:
             raise error()
         victim.fail(error(displaced=True))

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
-from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Seconds, Section, Size, parse_size
+from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
 from bridge.settings.secret_references import looks_secret, resolve_secret
 
@@ -179,6 +179,19 @@ class NativeConfig(Section):
 
     max_request_bytes: Size = Field(64 * KIB, description="Larger requests of native functions go to a worker.")
     concurrency: Int = Field(64, ge=1, le=10_000, description="Native calls that run at a time.")
+    max_p99_ms: Number = Field(
+        5.0,
+        gt=0,
+        le=10_000,
+        description="With placement auto: calls go to a worker where 1 of 100 like them took longer than this.",
+    )
+    copies: Number = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="With placement auto: the part of calls that run a second time where they did not go, with the "
+        "answer thrown away, so that what is known of both ways stays true; 0 for none.",
+    )
 
 
 class SessionsConfig(Section):

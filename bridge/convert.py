@@ -16,7 +16,11 @@ _KINDS = {
     "program": common_pb2.FUNCTION_KIND_PROGRAM,
     "builtin": common_pb2.FUNCTION_KIND_BUILTIN,
 }
-_PLACEMENTS = {"native": common_pb2.PLACEMENT_NATIVE, "pooled": common_pb2.PLACEMENT_POOLED}
+PLACEMENTS = {
+    "native": common_pb2.PLACEMENT_NATIVE,
+    "pooled": common_pb2.PLACEMENT_POOLED,
+    "auto": common_pb2.PLACEMENT_AUTO,
+}
 
 
 def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo:
@@ -26,9 +30,11 @@ def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo
         kind=_KINDS[spec.kind],
         doc=spec.doc,
         pool=spec.pool or "",
-        placement=_PLACEMENTS[spec.placement],
+        placement=PLACEMENTS[spec.placement],
         streaming=spec.streaming,
         idempotent=spec.idempotent,
+        pure=spec.pure,
+        thread_safe=spec.thread_safe,
     )
     if whole:
         info.arguments_schema = spec.arguments_schema
@@ -62,7 +68,7 @@ def metric_info(
         name=name,
         doc=doc,
         parameters_schema=parameters_schema,
-        placement=_PLACEMENTS[placement],
+        placement=PLACEMENTS[placement],
         pool=pool,
         available=not missing_extra,
         missing_extra=missing_extra,

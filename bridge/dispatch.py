@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 from bridge import receipts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Batched, Native, Pooled
+from bridge.router import Batched, Measured, Native, Pooled
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
     from bridge.native import NativeRunner
@@ -53,6 +54,7 @@ class Dispatcher:
         native: NativeRunner,
         pooled: PooledRunner,
         batched: BatchedRunner,
+        auto: AutoRunner,
         sessions: Sessions,
     ) -> None:
         self._resolver = resolver
@@ -60,7 +62,8 @@ class Dispatcher:
         self._native = native
         self.pooled = pooled
         self._batched = batched
-        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched}
+        self._auto = auto
+        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched, Measured: auto}
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -135,8 +138,10 @@ class Dispatcher:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
 
-    def in_workers(self, call: Call) -> PooledRunner | BatchedRunner:
+    def in_workers(self, call: Call) -> Runner:
         """Return who runs a call that is to run in a worker."""
+        if call.spec is not None and call.spec.placement == "auto":
+            return self._auto
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched
 
     def _place(self, call: Call) -> Runner:

@@ -22,7 +22,6 @@ from bridge.errors import BridgeError, Code, bad_field, malformed
 from bridge.interceptors.errors import guard_call, refused
 from bridge.interceptors.identity import identify_member
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Entry, greeting, read
-from bridge.native import NativeRunner
 from bridge.packing import PACK_CALLS
 from bridge.v1.invoke_pb2 import MultiplexOptions
 from handlers.errors import HandlerError
@@ -89,11 +88,13 @@ class Stream:
 
     async def run(self, read: Read, write: Write) -> None:
         """Serve the stream until its client has sent its last call and has its last answer."""
-        await write(greeting(MAX_OPEN_CALLS))
         reader = self._reader = asyncio.create_task(self._read(read))
         reader.add_done_callback(lambda _: self._something.set())
         now = self._owner.loop.time
         with self._owner.readers.stream(inf) as writing:
+            writing.since = now()
+            await write(greeting(MAX_OPEN_CALLS))
+            writing.since = None
             while True:
                 await self._something.wait()
                 self._something.clear()
@@ -106,7 +107,7 @@ class Stream:
                 if reader.done() and (reader.cancelled() or reader.exception() is None):
                     if self.open or self._answers.size:
                         continue
-                    if self._draining:
+                    if reader.cancelled():  # by `drain`, not by the client's last word
                         raise shutting_down()
                     return
                 if reader.done():
@@ -155,7 +156,7 @@ class Stream:
             except (BridgeError, HandlerError, PoolError) as error:
                 self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
                 continue
-            if isinstance(runner, NativeRunner):
+            if not call.pool:
                 self._run_native(call, runner)
             elif self._lane(call.pool).room <= 0:
                 self._wait(call)
@@ -227,7 +228,7 @@ class Stream:
             call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
         return owner.dispatcher.begin(call)
 
-    def _run_native(self, call: Member, runner: NativeRunner) -> None:
+    def _run_native(self, call: Member, runner: Runner) -> None:
         """Run a synchronous function at once: it never waits."""
         assert call.spec is not None
         if call.spec.is_async or call.session is not None:
@@ -261,7 +262,7 @@ class Stream:
             call.begun = True
             try:
                 body, failure = await guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
-                if body is not None and call.route == receipts.POOLED:
+                if body is not None and runner is owner.dispatcher.pooled:
                     owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
                 self.answer(call, body, failure, in_flight=False)
             finally:

@@ -110,8 +110,8 @@ def entry_options(
 
 
 def native_options(snapshot: Snapshot, config: Config, environ: Mapping[str, str]) -> EntryOptions:
-    """Return what the front's own entry is opened with: the user modules that declare a function native, no others."""
-    modules = {spec.module for spec in snapshot.functions if spec.placement == "native" and spec.module}
+    """Return what the front's own entry is opened with: the user modules of functions that may run there, no others."""
+    modules = {spec.module for spec in snapshot.functions if spec.placement != "pooled" and spec.module}
     return entry_options("general", tuple(sorted(modules)), config, environ, native_only=True)
 
 

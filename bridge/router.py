@@ -1,10 +1,12 @@
-"""Where a call runs and why: one pure function from what is known about it to a decision."""
+"""Where a call runs and why: one decision from what is known about it. Nothing here has a clock, or measures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
-from handlers.contract import FunctionSpec
+if TYPE_CHECKING:
+    from handlers.contract import FunctionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +33,45 @@ class Batched:
     reason: str
 
 
-Decision = Native | Pooled | Batched
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Run it in a worker of this pool, or in the front where that is empty, and take in how long it takes."""
+
+    pool: str
+    reason: str
+
+
+Decision = Native | Pooled | Batched | Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeLimits:
-    """What may run in the front process: it must stay quick for everybody."""
+    """What may run in the front process: it must stay quick for everybody. The last two hold for placement auto.
+
+    `max_p99_s` is what the worst of a hundred calls may take, `copies` the part of calls that are run a second time on
+    the way that was not taken.
+    """
 
     max_request_bytes: int
     concurrency: int
+    max_p99_s: float = 0.005
+    copies: float = 0.01
+
+
+class Placement(Protocol):
+    """Who decides for functions with placement auto: `bridge.auto.AutoPlacement`."""
+
+    def decide(self, spec: FunctionSpec, request_bytes: int, running: int) -> Measured:
+        """Return where a call goes."""
+        ...
 
 
 class Router:
     """Decides for one catalogue. Owns the decisions that do not depend on the call, made once per function."""
 
-    def __init__(self, limits: NativeLimits) -> None:
+    def __init__(self, limits: NativeLimits, auto: Placement) -> None:
         self._native = Native("declared native")
+        self._auto = auto
         self.renew(limits)
 
     def renew(self, limits: NativeLimits) -> None:
@@ -61,6 +86,8 @@ class Router:
             if decision is None:
                 decision = self._pooled[spec.name] = _in_a_worker(spec)
             return decision
+        if spec.placement == "auto":
+            return self._auto.decide(spec, request_bytes, native_running)
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
             why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
 
 Kind = Literal["function", "program", "builtin"]
-PlacementName = Literal["native", "pooled"]
+PlacementName = Literal["native", "pooled", "auto"]
 
 
 class ProgramDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +67,9 @@ class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
     streaming: bool = False
     is_async: bool = False
     idempotent: bool = False
+    pure: bool = False
+    """Whether it depends on its arguments alone and changes nothing."""
+    thread_safe: bool = False
     arguments_schema: str = "{}"
     result_schema: str = "{}"
     example: str = "{}"
@@ -134,7 +137,7 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = 2**31 - 1
     """The largest response message that may be sent."""
     native_only: bool = False
-    """Open only functions whose placement is native: the front's own entry."""
+    """Open only functions that may run in the front, by their placement: the front's own entry."""
 
 
 class CallMeta(msgspec.Struct, frozen=True, array_like=True):

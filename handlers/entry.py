@@ -76,7 +76,7 @@ class Entry:
 
     def _add(self, handlers: list[Handler]) -> None:
         for handler in handlers:
-            if self._options.native_only and handler.spec.placement != "native":
+            if self._options.native_only and handler.spec.placement == "pooled":
                 continue
             other = self._handlers.get(handler.spec.name)
             if other is not None:

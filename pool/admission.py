@@ -61,6 +61,13 @@ class Admission:
         """Whether a call would be granted a worker at once."""
         return bool(self._room)
 
+    @property
+    def wait_s(self) -> float:
+        """How long a call that came now would wait for a worker, by what calls usually take; 0 where one is free."""
+        if self._room:
+            return 0.0
+        return (self.waiting + 1) * self._capacity.pace_s(self._times.usual_s, len(self._members))
+
     def has_member(self, worker: str, *, apart: bool = False) -> bool:
         """Return whether a worker takes calls here; with `apart` also where it takes only those pinned to it."""
         return worker in self._members and (apart or worker not in self._apart)

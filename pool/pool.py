@@ -165,6 +165,16 @@ class Pool:
         """Whether every ready worker has all the calls it takes."""
         return not self._admission.has_room
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a worker."""
+        return self._admission.waiting
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that a call which came now would wait for a worker, by what calls usually take."""
+        return self._admission.wait_s
+
     def submit(
         self,
         function: str,

@@ -81,6 +81,8 @@ def _fields(info: common_pb2.FunctionInfo) -> dict[str, Any]:
         "placement": _enum(common_pb2.Placement.Name(info.placement), "PLACEMENT_"),
         "streaming": info.streaming,
         "idempotent": info.idempotent,
+        "pure": info.pure,
+        "thread_safe": info.thread_safe,
     }
 
 
@@ -90,7 +92,10 @@ def _kind(info: common_pb2.FunctionInfo) -> str:
 
 
 def _where(info: common_pb2.FunctionInfo) -> str:
-    return "the front" if info.placement == common_pb2.PLACEMENT_NATIVE else f"pool {clean(info.pool)}"
+    if info.placement == common_pb2.PLACEMENT_NATIVE:
+        return "the front"
+    pool = f"pool {clean(info.pool)}"
+    return f"{pool} or the front" if info.placement == common_pb2.PLACEMENT_AUTO else pool
 
 
 def _enum(name: str, prefix: str) -> str:

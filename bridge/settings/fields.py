@@ -47,6 +47,7 @@ def _check_address(text: str) -> str:
 
 Int = Annotated[int, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, gt=0, le=7 * 86400, allow_inf_nan=False)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Size = Annotated[int, Field(strict=True, gt=0), BeforeValidator(parse_size)]
 Name = Annotated[str, AfterValidator(_check_name)]

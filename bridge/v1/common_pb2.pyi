@@ -25,6 +25,7 @@ class Placement(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLACEMENT_UNSPECIFIED: _ClassVar[Placement]
     PLACEMENT_NATIVE: _ClassVar[Placement]
     PLACEMENT_POOLED: _ClassVar[Placement]
+    PLACEMENT_AUTO: _ClassVar[Placement]
 ROUTE_UNSPECIFIED: Route
 ROUTE_NATIVE: Route
 ROUTE_POOLED: Route
@@ -35,6 +36,7 @@ FUNCTION_KIND_BUILTIN: FunctionKind
 PLACEMENT_UNSPECIFIED: Placement
 PLACEMENT_NATIVE: Placement
 PLACEMENT_POOLED: Placement
+PLACEMENT_AUTO: Placement
 
 class Payload(_message.Message):
     __slots__ = ("json", "msgpack", "raw", "tensors", "blobs")
@@ -127,7 +129,7 @@ class ModelUsage(_message.Message):
     def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FunctionInfo(_message.Message):
-    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example")
+    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "pure", "thread_safe")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +140,8 @@ class FunctionInfo(_message.Message):
     ARGUMENTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     RESULT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    PURE_FIELD_NUMBER: _ClassVar[int]
+    THREAD_SAFE_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: FunctionKind
     doc: str
@@ -148,4 +152,6 @@ class FunctionInfo(_message.Message):
     arguments_schema: str
     result_schema: str
     example: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ...) -> None: ...
+    pure: bool
+    thread_safe: bool
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., pure: _Optional[bool] = ..., thread_safe: _Optional[bool] = ...) -> None: ...

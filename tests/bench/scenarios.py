@@ -1,7 +1,8 @@
-"""The table of what is measured: loads, who is put under them, and the figures made from the results.
+"""The table of what the echo measures: loads, who is put under them, and the figures made from the results.
 
 A load is one kind of call at one concurrency; each figure divides what a contender of the bridge reached under it by
-what the bare echo reached. A new figure is a new row here. Owns no state; knows nothing of processes or generators.
+what the bare echo reached. A new figure is a new row here; what it must reach is in `goals`. Owns no state; knows
+nothing of processes or generators.
 """
 
 from __future__ import annotations
@@ -88,36 +89,29 @@ LOADS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One line of bench.json: a contender's result under a load, divided by the bare echo's.
+    """How a figure is made: a contender's result under a load, divided by the bare echo's.
 
-    With `base` it is divided by the contender's own result under that load. Without a load it is measured apart.
+    With `base` it is divided by the contender's own result under that load.
     """
 
     name: str
     load: str
     contender: str
-    target: float | None
-    quantity: Literal["calls_per_s", "p50_s", "memory"] = "calls_per_s"
+    quantity: Literal["calls_per_s", "p50_s"] = "calls_per_s"
     base: str | None = None
-
-    @property
-    def higher_is_better(self) -> bool:
-        return self.quantity == "calls_per_s"
 
 
 FIGURES = (
-    Figure(name="pooled_echo_c1", load="c1", contender="pooled", target=None),
-    Figure(name="pooled_echo_c16", load="c16", contender="pooled", target=0.70),
-    Figure(name="pooled_echo_c64", load="c64", contender="pooled", target=0.70),
-    Figure(name="native_echo_c1", load="c1", contender="native", target=None),
-    Figure(name="native_echo_c16", load="c16", contender="native", target=0.85),
-    Figure(name="native_echo_c64", load="c64", contender="native", target=0.85),
-    Figure(name="pooled_p50_c1", load="c1", contender="pooled", target=1.5, quantity="p50_s"),
-    Figure(name="affinity_echo_c16", load="c16_sessions", contender="affinity", target=0.75),
-    Figure(name="queue_1000", load="c1000", contender="pooled", target=0.9, base="c16"),
-    Figure(name="bare_1000", load="c1000", contender=BARE, target=None, base="c16"),
-    Figure(name="front_memory", load="", contender="pooled", target=1.05, quantity="memory"),
-    Figure(name="front_memory_100k", load="", contender="pooled", target=1.05, quantity="memory"),
-    Figure(name="payload_1mib", load="1mib", contender="pooled", target=None),
-    Figure(name="payload_16mib", load="16mib", contender="pooled", target=0.5),
+    Figure(name="pooled_echo_c1", load="c1", contender="pooled"),
+    Figure(name="pooled_echo_c16", load="c16", contender="pooled"),
+    Figure(name="pooled_echo_c64", load="c64", contender="pooled"),
+    Figure(name="native_echo_c1", load="c1", contender="native"),
+    Figure(name="native_echo_c16", load="c16", contender="native"),
+    Figure(name="native_echo_c64", load="c64", contender="native"),
+    Figure(name="pooled_p50_c1", load="c1", contender="pooled", quantity="p50_s"),
+    Figure(name="affinity_echo_c16", load="c16_sessions", contender="affinity"),
+    Figure(name="queue_1000", load="c1000", contender="pooled", base="c16"),
+    Figure(name="bare_1000", load="c1000", contender=BARE, base="c16"),
+    Figure(name="payload_1mib", load="1mib", contender="pooled"),
+    Figure(name="payload_16mib", load="16mib", contender="pooled"),
 )

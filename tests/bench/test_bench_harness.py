@@ -23,7 +23,7 @@ traffic: 713.84KB (730976) total, 49.89KB (51090) headers (space savings 96.29%)
 def bench(monkeypatch):
     """The benchmark's modules, which run as scripts and so are no package."""
     monkeypatch.syspath_prepend(str(BENCH))
-    names = ("scenarios", "generators", "results")
+    names = ("scenarios", "generators", "goals", "results", "run_streams", "embeddings_bench", "run")
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     for name in names:
         sys.modules.pop(name, None)
@@ -63,14 +63,33 @@ def test_a_figure_is_the_median_of_the_rounds_own_ratios(bench):
     values = bench.results.figure_values(rounds)
     assert set(values) == {"pooled_echo_c16"}
     value = values["pooled_echo_c16"]
-    assert (value.value, value.low, value.high, value.target) == (0.8, 0.6, 0.9, 0.70)
+    assert (value.value, value.low, value.high, value.runs) == (0.8, 0.6, 0.9, 3)
 
 
-def test_a_latency_ratio_must_be_low(bench):
-    figure = next(figure for figure in bench.scenarios.FIGURES if figure.name == "pooled_p50_c1")
+def test_a_latency_ratio_must_be_low_and_a_rate_high(bench):
+    latency, rate = bench.goals.GOALS["pooled_p50_c1"], bench.goals.GOALS["pooled_echo_c16"]
+    assert [latency.verdict(value) for value in (1.3, 1.4, 1.6)] == ["aim reached", "met", "MISSED"]
+    assert [rate.verdict(value) for value in (0.9, 0.81, 0.7)] == ["aim reached", "met", "MISSED"]
+    assert bench.goals.GOALS["bare_1000"].verdict(0.1) == ""
     value = bench.results.Value
-    assert bench.results.met(figure, value(value=1.4, low=1.3, high=1.6, target=1.5)) is True
-    assert bench.results.met(figure, value(value=1.6, low=1.3, high=1.6, target=1.5)) is False
+    values = {"pooled_p50_c1": value(value=1.6, low=1, high=2), "pooled_echo_c16": value(value=0.9, low=0, high=1)}
+    assert bench.results.missed(values) == ["pooled_p50_c1"]
+
+
+def test_every_figure_has_its_goal_and_every_goal_a_part_that_measures_it(bench):
+    measured = {figure.name for figure in bench.scenarios.FIGURES}
+    for names in bench.run.FIGURES_OF.values():
+        measured |= set(names)
+    assert measured | {"front_memory_100k"} == set(bench.goals.GOALS)
+    assert {figure.name for figure in bench.run_streams.FIGURES} == set(bench.run.FIGURES_OF["streams"])
+    assert set(bench.embeddings_bench.FIGURES) == set(bench.run.FIGURES_OF["embeddings"])
+    assert set(bench.run.FIGURES_OF) | {"echo"} == set(bench.run.PARTS)
+
+
+def test_a_part_that_fails_leaves_its_figures_out_by_name(bench):
+    gone = bench.run.absent({"echo": "FAILED", "memory": "FAILED"})
+    assert gone["pooled_echo_c16"] == gone["front_memory"] == "FAILED"
+    assert "multiplex_50" not in gone
 
 
 def test_every_figure_names_a_load_that_its_contender_runs(bench):
@@ -95,12 +114,14 @@ def test_bench_json_keeps_the_figures_of_others(bench, tmp_path):
     path = tmp_path / "bench.json"
     other = {"value": 1.0, "low": 0.9, "high": 1.1, "target": None}
     path.write_text(json.dumps({"commit": "abc", "machine": "m", "figures": {"other": other}}))
-    value = bench.results.Value(value=0.8, low=0.7, high=0.9, target=0.7)
+    value = bench.results.Value(value=0.8, low=0.7, high=0.9, runs=9)
     bench.results.write(path, {"pooled_echo_c16": value}, commit="abc", machine="m")
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9, "runs": 9, "target": 0.8, "aim": 0.87}
+    entry |= {"better": "higher", "met": True}
     assert json.loads(path.read_text()) == {
         "commit": "abc",
         "machine": "m",
-        "figures": {"other": other, "pooled_echo_c16": {"value": 0.8, "low": 0.7, "high": 0.9, "target": 0.7}},
+        "figures": {"other": other, "pooled_echo_c16": entry},
     }
     bench.results.write(path, {}, commit="def", machine="m")
     assert json.loads(path.read_text())["figures"] == {}, "figures of another commit must not be passed on"

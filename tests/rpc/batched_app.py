@@ -43,3 +43,14 @@ async def later(what: list[str], port: list[int | None]) -> list[str | ValueErro
 def doomed(what: list[str], port: list[int | None]) -> list[str | ValueError]:
     """Calls of this one kill their worker: after that they run by themselves for a while."""
     return _each(what, port)
+
+
+_BATCHES = iter(range(1 << 30))
+
+
+@function(batch=Batch(max_items=8))
+def turns(what: list[str], port: list[int | None], more: list[str | None]) -> list[int]:
+    """The number of the batch that each runs in."""
+    del more
+    _each(what, port)
+    return [next(_BATCHES)] * len(what)

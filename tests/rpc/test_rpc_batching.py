@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import urllib.request
 from pathlib import Path
 
@@ -189,6 +190,46 @@ def test_those_that_wait_fill_the_queue_of_the_pool(rpc, gathered, figure, event
     assert all(call.outcome().code is Code.OK for call in calls)
 
 
+@pytest.fixture
+def crowd(rpc, gate, figure, eventually):
+    """`crowd(later)` holds the worker, lets 20 calls of tenant a gather behind it and then one more with the options
+    `later`, lets them run, and returns in which batches they ran: those of a, and the last."""
+
+    def waiting(count):
+        eventually(lambda: figure('bridge_batch_waiting_calls{function="turns"}') == count, f"{count} to wait", 5.0)
+
+    def gather(later):
+        blocker = rpc.start("turns", what="hold", port=gate.port)
+        held = gate.entered()
+        flood = [rpc.start("turns", what="a", metadata=[("x-tenant", "a")]) for _ in range(20)]
+        waiting(12)  # eight have gone into the pool's queue, together
+        last = rpc.start("turns", what="b", **later)
+        waiting(13)
+        held.release()
+        first = blocker.outcome().value
+        return sorted(call.outcome().value - first for call in flood), last.outcome().value - first
+
+    return gather
+
+
+def test_a_flood_of_small_calls_does_not_hold_up_a_large_one_of_another_tenant(crowd):
+    flood, other = crowd({"more": "x" * 3000, "metadata": [("x-tenant", "b")]})
+    assert flood in ([1] * 8 + [3] * 8 + [4] * 4, [1] * 8 + [2] * 8 + [4] * 4), "of two that go at once either is first"
+    assert other < 4
+
+
+def test_a_call_of_the_same_tenant_waits_for_those_before_it(crowd):
+    flood, other = crowd({"more": "x" * 3000, "metadata": [("x-tenant", "a")]})
+    assert flood == [1] * 8 + [2] * 8 + [3] * 4
+    assert other == 4
+
+
+def test_a_high_priority_goes_with_the_next_batch(crowd):
+    flood, other = crowd({"metadata": [("x-tenant", "a"), ("x-priority", "high")]})
+    assert flood == [1] * 8 + [2] * 7 + [3] * 5
+    assert other == 2
+
+
 def test_a_session_keeps_its_calls_on_a_worker_of_its_own(rpc):
     outcome = rpc.call("work", what="a", metadata=[("x-session-id", "s-1")])
     assert outcome.value == "a of 1"
@@ -197,3 +238,27 @@ def test_a_session_keeps_its_calls_on_a_worker_of_its_own(rpc):
 
 def test_a_batched_function_can_be_streamed_as_any_other(rpc):
     assert rpc.stream("work", what="a").values == ["a of 1"]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["the server", "the pool"])
+def test_a_drain_lets_a_batch_end_and_refuses_those_that_wait(start_server, connect, gate, eventually, whole):
+    server = start_server(APP, CONFIG)
+    rpc = connect(server.address)
+    listing = pool_pb2.PoolServiceListRequest()
+
+    def all_there(count):
+        return len(rpc.unary("PoolService/List", listing, pool_pb2.PoolServiceListResponse).value.open_calls) == count
+
+    running = rpc.start("work", what="hold", port=gate.port)
+    held = gate.entered()
+    late = rpc.start("work", what="late")
+    eventually(lambda: all_there(2), "the call to wait", 5.0)
+    if whole:
+        server.process.send_signal(signal.SIGTERM)
+    else:
+        rpc.unary("PoolService/Drain", pool_pb2.DrainRequest(name="general"), pool_pb2.DrainResponse, timeout=0.5)
+    refused = late.outcome()
+    assert (refused.code, refused.reason) == (Code.UNAVAILABLE, "SHUTTING_DOWN")
+    held.release()
+    assert running.outcome().value == "hold of 1"
+    assert server.terminate() == 0

@@ -188,6 +188,20 @@ async def test_a_member_that_is_cancelled_while_it_waits_never_runs(rig):
     assert rig.runner.counters.left["f"] == 1
 
 
+async def test_one_who_is_cancelled_in_the_turn_in_which_he_would_go_leaves_the_worker_free(rig):
+    """The end of the first call sends the second, whose task does not know yet that it has been cancelled."""
+    tasks = await rig.hold(b"a", b"b")
+    (group,) = rig.runner._groups.values()
+    group._left_out = 1  # nobody waits for more after the end of the first
+    for task in tasks:
+        task.cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in found] == [asyncio.CancelledError] * 2
+    assert (group.running, group.waiters.count, rig.runner.counters.waiting["f"]) == (0, 0, 0)
+    rig.entry.gate.set()
+    assert await rig.start(b"c") == b"C"
+
+
 async def test_a_member_that_is_cancelled_while_it_runs_leaves_the_others_theirs(rig):
     first, *rest = await rig.hold(b"a", b"b", b"c")
     rig.entry.gate.set()

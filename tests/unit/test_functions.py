@@ -93,6 +93,16 @@ def test_decorated_functions_are_served_wherever_they_come_from():
     )
 
 
+def test_a_pure_function_may_be_repeated():
+    source = (
+        "from bridge import function\n"
+        "@function(placement='auto', pure=True, thread_safe=True)\n"
+        "def f(x: int) -> int: return x\n"
+    )
+    spec = _found(source)["f"]
+    assert (spec.placement, spec.pure, spec.thread_safe, spec.idempotent) == ("auto", True, True, True)
+
+
 def test_function_only_attaches_a_record():
     def plain(x):
         return x
@@ -105,7 +115,7 @@ def test_function_only_attaches_a_record():
         function(5)
     with pytest.raises(TypeError, match="expected a function, got type"):
         function(int)
-    with pytest.raises(ValueError, match="'native' or 'pooled', got 'front'"):
+    with pytest.raises(ValueError, match="'native', 'pooled' or 'auto', got 'front'"):
         function(placement="front")
 
 
@@ -116,6 +126,19 @@ REFUSED = {
     "unknown name": ("def f(x: 'Missing'): ...", "names 'Missing'"),
     "not for the wire": ("import threading\ndef f(x: threading.Thread): ...", "x: expected a type that can come over"),
     "not an annotation": ("def f(x: 5): ...", "'f' can not be served"),
+    "auto, not pure": (
+        "from bridge import function\n@function(placement='auto', thread_safe=True)\ndef f(): ...",
+        "'f' can not be served: placement='auto' .* pure is missing",
+    ),
+    "auto, nothing declared": (
+        "from bridge import function\n@function(placement='auto')\ndef f(): ...",
+        "declared pure=True and thread_safe=True; pure and thread_safe are missing",
+    ),
+    "auto, streams": (
+        "from collections.abc import Iterator\nfrom bridge import function\n"
+        "@function(placement='auto', pure=True, thread_safe=True)\ndef f() -> Iterator[int]: yield 1",
+        "'f' can not be served: it streams",
+    ),
     "bad name": ("def größe(): ...", "'größe' can not be served: expected a name of 1 to 128 ASCII"),
     "two of one name": (
         "from handlers.functions.declare import function\n@function(name='g')\ndef f(): ...\ndef g(): ...",

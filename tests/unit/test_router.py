@@ -2,10 +2,17 @@
 
 import pytest
 
-from bridge.router import Native, NativeLimits, Pooled, Router
+from bridge.router import Measured, Native, NativeLimits, Pooled, Router
 from handlers.contract import FunctionSpec
 
 LIMITS = NativeLimits(max_request_bytes=1000, concurrency=4)
+
+
+class Auto:
+    """Decides by the size alone."""
+
+    def decide(self, spec, request_bytes, running):
+        return Measured("" if request_bytes < 10 else spec.pool, f"{spec.name}, {running} running")
 
 
 def spec(placement, pool="general", name="f"):
@@ -30,12 +37,18 @@ def spec(placement, pool="general", name="f"):
     ],
 )
 def test_the_decision_and_its_reason(placement, size, running, expected):
-    assert Router(LIMITS).decide(spec(placement), size, running) == expected
+    assert Router(LIMITS, Auto()).decide(spec(placement), size, running) == expected
 
 
 def test_decisions_are_kept_per_function():
-    router = Router(LIMITS)
+    router = Router(LIMITS, Auto())
     first = router.decide(spec("pooled", "llm", "a"), 1, 0)
     other = router.decide(spec("pooled", "embeddings", "b"), 1, 0)
     assert (first.pool, other.pool) == ("llm", "embeddings")
     assert router.decide(spec("pooled", "llm", "a"), 2, 1) is first
+
+
+def test_functions_that_are_placed_by_measurement_are_asked_about_for_each_call():
+    router = Router(LIMITS, Auto())
+    assert router.decide(spec("auto"), 5, 2) == Measured("", "f, 2 running")
+    assert router.decide(spec("auto"), 50, 3) == Measured("general", "f, 3 running")

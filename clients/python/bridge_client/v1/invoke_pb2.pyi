@@ -153,3 +153,117 @@ class DescribeFunctionResponse(_message.Message):
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     function: _common_pb2.FunctionInfo
     def __init__(self, function: _Optional[_Union[_common_pb2.FunctionInfo, _Mapping]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("function", "request_bytes", "arguments")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    request_bytes: int
+    arguments: _common_pb2.Payload
+    def __init__(self, function: _Optional[str] = ..., request_bytes: _Optional[int] = ..., arguments: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("function", "placement", "request_bytes", "reason", "alternatives", "front")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    PLACEMENT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    placement: _common_pb2.Placement
+    request_bytes: int
+    reason: str
+    alternatives: _containers.RepeatedCompositeFieldContainer[Alternative]
+    front: FrontLoad
+    def __init__(self, function: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., request_bytes: _Optional[int] = ..., reason: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., front: _Optional[_Union[FrontLoad, _Mapping]] = ...) -> None: ...
+
+class Alternative(_message.Message):
+    __slots__ = ("function", "route", "pool", "chosen", "excluded", "prediction", "service", "transfer", "load", "weight", "cost_usd", "failure_rate", "breaker", "copies_only")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDED_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    LOAD_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_RATE_FIELD_NUMBER: _ClassVar[int]
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    COPIES_ONLY_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    route: _common_pb2.Route
+    pool: str
+    chosen: bool
+    excluded: str
+    prediction: Prediction
+    service: MeasuredTimes
+    transfer: MeasuredTimes
+    load: PoolLoad
+    weight: float
+    cost_usd: float
+    failure_rate: float
+    breaker: str
+    copies_only: bool
+    def __init__(self, function: _Optional[str] = ..., route: _Optional[_Union[_common_pb2.Route, str]] = ..., pool: _Optional[str] = ..., chosen: _Optional[bool] = ..., excluded: _Optional[str] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., service: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., transfer: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., load: _Optional[_Union[PoolLoad, _Mapping]] = ..., weight: _Optional[float] = ..., cost_usd: _Optional[float] = ..., failure_rate: _Optional[float] = ..., breaker: _Optional[str] = ..., copies_only: _Optional[bool] = ...) -> None: ...
+
+class Prediction(_message.Message):
+    __slots__ = ("total_us", "queue_us", "transfer_us", "service_us", "burden_us")
+    TOTAL_US_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_US_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_US_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_US_FIELD_NUMBER: _ClassVar[int]
+    BURDEN_US_FIELD_NUMBER: _ClassVar[int]
+    total_us: int
+    queue_us: int
+    transfer_us: int
+    service_us: int
+    burden_us: int
+    def __init__(self, total_us: _Optional[int] = ..., queue_us: _Optional[int] = ..., transfer_us: _Optional[int] = ..., service_us: _Optional[int] = ..., burden_us: _Optional[int] = ...) -> None: ...
+
+class MeasuredTimes(_message.Message):
+    __slots__ = ("samples", "mean_us", "p50_us", "p99_us", "min_request_bytes", "max_request_bytes")
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MEAN_US_FIELD_NUMBER: _ClassVar[int]
+    P50_US_FIELD_NUMBER: _ClassVar[int]
+    P99_US_FIELD_NUMBER: _ClassVar[int]
+    MIN_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    samples: float
+    mean_us: int
+    p50_us: int
+    p99_us: int
+    min_request_bytes: int
+    max_request_bytes: int
+    def __init__(self, samples: _Optional[float] = ..., mean_us: _Optional[int] = ..., p50_us: _Optional[int] = ..., p99_us: _Optional[int] = ..., min_request_bytes: _Optional[int] = ..., max_request_bytes: _Optional[int] = ...) -> None: ...
+
+class PoolLoad(_message.Message):
+    __slots__ = ("workers", "waiting", "wait_us")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    WAIT_US_FIELD_NUMBER: _ClassVar[int]
+    workers: int
+    waiting: int
+    wait_us: int
+    def __init__(self, workers: _Optional[int] = ..., waiting: _Optional[int] = ..., wait_us: _Optional[int] = ...) -> None: ...
+
+class FrontLoad(_message.Message):
+    __slots__ = ("busy", "lag_us", "native_running", "native_limit", "max_request_bytes", "max_p99_us")
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    LAG_US_FIELD_NUMBER: _ClassVar[int]
+    NATIVE_RUNNING_FIELD_NUMBER: _ClassVar[int]
+    NATIVE_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_P99_US_FIELD_NUMBER: _ClassVar[int]
+    busy: float
+    lag_us: int
+    native_running: int
+    native_limit: int
+    max_request_bytes: int
+    max_p99_us: int
+    def __init__(self, busy: _Optional[float] = ..., lag_us: _Optional[int] = ..., native_running: _Optional[int] = ..., native_limit: _Optional[int] = ..., max_request_bytes: _Optional[int] = ..., max_p99_us: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,65 @@
+"""Who runs calls: every runner, the router that chooses among them and the dispatcher, made and renewed together.
+
+Owns nothing but these objects, which belong to one front.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.auto import AutoPlacement, AutoRunner
+from bridge.batching import BatchedRunner
+from bridge.dispatch import Dispatcher
+from bridge.native import NativeRunner
+from bridge.pooled import PooledRunner
+from bridge.router import NativeLimits, Router
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bridge.config import Config
+    from bridge.resolve import Resolver
+    from bridge.session_parts import SessionParts
+    from handlers.entry import Entry
+    from pool.pool import Pool
+
+
+class Runners:
+    """The runners of one front, on its pools and on its own entry."""
+
+    def __init__(
+        self, config: Config, pools: Mapping[str, Pool], sessions: SessionParts, resolver: Resolver, native: Entry
+    ) -> None:
+        limits = native_limits(config)
+        self.placement = AutoPlacement(pools, limits)
+        self.router = Router(limits, self.placement)
+        self.native = NativeRunner(native, sessions.asks)
+        self.pooled = PooledRunner(pools, sessions.sessions)
+        self.batched = BatchedRunner(pools, self.pooled, config.server.max_message_bytes)
+        self.auto = AutoRunner(self.placement, self.native, self.pooled)
+        self.dispatcher = Dispatcher(
+            resolver, self.router, self.native, self.pooled, self.batched, self.auto, sessions.sessions
+        )
+
+    def renew(self, config: Config, native: Entry) -> None:
+        """Take over other limits, and other code."""
+        limits = native_limits(config)
+        self.placement.renew(limits)
+        self.router.renew(limits)
+        self.native.renew(native)
+
+    def close(self) -> None:
+        """Watch nothing any more: no call is left."""
+        self.batched.close()
+        self.auto.copies.close()
+
+
+def native_limits(config: Config) -> NativeLimits:
+    """Return what may run in the front."""
+    native = config.native
+    return NativeLimits(
+        max_request_bytes=native.max_request_bytes,
+        concurrency=native.concurrency,
+        max_p99_s=native.max_p99_ms / 1000,
+        copies=native.copies,
+    )
