@@ -42,11 +42,9 @@ class PoolServicer:
         drain_timeout_s: Callable[[], float],
         anomalies: Mapping[str, Iterable[Anomaly]],
     ) -> None:
-        self._pools = pools
-        self._missing = missing
+        self._pools, self._missing = pools, missing
         self._snapshot = snapshot
-        self._cancel = cancel
-        self._oldest = oldest
+        self._cancel, self._oldest = cancel, oldest
         self._drain_timeout_s = drain_timeout_s
         self._anomalies = anomalies
 
