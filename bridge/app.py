@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
+from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.log_output import set_log
@@ -25,6 +26,8 @@ from bridge.multiplex import Multiplexer
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
+from bridge.route_parts import RouteParts
+from bridge.route_table import RouteProblem, route_table
 from bridge.runners import Runners
 from bridge.server import AddressInUse, GrpcServer, ServerOptions
 from bridge.servicers.forward import Forwarder
@@ -94,13 +97,14 @@ class App:
         self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
-        self._anomalies = AnomalyWatch(self._pools, self._telemetry, config)
+        self._registry = Registry()
+        self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
         self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
-        self._registry = Registry()
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
         self._server: GrpcServer | None = None
@@ -164,9 +168,11 @@ class App:
         self._catalogues |= {name: msgspec.json.decode(report, type=Catalogue) for name, report in reports.items()}
         self._sessions.catalogues(self._catalogues)
         try:
-            return self._registry.merge(self._catalogues)
-        except Conflict as error:
+            snapshot = self._registry.merge(self._catalogues)
+            self._routes.serve(self._config, route_table(self._config.routes, snapshot, self._catalogues))
+        except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
         """Open the front's own entry."""
@@ -181,7 +187,7 @@ class App:
         config, registry = self._config, self._registry
         sessions = self._sessions
         resolver = Resolver(lambda: registry.snapshot, self._plan)
-        runners = self._runners = Runners(config, self._pools, sessions, resolver, native)
+        runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
@@ -193,6 +199,7 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
+            Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
             dispatcher.cancel,
             dispatcher.oldest,
@@ -233,11 +240,18 @@ class App:
             return
         from bridge.metrics_server import MetricsServer
         from bridge.prometheus import families
+        from bridge.prometheus_auto import auto_families
+        from bridge.prometheus_routes import route_families
 
         assert self._runners is not None
-        counters = self._runners.batched.counters
+        batches, auto = self._runners.batched.counters, self._runners.placement.counters
         self._metrics = MetricsServer(
-            address, lambda: families(self._pools, self._telemetry, self._loop_lag.worst_s, counters)
+            address,
+            lambda: [
+                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
+                *auto_families(auto),
+                *route_families(self._routes, self._telemetry.breakers),
+            ],
         )
         try:
             told = self._metrics.start()
@@ -267,6 +281,7 @@ class App:
         resolver, forwarder = self._renewed
         resolver.renew(tried.plan)
         self._runners.renew(config, tried.native)
+        self._routes.serve(config, tried.routes)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
             self._multiplexer.renew(config.server)
@@ -288,6 +303,7 @@ class App:
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
+        self._routes.drain()
         waits = [pool.drain(timeout_s) for pool in self._pools.values()]
         if self._runners is not None:
             waits.append(self._runners.dispatcher.drain(timeout_s))

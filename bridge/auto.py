@@ -10,6 +10,7 @@ import asyncio
 import logging
 import resource
 import time
+from contextlib import aclosing
 from random import random
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 WAIT_WEIGHT = 0.02
 """Of one call's wait, in how far predicted waits are corrected by real ones."""
 WAIT_RANGE = (0.1, 10.0)
+DEATHS = (WorkerLost, WorkerProtocol, WorkerMemoryLimit)
+"""How a worker dies of a call."""
 
 
 class Waits:
@@ -70,6 +73,7 @@ class AutoPlacement:
         self.waits = Waits()
         self.counters = AutoCounters()
         self.load = FrontLoad(asyncio.get_running_loop())
+        self.now = now
         self.figures = Figures(now)
         self.renew(limits)
 
@@ -120,19 +124,24 @@ def in_words(
     if why is Why.POOLED_FASTER:
         busy = f", the front is {load.busy:.0%} busy" if known.native_s < pooled_s else ""
         return f"auto: pooled {shown(pooled_s)} against native {shown(known.native_s)}{busy}"
+    return f"auto: pooled, {because(why, known, load, limits, request_bytes)}"
+
+
+def because(why: Why, known: Known, load: auto_choice.Load, limits: NativeLimits, request_bytes: int) -> str:
+    """Return why a call may not run in the front."""
     if why is Why.UNTIMED:
-        return "auto: pooled, calls of this size have not been timed yet"
+        return "calls of this size have not been timed yet"
     if why is Why.OVER_LIMIT:
-        return f"auto: pooled, native p99 of {shown(known.native_p99_s)} is over {shown(limits.max_p99_s)}"
+        return f"native p99 of {shown(known.native_p99_s)} is over {shown(limits.max_p99_s)}"
     if why is Why.OVERRAN:
-        return f"auto: pooled, a native call of this size took over {shown(limits.max_p99_s)}"
+        return f"a native call of this size took over {shown(limits.max_p99_s)}"
     if why is Why.TOO_LARGE:
-        return f"auto: pooled, its request of {request_bytes} bytes is over {limits.max_request_bytes}"
+        return f"its request of {request_bytes} bytes is over {limits.max_request_bytes}"
     if why is Why.DEADLY:
-        return "auto: pooled, a worker has died in a call of it"
+        return "a worker has died in a call of it"
     if why is Why.RUNNING:
-        return f"auto: pooled, {limits.concurrency} native calls run already"
-    return f"auto: pooled, the front is behind by {shown(max(load.lag_s, load.turn_s))}"
+        return f"{limits.concurrency} native calls run already"
+    return f"the front is behind by {shown(max(load.lag_s, load.turn_s))}"
 
 
 def shown(seconds: float) -> str:
@@ -171,12 +180,18 @@ class AutoRunner:
             self.copies.consider(call, known, took_s)
         return body
 
-    def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
+    async def stream(self, call: Call) -> AsyncGenerator[list[bytes], None]:
         """Answer with a stream of one item: in a worker, since streams are not measured."""
+        assert call.spec is not None
         if not call.pool:
-            assert call.spec is not None
             call.pool, call.reason = call.spec.pool or "", "auto: streams run in a worker"
-        return self._pooled.stream(call)
+        try:
+            async with aclosing(self._pooled.stream(call)) as batches:
+                async for messages in batches:
+                    yield messages
+        except DEATHS:
+            self._placement.keep_out(call)
+            raise
 
     def cancel(self, call: Call) -> bool:
         """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
@@ -232,7 +247,7 @@ class AutoRunner:
     def _failed_in_worker(self, call: Call, known: Known, error: BaseException) -> None:
         """Learn from a call that has failed: how long it had run at least, and whether its worker has died in it."""
         placement = self._placement
-        if call.retried or isinstance(error, WorkerLost | WorkerProtocol | WorkerMemoryLimit):
+        if call.retried or isinstance(error, DEATHS):
             placement.keep_out(call)
         elif call.leased_at is not None:
             ran_s = call.worker_ns / 1e9 or time.perf_counter() - call.leased_at

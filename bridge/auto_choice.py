@@ -17,6 +17,9 @@ HOP_FRONT_S = 50e-6
 """The front's own work for a call that goes to a worker, which it does not have with one of its own."""
 BUSIEST = 0.9
 """A front that is busier counts as this busy: each second in it costs eight more."""
+OVERLOADED = 0.5
+"""A front that is late and busier than this has too much to do; one that is late without is kept from the processor,
+and so are workers."""
 
 
 class Why(StrEnum):
@@ -107,7 +110,7 @@ def excluded(known: Known, load: Load, limits: NativeLimits, request_bytes: int,
         return Why.RUNNING
     if load.turn_s + known.native_s > limits.max_p99_s:
         return Why.BUSY
-    if load.lag_s > limits.max_p99_s and known.native_s > HOP_FRONT_S:
+    if load.lag_s > limits.max_p99_s and load.busy > OVERLOADED and known.native_s > HOP_FRONT_S:
         return Why.BUSY
     return None
 

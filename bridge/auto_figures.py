@@ -153,10 +153,16 @@ def way_of(pool: str) -> str:
 
 def best(sizes: Mapping[int, Fading], kind: int, least: float, now: float) -> Fading | None:
     """Return the times of a size class, or of the next larger one that has enough; None where none has."""
+    found = best_class(sizes, kind, least, now)
+    return None if found is None else sizes[found]
+
+
+def best_class(sizes: Mapping[int, Fading], kind: int, least: float, now: float) -> int | None:
+    """Return the size class whose times count for `kind`; None where there is none."""
     own = sizes.get(kind)
     if own is not None and own.samples(now) >= least:
-        return own
+        return kind
     for larger in sorted(other for other in sizes if other > kind):
         if sizes[larger].samples(now) >= least:
-            return sizes[larger]
+            return larger
     return None

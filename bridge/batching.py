@@ -59,7 +59,7 @@ class BatchedRunner:
         self._pooled = pooled
         self._reply_bytes = reply_bytes
         self._loop = asyncio.get_running_loop()
-        self._groups: dict[tuple[str, str], Group] = {}
+        self._groups: dict[tuple[str, str, str], Group] = {}
         self._timers: dict[Group, asyncio.TimerHandle] = {}
         self._where: dict[Group, str] = {}
         """The pool of each group."""
@@ -100,9 +100,10 @@ class BatchedRunner:
             timer.cancel()
 
     def _group(self, call: Call, rule: BatchRule, name: str) -> Group:
-        group = self._groups.get((call.function, name))
+        key = (call.pool, call.function, name)
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[call.function, name] = Group(rule)
+            group = self._groups[key] = Group(rule)
         elif group.waiters.rule is not rule:
             group.renew(rule)
         self._where[group] = call.pool

@@ -13,6 +13,8 @@ from handlers.contract import FunctionSpec, ReplyMeta
 if TYPE_CHECKING:
     import asyncio
 
+    from bridge.attempts_record import Attempted
+    from bridge.attempts_work import Attempts
     from bridge.batch_members import Member
     from pool.calls import Call as Job
 
@@ -53,8 +55,8 @@ class Call(msgspec.Struct, eq=False):
     session: Session | None = None
     in_line: bool = False
     """Whether it holds the turn of its ordered session."""
-    job: Job | Member | asyncio.Task[Any] | None = None
-    """What runs it: its pool's call, its place in a batch, or the task of a native function."""
+    job: Job | Member | Attempts | asyncio.Task[Any] | None = None
+    """What runs it: its pool's call, its place in a batch, its attempts, or the task of a native function."""
     cancelled: bool = False
     """Whether an operator has ended it, where it is native."""
     retried: bool = False
@@ -68,6 +70,8 @@ class Call(msgspec.Struct, eq=False):
     """Calls that ran together with it, itself included; 0 where it ran by itself."""
     batch_ns: int = 0
     """The worker's time for all of them, of which `worker_ns` is this call's share."""
+    attempts: Attempted | None = None
+    """What was tried, where its function has a route."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

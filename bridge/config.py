@@ -14,10 +14,11 @@ from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
+from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Config", "ConfigError", "Problem", "load_config", "parse_size", "resolve_secret"]
@@ -252,6 +253,10 @@ class Config(Section):
     anomalies: AnomaliesConfig = Field(AnomaliesConfig(), description="When something is an anomaly.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
     sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")
+    routes: dict[FunctionName, RouteConfig] = Field(
+        {}, description="Names that callers use, each answered by the best of several alternatives."
+    )
+    breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 
@@ -264,6 +269,10 @@ class Config(Section):
         for name, values in pools.items():
             merged[name] = {**merged.get(name, {}), **values} if isinstance(values, dict) else values
         return merged
+
+    def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield what tables have wrong by comparison with other tables: the key, and the problem."""
+        return route_mistakes(self.routes, self.models, self.pools)
 
 
 def load_config(

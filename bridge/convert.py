@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from bridge.convert_routes import route_info
+from bridge.routes import RoutedSpec
 from bridge.v1 import common_pb2, metric_pb2, program_pb2
 
 if TYPE_CHECKING:
@@ -25,6 +29,9 @@ PLACEMENTS = {
 
 def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo:
     """Describe a function; without `whole` the schemas and the example are left out."""
+    routed = spec if isinstance(spec, RoutedSpec) else None
+    if routed is not None and routed.original is not None:
+        spec = msgspec.structs.replace(routed.original, idempotent=routed.idempotent)
     info = common_pb2.FunctionInfo(
         name=spec.name,
         kind=_KINDS[spec.kind],
@@ -40,6 +47,10 @@ def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo
         info.arguments_schema = spec.arguments_schema
         info.result_schema = spec.result_schema
         info.example = spec.example
+    if routed is not None:
+        if routed.route is not None and routed.route.declared:
+            info.route.CopyFrom(route_info(routed.route))
+        info.model_routes.extend(route_info(routed.by_model[name]) for name in sorted(routed.by_model))
     return info
 
 

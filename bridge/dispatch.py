@@ -8,15 +8,18 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
+from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
-from bridge.router import Batched, Measured, Native, Pooled
+from bridge.router import Batched, Measured, Native, Pooled, Routed
+from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
     from bridge.call import Call, Identity
@@ -55,6 +58,7 @@ class Dispatcher:
         pooled: PooledRunner,
         batched: BatchedRunner,
         auto: AutoRunner,
+        attempts: AttemptsRunner,
         sessions: Sessions,
     ) -> None:
         self._resolver = resolver
@@ -63,7 +67,15 @@ class Dispatcher:
         self.pooled = pooled
         self._batched = batched
         self._auto = auto
-        self._runners: Mapping[type, Runner] = {Native: native, Pooled: pooled, Batched: batched, Measured: auto}
+        self._attempts = attempts
+        self._runners: Mapping[type, Runner] = {
+            Native: native,
+            Pooled: pooled,
+            Batched: batched,
+            Measured: auto,
+            Routed: attempts,
+        }
+        attempts.bind(self._runners)
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -134,12 +146,16 @@ class Dispatcher:
 
     def _runner_of(self, call: Call) -> Runner:
         """Return who has a call that is under way."""
+        if isinstance(call.job, Attempts):
+            return self._attempts
         if call.route == receipts.NATIVE:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
 
     def in_workers(self, call: Call) -> Runner:
         """Return who runs a call that is to run in a worker."""
+        if isinstance(call.spec, RoutedSpec):
+            return self._attempts
         if call.spec is not None and call.spec.placement == "auto":
             return self._auto
         return self.pooled if call.spec is None or call.spec.batch is None else self._batched

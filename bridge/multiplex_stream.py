@@ -255,7 +255,7 @@ class Stream:
         call.task = self._owner.loop.create_task(self._alone(call, runner))
 
     async def _alone(self, call: Member, runner: Runner) -> None:
-        owner = self._owner
+        owner, pool = self._owner, call.pool  # a route may answer it in another pool
         if self.open.get(call.number) is not call:  # it was dropped before this began
             owner.dispatcher.ended(call)
         else:
@@ -266,11 +266,11 @@ class Stream:
                     owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
                 self.answer(call, body, failure, in_flight=False)
             finally:
-                if call.pool:
-                    self.freed(call.pool)
+                if pool:
+                    self.freed(pool)
             return
-        if call.pool:
-            self.freed(call.pool)
+        if pool:
+            self.freed(pool)
 
     def answer(self, call: Member, body: bytes | None, failure: bytes, *, in_flight: bool = True) -> None:
         """Take the end of a call: it is told to the client in this turn of the loop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from bridge import receipt_wire
 from bridge.call import EMPTY_META, Call
@@ -16,7 +17,15 @@ _ROUTES = {0: "none", NATIVE: "native", POOLED: "pooled"}
 RECEIPT_BYTES = 1300
 """Trailers have 8 KiB in all, of which a failure's status takes most."""
 MODEL_CHARACTERS = 64
+ATTEMPTS = 8
+ATTEMPTS_BYTES = 300
+"""A receipt lists no more attempts beyond either of these,"""
+ALTERNATIVE_CHARACTERS = 48
+"""each with so much of its name."""
 OTHER_MODELS = "(other models)"
+
+if TYPE_CHECKING:
+    from bridge.attempts_record import Attempted
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -100,8 +109,28 @@ def receipt(call: Call) -> Receipt:
         message.session_epoch = call.session.epoch
     if call.meta is not EMPTY_META:
         message.model_us = int(call.meta.model_s * 1e6)
+        if call.attempts is not None:
+            _add_attempts(message, call.attempts)
         _add_usage(message, call.meta.usage)
     return message
+
+
+def _add_attempts(message: Receipt, attempted: Attempted) -> None:
+    """Add what only a call has whose function has a route."""
+    message.attempts = len(attempted.tried)
+    message.alternative = attempted.alternative
+    message.hedged = attempted.hedged
+    message.fallback = attempted.fallback
+    most = message.ByteSize() + ATTEMPTS_BYTES
+    for one in attempted.tried[:ATTEMPTS]:
+        if message.ByteSize() > most:
+            return
+        message.tried.add(
+            alternative=one.alternative[:ALTERNATIVE_CHARACTERS],
+            kind=one.kind,
+            failure=one.failure,
+            us=int(one.seconds * 1e6),
+        )
 
 
 def _add_pool(message: Receipt, call: Call, now: float) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bridge.pools import front_environ, native_options, plan
+from bridge.route_table import RouteProblem, RouteTable, route_table
 from bridge.settings.errors import ConfigError
 from bridge.telemetry import log
 from handlers.contract import Catalogue, EntryOptions
@@ -63,6 +64,7 @@ class Tried:
     catalogues: dict[str, Catalogue]
     new_pools: dict[str, Pool]
     native: Entry
+    routes: RouteTable
 
 
 class Reloader:
@@ -124,14 +126,17 @@ class Reloader:
                 else:
                     catalogues[options.name] = self._catalogues[options.name]
             snapshot = Registry().merge(catalogues)
+            routes = route_table(config.routes, snapshot, catalogues)
             native = await asyncio.to_thread(_open_native, native_options(snapshot, config, front_environ()))
-        except (StartFailed, LoadFailed, Conflict) as error:
+        except (StartFailed, LoadFailed, Conflict, RouteProblem) as error:
             await _stop_all(new_pools)
             raise ReloadFailed(str(error), getattr(error, "detail", "")) from None
         except (ReloadFailed, ConfigError, asyncio.CancelledError):
             await _stop_all(new_pools)
             raise
-        return Tried(config=config, plan=planned, catalogues=catalogues, new_pools=new_pools, native=native)
+        return Tried(
+            config=config, plan=planned, catalogues=catalogues, new_pools=new_pools, native=native, routes=routes
+        )
 
     async def _rehearse(self, options: PoolOptions) -> Catalogue:
         """Start one worker with the new options and code, beside the pool; return what it serves, and end it."""

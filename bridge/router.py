@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from bridge.routes import RoutedSpec
+
 if TYPE_CHECKING:
     from handlers.contract import FunctionSpec
 
@@ -41,7 +43,15 @@ class Measured:
     reason: str
 
 
-Decision = Native | Pooled | Batched | Measured
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Let its route choose what answers it. The pool is that of the function whose name it has."""
+
+    pool: str
+    reason: str
+
+
+Decision = Native | Pooled | Batched | Measured | Routed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,27 +87,34 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self._pooled: dict[str, Pooled | Batched] = {}
+        self._pooled: dict[str, Pooled | Batched | Routed] = {}
+
+    def forget(self) -> None:
+        """Forget what was decided: the catalogue has other entries."""
+        self._pooled.clear()
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""
         if spec.placement == "pooled":
             decision = self._pooled.get(spec.name)
             if decision is None:
-                decision = self._pooled[spec.name] = _in_a_worker(spec)
+                decision = self._pooled[spec.name] = in_a_worker(spec)
             return decision
         if spec.placement == "auto":
             return self._auto.decide(spec, request_bytes, native_running)
         limits = self._limits
         if request_bytes > limits.max_request_bytes:
             why = f"declared native, but its request of {request_bytes} bytes is over {limits.max_request_bytes}"
-            return _in_a_worker(spec, why)
+            return in_a_worker(spec, why)
         if native_running >= limits.concurrency:
-            return _in_a_worker(spec, f"declared native, but {native_running} native calls run already")
+            return in_a_worker(spec, f"declared native, but {native_running} native calls run already")
         return self._native
 
 
-def _in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched:
+def in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched | Routed:
+    """Return the decision for calls of a function that are not to run in the front."""
+    if isinstance(spec, RoutedSpec):
+        return Routed(str(spec.pool), "routed")
     if spec.batch is not None:
         return Batched(str(spec.pool), why or "declared batched")
     return Pooled(str(spec.pool), why or "declared pooled")

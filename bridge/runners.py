@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bridge.config import Config
     from bridge.resolve import Resolver
+    from bridge.route_parts import RouteParts
     from bridge.session_parts import SessionParts
     from handlers.entry import Entry
     from pool.pool import Pool
@@ -28,7 +29,13 @@ class Runners:
     """The runners of one front, on its pools and on its own entry."""
 
     def __init__(
-        self, config: Config, pools: Mapping[str, Pool], sessions: SessionParts, resolver: Resolver, native: Entry
+        self,
+        config: Config,
+        pools: Mapping[str, Pool],
+        sessions: SessionParts,
+        resolver: Resolver,
+        native: Entry,
+        routes: RouteParts,
     ) -> None:
         limits = native_limits(config)
         self.placement = AutoPlacement(pools, limits)
@@ -37,8 +44,16 @@ class Runners:
         self.pooled = PooledRunner(pools, sessions.sessions)
         self.batched = BatchedRunner(pools, self.pooled, config.server.max_message_bytes)
         self.auto = AutoRunner(self.placement, self.native, self.pooled)
+        self.attempts = routes.make_runner(pools, self.native, self.pooled, self.router)
         self.dispatcher = Dispatcher(
-            resolver, self.router, self.native, self.pooled, self.batched, self.auto, sessions.sessions
+            resolver,
+            self.router,
+            self.native,
+            self.pooled,
+            self.batched,
+            self.auto,
+            self.attempts,
+            sessions.sessions,
         )
 
     def renew(self, config: Config, native: Entry) -> None:
@@ -52,6 +67,7 @@ class Runners:
         """Watch nothing any more: no call is left."""
         self.batched.close()
         self.auto.copies.close()
+        self.attempts.close()
 
 
 def native_limits(config: Config) -> NativeLimits:

@@ -13,11 +13,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bridge.anomalies.words import in_words
+from bridge.breakers import State
 from bridge.errors import Code
 from pool import events
 
 if TYPE_CHECKING:
     from bridge.anomalies.records import Anomaly
+    from bridge.attempts_choice import BoundsChanged
+    from bridge.breakers import BreakerChanged
     from bridge.call import Call
     from bridge.errors import BridgeError
 
@@ -59,7 +62,7 @@ class Telemetry:
 
     `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
     `events` by pool and name, `retries` by pool and whether the second attempt went well, `anomalies` by pool, kind and
-    what was done.
+    what was done, `breakers` the changes of circuit breakers by key and new state.
     """
 
     def __init__(self) -> None:
@@ -73,6 +76,7 @@ class Telemetry:
         self._tap: Tap | None = None
         self._log_calls = self._looks = False
         self.level_changed()
+        self.breakers: Counter[tuple[str, str]] = Counter()
 
     def level_changed(self) -> None:
         """Take note that the log has another level now."""
@@ -122,6 +126,26 @@ class Telemetry:
             action=done,
             **finding.numbers,
         )
+
+    def breaker_changed(self, event: BreakerChanged) -> None:
+        """Log that a circuit breaker has opened or closed, and count it."""
+        self.breakers[event.key, event.new.value] += 1
+        figures = {"breaker": event.key, "calls": event.calls, "failures": event.failures}
+        if event.new is State.OPEN:
+            message = f"circuit breaker opened for {event.seconds:g} s: {event.cause}"
+            log(logging.WARNING, message, **figures, seconds=event.seconds)
+        else:
+            words = "closed" if event.new is State.CLOSED else "half open"
+            log(logging.INFO, f"circuit breaker {words}: {event.cause}", **figures)
+
+    def bounds_changed(self, event: BoundsChanged) -> None:
+        """Log that an alternative has left the bounds of its route, or is within them again."""
+        if event.outside:
+            message = f"alternative is outside the bounds of its route: {event.outside}"
+            log(logging.WARNING, message, route=event.route, alternative=event.alternative)
+        else:
+            message = "alternative is within the bounds of its route again"
+            log(logging.INFO, message, route=event.route, alternative=event.alternative)
 
     def trial_event(self, event: events.PoolEvent) -> None:
         """Log what a pool tells that serves nobody: only what its worker prints."""

@@ -87,7 +87,7 @@ class Registry:
     """Holds the current snapshot. Start, reload and created programs each merge anew."""
 
     def __init__(self) -> None:
-        self._snapshot = Snapshot()
+        self._snapshot = self._reported = Snapshot()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -106,7 +106,18 @@ class Registry:
                 _check_name(spec, pool)
                 reported.setdefault(spec.name, {})[pool] = spec
         chosen = [_placed(copies, tuple(by_pool), default_pools) for copies in reported.values()]
-        self._snapshot = Snapshot(chosen, self._snapshot.generation + 1)
+        self._snapshot = self._reported = Snapshot(chosen, self._snapshot.generation + 1)
+        return self._snapshot
+
+    @property
+    def reported(self) -> Snapshot:
+        """The catalogue as the pools have reported it, without what is laid over it."""
+        return self._reported
+
+    def lay_over(self, specs: Mapping[str, FunctionSpec]) -> Snapshot:
+        """Put these in the place of the reported items of their names, or beside them, until the next call or merge."""
+        kept = [spec for spec in self._reported.functions if spec.name not in specs]
+        self._snapshot = Snapshot([*kept, *specs.values()], self._snapshot.generation + 1)
         return self._snapshot
 
 

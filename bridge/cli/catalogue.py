@@ -10,6 +10,7 @@ from bridge.cli.arguments import command
 from bridge.cli.calling import describe
 from bridge.cli.connection import DEFAULT_ADDRESS, Connection
 from bridge.cli.failures import ExitCode
+from bridge.cli.messages import plain
 from bridge.cli.output import Output, as_json, clean, table
 from bridge.v1 import common_pb2, invoke_pb2
 
@@ -50,10 +51,25 @@ def run_describe(name: str, address: str, output: Output) -> int:
     output.line(f"{clean(info.name)}: {_kind(info)}, runs in {_where(info)}")
     if info.doc:
         output.line(f"\n{clean(info.doc).strip()}")
+    for route in ([info.route] if info.HasField("route") else []) + list(info.model_routes):
+        _show_route(output, route)
     _schema(output, "arguments", info.arguments_schema)
     _schema(output, "each item" if info.streaming else "result", info.result_schema)
     output.line(f"\ncall it:\n  {clean(line)}")
     return ExitCode.OK
+
+
+def _show_route(output: Output, route: common_pb2.RouteInfo) -> None:
+    output.line(f"\nroute {clean(route.name)}, chosen by {route.choose}:")
+    for one in route.alternatives:
+        copies = f", copies of {one.shadow:.3g} of the calls" if one.shadow else ""
+        output.line(f"  {clean(one.label)}  weight {one.weight:g}{copies}")
+    if route.fallback:
+        output.line(f"  then {', '.join(clean(name) for name in route.fallback)}")
+    if route.attempts > 1:
+        output.line(f"  up to {route.attempts} attempts")
+    if route.hedged:
+        output.line("  a second attempt starts beside one that takes long")
 
 
 def _schema(output: Output, title: str, text: str) -> None:
@@ -83,6 +99,8 @@ def _fields(info: common_pb2.FunctionInfo) -> dict[str, Any]:
         "idempotent": info.idempotent,
         "pure": info.pure,
         "thread_safe": info.thread_safe,
+        "route": plain(info.route) if info.HasField("route") else None,
+        "model_routes": [plain(route) for route in info.model_routes],
     }
 
 

@@ -58,13 +58,21 @@ def to_toml(table: dict[str, Any], path: str = "") -> Iterator[str]:
     if path and (plain or not table):
         yield f"[{path}]"
     for key, value in plain.items():
-        # JSON's texts, numbers, booleans and flat lists are TOML too, but for DEL, which TOML wants escaped.
-        yield f"{_key(key)} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+        yield f"{_key(key)} = {_value(value)}"
     if path and (plain or not table):
         yield ""
     for key, value in table.items():
         if isinstance(value, dict) and (value or path == ""):
             yield from to_toml(value, f"{path}.{_key(key)}" if path else _key(key))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_value(item)}' for key, item in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    # JSON's texts, numbers and booleans are TOML too, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _key(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
@@ -144,6 +145,9 @@ def describe(
     from bridge.cli import catalogue
 
     finish(as_json, lambda output: catalogue.run_describe(name, address, output))
+
+
+app.command()(explain)
 
 
 @app.command()

@@ -64,6 +64,7 @@ api_key = "env:OPENAI_API_KEY"
 """
 
 _KINDS = {"int": "integer", "float": "number", "bool": "boolean", "text": "text", "list": "list", "texts": "table"}
+_KINDS |= {"table": "table"}
 
 
 def configuration() -> str:
@@ -80,7 +81,21 @@ def configuration() -> str:
         parts += [*_settings(model), ""]
         if name == "pools":
             parts += [*_default_pools(), ""]
+        path = f"{name}.NAME" if typing.get_origin(annotation) is dict else name
+        parts += _nested(path, model, set())
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _nested(path: str, model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
+    """Yield the tables inside a table; one that several settings share stands at the first of them."""
+    for name, field in model.model_fields.items():
+        annotation = plain(field.annotation)
+        inner = plain(typing.get_args(annotation)[0]) if typing.get_origin(annotation) is tuple else annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)) or inner in seen:
+            continue
+        seen.add(inner)
+        title = f"[[{path}.{name}]]" if inner is not annotation else f"[{path}.{name}]"
+        yield from (f"### `{title}`", "", _sentence(inner), "", *_settings(inner), "")
 
 
 def _sentence(model: type[BaseModel]) -> str:
@@ -123,8 +138,10 @@ def _limits(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
         return "required"
-    if field.default is None or field.default == {}:
+    if field.default is None or field.default == {} or field.default == ():
         return "none"
+    if isinstance(field.default, BaseModel):
+        return "its defaults"
     if _is_size(field):
         return f"`{_size(field.default)}`"
     return f"`{_toml(field.default)}`"
@@ -133,6 +150,8 @@ def _default(field: FieldInfo) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from bridge.call import Call, new_call
+from bridge.call import Call, Identity, new_call
 from bridge.errors import malformed
 from bridge.interceptors.errors import guard_local, guard_streaming
 from bridge.interceptors.identity import identify
@@ -37,6 +37,23 @@ def local(method: str, request_type: type[Request], answer: Answer[Request], tel
     return guard_local(method, run, telemetry)
 
 
+def local_of_caller(
+    method: str,
+    request_type: type[Request],
+    answer: Callable[[Request, Identity], Message] | Callable[[Request, Identity], Awaitable[Message]],
+    telemetry: Telemetry,
+) -> Unary:
+    """Do as `local` for an RPC whose answer depends on who calls."""
+
+    async def handle(request: bytes, metadata: Metadata, remaining_s: float | None) -> Served:
+        def answer_caller(message: Request) -> Message | Awaitable[Message]:
+            return answer(message, identify(metadata))
+
+        return await local(method, request_type, answer_caller, telemetry)(request, metadata, remaining_s)  # type: ignore[arg-type]
+
+    return handle
+
+
 def local_of_tenant(
     method: str,
     request_type: type[Request],
@@ -45,13 +62,10 @@ def local_of_tenant(
 ) -> Unary:
     """Do as `local` for an RPC whose answer depends on the caller's tenant."""
 
-    async def handle(request: bytes, metadata: Metadata, remaining_s: float | None) -> Served:
-        def answer_tenant(message: Request) -> Message | Awaitable[Message]:
-            return answer(message, identify(metadata).tenant)
+    def of_tenant(request: Request, identity: Identity) -> Message | Awaitable[Message]:
+        return answer(request, identity.tenant)
 
-        return await local(method, request_type, answer_tenant, telemetry)(request, metadata, remaining_s)  # type: ignore[arg-type]
-
-    return handle
+    return local_of_caller(method, request_type, of_tenant, telemetry)  # type: ignore[arg-type]
 
 
 def local_stream(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bridge.servicers.catalogue import CatalogueServicer
 from bridge.servicers.forward import PACKAGE
-from bridge.servicers.local import local, local_of_tenant, local_stream
+from bridge.servicers.local import local, local_of_caller, local_of_tenant, local_stream
 from bridge.servicers.pools import PoolServicer
 from bridge.servicers.session import SessionServicer
 from bridge.servicers.session import rows as session_rows
@@ -15,6 +15,7 @@ from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2
 
 if TYPE_CHECKING:
     from bridge.call import Call
+    from bridge.explain import Explainer
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -30,6 +31,7 @@ def local_handlers(
     missing: Callable[[], Mapping[str, str]],
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
+    explainer: Explainer,
     session: SessionServicer,
     cancel: Callable[[str], int],
     oldest: Callable[[int], list[Call]],
@@ -55,6 +57,8 @@ def local_handlers(
         ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
+    name = "InvokeService/Explain"
+    handlers[PACKAGE + name] = local_of_caller(name, invoke_pb2.ExplainRequest, explainer.explain, telemetry)
     for name, request, answer in session_rows(session):
         handlers[f"{PACKAGE}{name}"] = local_of_tenant(name, request, answer, telemetry)  # type: ignore[arg-type]
     return handlers

@@ -17,7 +17,7 @@ from bridge.settings.secret_references import is_reference, resolve_secret
 from bridge.settings.sources import KeyPath, Place, Source, read_environment, read_file, read_overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydantic_core import ErrorDetails
 
@@ -41,7 +41,10 @@ _TYPE_ERRORS = ("_type", "_parsing", "int_from_float", "is_instance_of", "dict_a
 def load(
     tree: type[Tree], path: Path | None, overrides: Mapping[str, Any], environ: Mapping[str, str], *, secrets: bool
 ) -> Tree:
-    """Return the settings of all sources; see `bridge.config.load_config`."""
+    """Return the settings of all sources; see `bridge.config.load_config`.
+
+    What settings have wrong by comparison with others a tree tells by a method `mistakes`: pairs of key and message.
+    """
     sources = _read_all(tree, path, overrides, environ)
     merged: dict[str, Any] = {}
     for source in reversed(sources):
@@ -51,6 +54,9 @@ def load(
     except ValidationError as error:
         problems = (_problem(tree, sources, details) for details in error.errors(include_url=False))
         raise ConfigError(*sorted(problems, key=lambda problem: (problem.line, problem.file, problem.key))) from None
+    mistakes: Iterable[tuple[KeyPath, str]] = getattr(config, "mistakes", tuple)()
+    if wrong := tuple(_place(sources, key).problem(".".join(key), message) for key, message in mistakes):
+        raise ConfigError(*wrong)
     if secrets:
         missing = tuple(_missing_secrets(config, sources, environ))
         if missing:

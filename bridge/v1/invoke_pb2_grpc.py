@@ -110,7 +110,7 @@ class InvokeServiceServicer:
 
     def Explain(self, request, context):
         """Explain says where a call would go and why, with every alternative and the figures behind it. Nothing runs.
-        Metadata counts as it would for the call: a session, for example, decides which worker is preferred.
+        Metadata is read as for the call itself: that of a session says which worker is preferred.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

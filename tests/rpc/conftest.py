@@ -11,6 +11,7 @@ import select
 import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -376,3 +377,37 @@ def served_app() -> Path:
 def process() -> Any:
     """`process(pid)` of psutil, to send signals."""
     return psutil.Process
+
+
+class Orders:
+    """What the functions of routes_app.py are to do, by a line for each attempt, and how often they were asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self._path = folder
+
+    def __call__(self, name: str, *lines: str) -> None:
+        (self._path / f"{name}.does").write_text("\n".join(lines))
+
+    def asked(self, name: str) -> int:
+        return len(list(self._path.glob(f"{name}.began-*")))
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> Orders:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    return Orders(folder)
+
+
+@pytest.fixture
+def figures() -> Any:
+    """`figures(server, metric)`: the values of a metric of a server that serves metrics, by their labels as text."""
+
+    def read(server: Any, metric: str) -> dict[str, float]:
+        place = json.loads(server.wait_for_log("metrics at http"))["message"].removeprefix("metrics at ")
+        with urllib.request.urlopen(place, timeout=5) as reply:
+            lines = [line.rpartition(" ") for line in reply.read().decode().splitlines() if not line.startswith("#")]
+        return {name.removeprefix(metric): float(value) for name, _, value in lines if name.partition("{")[0] == metric}
+
+    return read

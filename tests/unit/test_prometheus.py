@@ -8,24 +8,28 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge import prometheus
+from bridge.auto_choice import Why
+from bridge.auto_counters import AutoCounters
+from bridge.prometheus_auto import auto_families
 from bridge.telemetry import Telemetry, exit_class
 from pool.events import WorkerExited, WorkerSuspended
 from pool.exits import ExitReport, Killed, out_of_memory
 
-LABELS = ("function", "pool", "code", "cause", "outcome", "event")
+LABELS = ("function", "route", "pool", "code", "cause", "why", "outcome", "event", "le")
 
 
 class Collector:
-    def __init__(self, telemetry):
+    def __init__(self, telemetry, auto):
         self._telemetry = telemetry
+        self._auto = auto
 
     def collect(self):
-        return prometheus.families({}, self._telemetry, 0.5)
+        return [*prometheus.families({}, self._telemetry, 0.5), *auto_families(self._auto)]
 
 
-def samples(telemetry):
+def samples(telemetry, auto=None):
     registry = CollectorRegistry()
-    registry.register(Collector(telemetry))
+    registry.register(Collector(telemetry, auto or AutoCounters()))
     text = generate_latest(registry).decode()
     families = text_string_to_metric_families(text)
     return {key_of(one): one.value for family in families for one in family.samples}
@@ -84,3 +88,26 @@ def test_ends_are_counted_by_their_cause(killed, label):
         worker="w", pid=1, cause="c", signal="SIGKILL", exit_code=None, stderr_tail="", exited_at=0.0, killed=killed
     )
     assert exit_class(WorkerExited(pool="p", worker="w", expected=False, report=report)) == label
+
+
+def test_placement_by_measurement():
+    counters = AutoCounters()
+    counters.decisions["f", "native", Why.NATIVE_FASTER] = 3
+    counters.decisions["f", "pooled", Why.OVER_LIMIT] = 2
+    counters.predicted("f", "native", 0.003, 0.002)
+    counters.predicted("f", "native", 0.002, 0.002)
+    counters.copies["f", "pooled", "gave_way"] = 1
+    counters.overruns["f"] = 4
+    counters.comparison("f", 0.003, 0.001)
+    counters.comparison("f", 0.001, 0.005)
+    found = samples(Telemetry(), counters)
+    assert found["bridge_auto_decisions_total", "f", "native", "native_faster"] == 3
+    assert found["bridge_auto_decisions_total", "f", "pooled", "over_limit"] == 2
+    assert found["bridge_auto_prediction_error_ratio_bucket", "f", "native", "0.35"] == 1
+    assert found["bridge_auto_prediction_error_ratio_bucket", "f", "native", "0.5"] == 2
+    assert found["bridge_auto_prediction_error_ratio_sum", "f", "native"] == pytest.approx(0.5)
+    assert found["bridge_auto_copies_total", "f", "pooled", "gave_way"] == 1
+    assert found["bridge_auto_overruns_total", "f"] == 4
+    assert found["bridge_auto_compared_total", "f"] == 2
+    assert found["bridge_auto_compared_seconds_total", "f"] == pytest.approx(0.004)
+    assert found["bridge_auto_regret_seconds_total", "f"] == pytest.approx(0.002)

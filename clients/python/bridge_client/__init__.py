@@ -46,6 +46,7 @@ from bridge_client.errors import (
     WorkerMemoryLimit,
     WorkerProtocol,
 )
+from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
 from bridge_client.options import ChannelOptions
 from bridge_client.records import (
     BatchScore,
@@ -79,6 +80,7 @@ from bridge_client.values import Tensor
 __all__ = [
     "Aborted",
     "AlreadyExists",
+    "Alternative",
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
@@ -94,6 +96,7 @@ __all__ = [
     "DeadlineExceeded",
     "DeadlineUnreachable",
     "Embeddings",
+    "Explanation",
     "ExtraMissing",
     "Extraction",
     "FailedPrecondition",
@@ -104,6 +107,7 @@ __all__ = [
     "InputQuarantined",
     "Internal",
     "InvalidArgument",
+    "MeasuredTimes",
     "Message",
     "MessageTooLarge",
     "MetricInfo",
@@ -117,6 +121,7 @@ __all__ = [
     "PermissionDenied",
     "Pool",
     "PoolUnavailable",
+    "Prediction",
     "ProgramInfo",
     "ProviderError",
     "QueueFull",

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
-from bridge_client import invoke
+from bridge_client import explaining, invoke
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncChannel, AsyncStream, AsyncWire
 from bridge_client.errors import BridgeError, NotFound
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from bridge_client.explaining import Explanation
     from bridge_client.options import MetadataValue, OnReceipt
     from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
 
@@ -136,6 +137,10 @@ class AsyncClient:
     async def describe(self, function: str) -> FunctionInfo:
         """One function with its schemas and an example."""
         return await self._wire.unary(invoke.describe_function(function))
+
+    async def explain(self, function: str, /, **arguments: Any) -> Explanation:
+        """Where such a call would go and why, with every alternative and the figures behind it; nothing runs."""
+        return await self._wire.unary(explaining.explain(function, arguments))
 
     @property
     def programs(self) -> AsyncPrograms:

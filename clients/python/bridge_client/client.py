@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
-from bridge_client import invoke
+from bridge_client import explaining, invoke
 from bridge_client.errors import BridgeError, NotFound
 from bridge_client.models import Models
 from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from bridge_client.explaining import Explanation
     from bridge_client.options import MetadataValue, OnReceipt
     from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
 
@@ -133,6 +134,10 @@ class Client:
     def describe(self, function: str) -> FunctionInfo:
         """One function with its schemas and an example."""
         return self._wire.unary(invoke.describe_function(function))
+
+    def explain(self, function: str, /, **arguments: Any) -> Explanation:
+        """Where such a call would go and why, with every alternative and the figures behind it; nothing runs."""
+        return self._wire.unary(explaining.explain(function, arguments))
 
     @property
     def programs(self) -> Programs:

@@ -70,7 +70,7 @@ class FunctionInfo:
     doc: str
     pool: str
     placement: str
-    """``native`` or ``pooled``."""
+    """``native``, ``pooled`` or ``auto``."""
     streaming: bool
     idempotent: bool
     arguments_schema: Mapping[str, Any]

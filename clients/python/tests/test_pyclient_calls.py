@@ -245,6 +245,52 @@ def test_describe(runner, stub):
     assert invoke_pb2.DescribeFunctionRequest.FromString(stub.last.request).function == "add"
 
 
+def test_explain(runner, stub):
+    answer = invoke_pb2.ExplainResponse(
+        function="f",
+        placement=common_pb2.PLACEMENT_AUTO,
+        request_bytes=40,
+        reason="auto: native 0.1 ms against pooled 0.4 ms",
+        alternatives=[
+            invoke_pb2.Alternative(
+                function="f",
+                route=common_pb2.ROUTE_NATIVE,
+                chosen=True,
+                prediction=invoke_pb2.Prediction(total_us=100, service_us=100, burden_us=110),
+                service=invoke_pb2.MeasuredTimes(samples=9.5, mean_us=100, p50_us=90, p99_us=300),
+            ),
+            invoke_pb2.Alternative(
+                function="g",
+                route=common_pb2.ROUTE_POOLED,
+                pool="general",
+                excluded="its breaker is open",
+                load=invoke_pb2.PoolLoad(workers=2, waiting=3),
+                weight=0.1,
+                cost_usd=0.0,
+                breaker="open",
+            ),
+        ],
+        front=invoke_pb2.FrontLoad(busy=0.25),
+    )
+    stub.answer("InvokeService/Explain", answer)
+    found = runner.run(lambda client: client.explain("f", text="x" * 20))
+    request = invoke_pb2.ExplainRequest.FromString(stub.last.request)
+    assert (request.function, request.HasField("arguments")) == ("f", False)
+    assert 20 < request.request_bytes < 60
+    assert (found.placement, found.request_bytes, found.reason) == ("auto", 40, answer.reason)
+    assert found.front_busy == 0.25
+    native, other = found.alternatives
+    assert found.chosen is native
+    assert native.prediction == bridge_client.Prediction(
+        total_us=100, queue_us=0, transfer_us=0, service_us=100, burden_us=110
+    )
+    assert (native.service.samples, native.service.p99_us, native.transfer) == (9.5, 300, None)
+    assert (native.weight, native.cost_usd, native.breaker) == (None, None, "")
+    assert (other.function, other.route, other.pool, other.prediction) == ("g", "pooled", "general", None)
+    assert (other.workers, other.waiting, other.weight, other.cost_usd) == (2, 3, 0.1, 0.0)
+    assert (other.breaker, other.excluded) == ("open", "its breaker is open")
+
+
 def test_a_schema_that_is_none_is_unexpected(runner, stub):
     reply = invoke_pb2.DescribeFunctionResponse(function=common_pb2.FunctionInfo(arguments_schema="[]"))
     stub.answer("InvokeService/DescribeFunction", reply)

@@ -75,7 +75,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "attempts", "alternative", "hedged", "fallback", "tried")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,11 @@ class Receipt(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     BATCH_US_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVE_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    TRIED_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     function: str
     route: Route
@@ -110,7 +115,24 @@ class Receipt(_message.Message):
     usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     batch_size: int
     batch_us: int
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ...) -> None: ...
+    attempts: int
+    alternative: str
+    hedged: bool
+    fallback: bool
+    tried: _containers.RepeatedCompositeFieldContainer[Attempt]
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+
+class Attempt(_message.Message):
+    __slots__ = ("alternative", "kind", "failure", "us")
+    ALTERNATIVE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    US_FIELD_NUMBER: _ClassVar[int]
+    alternative: str
+    kind: str
+    failure: str
+    us: int
+    def __init__(self, alternative: _Optional[str] = ..., kind: _Optional[str] = ..., failure: _Optional[str] = ..., us: _Optional[int] = ...) -> None: ...
 
 class ModelUsage(_message.Message):
     __slots__ = ("model", "calls", "input_tokens", "output_tokens", "cached_tokens", "cost_usd")
@@ -129,7 +151,7 @@ class ModelUsage(_message.Message):
     def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ...) -> None: ...
 
 class FunctionInfo(_message.Message):
-    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "pure", "thread_safe")
+    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "route", "model_routes", "pure", "thread_safe")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
@@ -140,6 +162,8 @@ class FunctionInfo(_message.Message):
     ARGUMENTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     RESULT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_ROUTES_FIELD_NUMBER: _ClassVar[int]
     PURE_FIELD_NUMBER: _ClassVar[int]
     THREAD_SAFE_FIELD_NUMBER: _ClassVar[int]
     name: str
@@ -152,6 +176,40 @@ class FunctionInfo(_message.Message):
     arguments_schema: str
     result_schema: str
     example: str
+    route: RouteInfo
+    model_routes: _containers.RepeatedCompositeFieldContainer[RouteInfo]
     pure: bool
     thread_safe: bool
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., pure: _Optional[bool] = ..., thread_safe: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., route: _Optional[_Union[RouteInfo, _Mapping]] = ..., model_routes: _Optional[_Iterable[_Union[RouteInfo, _Mapping]]] = ..., pure: _Optional[bool] = ..., thread_safe: _Optional[bool] = ...) -> None: ...
+
+class RouteInfo(_message.Message):
+    __slots__ = ("name", "choose", "alternatives", "fallback", "attempts", "hedged")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHOOSE_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    HEDGED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    choose: str
+    alternatives: _containers.RepeatedCompositeFieldContainer[RouteAlternative]
+    fallback: _containers.RepeatedScalarFieldContainer[str]
+    attempts: int
+    hedged: bool
+    def __init__(self, name: _Optional[str] = ..., choose: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[RouteAlternative, _Mapping]]] = ..., fallback: _Optional[_Iterable[str]] = ..., attempts: _Optional[int] = ..., hedged: _Optional[bool] = ...) -> None: ...
+
+class RouteAlternative(_message.Message):
+    __slots__ = ("label", "function", "pool", "model", "weight", "shadow")
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    POOL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    SHADOW_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    function: str
+    pool: str
+    model: str
+    weight: float
+    shadow: float
+    def __init__(self, label: _Optional[str] = ..., function: _Optional[str] = ..., pool: _Optional[str] = ..., model: _Optional[str] = ..., weight: _Optional[float] = ..., shadow: _Optional[float] = ...) -> None: ...

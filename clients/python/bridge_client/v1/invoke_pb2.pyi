@@ -181,7 +181,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, function: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., request_bytes: _Optional[int] = ..., reason: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., front: _Optional[_Union[FrontLoad, _Mapping]] = ...) -> None: ...
 
 class Alternative(_message.Message):
-    __slots__ = ("function", "route", "pool", "chosen", "excluded", "prediction", "service", "transfer", "load", "weight", "cost_usd", "failure_rate", "breaker", "copies_only")
+    __slots__ = ("function", "route", "pool", "chosen", "excluded", "prediction", "service", "transfer", "load", "worker", "weight", "cost_usd", "failure_rate", "breaker", "copies_only")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +191,7 @@ class Alternative(_message.Message):
     SERVICE_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
     FAILURE_RATE_FIELD_NUMBER: _ClassVar[int]
@@ -205,12 +206,13 @@ class Alternative(_message.Message):
     service: MeasuredTimes
     transfer: MeasuredTimes
     load: PoolLoad
+    worker: str
     weight: float
     cost_usd: float
     failure_rate: float
     breaker: str
     copies_only: bool
-    def __init__(self, function: _Optional[str] = ..., route: _Optional[_Union[_common_pb2.Route, str]] = ..., pool: _Optional[str] = ..., chosen: _Optional[bool] = ..., excluded: _Optional[str] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., service: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., transfer: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., load: _Optional[_Union[PoolLoad, _Mapping]] = ..., weight: _Optional[float] = ..., cost_usd: _Optional[float] = ..., failure_rate: _Optional[float] = ..., breaker: _Optional[str] = ..., copies_only: _Optional[bool] = ...) -> None: ...
+    def __init__(self, function: _Optional[str] = ..., route: _Optional[_Union[_common_pb2.Route, str]] = ..., pool: _Optional[str] = ..., chosen: _Optional[bool] = ..., excluded: _Optional[str] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., service: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., transfer: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., load: _Optional[_Union[PoolLoad, _Mapping]] = ..., worker: _Optional[str] = ..., weight: _Optional[float] = ..., cost_usd: _Optional[float] = ..., failure_rate: _Optional[float] = ..., breaker: _Optional[str] = ..., copies_only: _Optional[bool] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("total_us", "queue_us", "transfer_us", "service_us", "burden_us")

@@ -1,0 +1,116 @@
+"""The parts that routes and breakers are made of, put together: breakers, figures, table, attempts. `app` makes one.
+
+Owns which functions are guarded: those without a route of which a breaker is not closed. Their calls go by their
+breaker until it has closed; all other calls of functions without a route know nothing of breakers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bridge.attempts import AttemptsRunner
+from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State
+from bridge.route_stats import RouteStats
+from bridge.route_table import RouteTable, alone, routed
+from bridge.routes import RoutedSpec
+from handlers.errors import Unknown
+
+if TYPE_CHECKING:
+    from bridge.config import Config
+    from bridge.native import NativeRunner
+    from bridge.pooled import PooledRunner
+    from bridge.router import Router
+    from bridge.settings.route_tables import BreakerConfig
+    from bridge.telemetry import Telemetry
+    from handlers.registry import Registry
+    from pool.pool import Pool
+
+FUNCTION = "function/"
+PROVIDER = "provider/"
+
+
+class RouteParts:
+    """All that belongs to routes. `serve` lays them over the catalogue of `registry`."""
+
+    def __init__(self, config: Config, registry: Registry, telemetry: Telemetry) -> None:
+        clock = asyncio.get_running_loop().time
+        self._config = config
+        self._registry = registry
+        self._telemetry = telemetry
+        self.table = RouteTable({}, {})
+        self.stats = RouteStats(clock)
+        self.breakers = Breakers(clock, self._breaker_changed, self._rule_of)
+        self._guarded: dict[str, set[str]] = {}
+        """The keys that are not closed, by the function that they belong to."""
+        self._router: Router | None = None
+        self.runner: AttemptsRunner | None = None
+
+    def make_runner(
+        self, pools: Mapping[str, Pool], native: NativeRunner, pooled: PooledRunner, router: Router
+    ) -> AttemptsRunner:
+        """Make what runs calls of routes."""
+        self._router = router
+        self.runner = AttemptsRunner(
+            pools, native, pooled, router, self.stats, self.breakers, self._telemetry.bounds_changed
+        )
+        return self.runner
+
+    def serve(self, config: Config, table: RouteTable) -> None:
+        """Serve these routes from now on, over the catalogue that the pools have reported."""
+        self._config, self.table = config, table
+        self.breakers.renew(self._rule_of)
+        if self.runner is not None:
+            self.runner.renew()
+        self._lay_over()
+
+    def drain(self) -> None:
+        """Run no more copies of calls, and end those that run: nobody is to wait for them."""
+        if self.runner is not None:
+            self.runner.close()
+
+    def _rule_of(self, key: str) -> BreakerRule | None:
+        if key.startswith(PROVIDER):
+            return _rule(self._config.breakers.providers)
+        name = key.removeprefix(FUNCTION).partition("/")[0]
+        label = key.removeprefix(f"{FUNCTION}{name}/")
+        route = self._config.routes.get(name)
+        if route is None or label.startswith("pool/") or label == "native":
+            return None  # a function where it runs: its breaker opens by order alone
+        return _rule(route.breaker or self._config.breakers.routes)
+
+    def _breaker_changed(self, event: BreakerChanged) -> None:
+        self._telemetry.breaker_changed(event)
+        if not event.key.startswith(FUNCTION):
+            return
+        function = event.key.removeprefix(FUNCTION).partition("/")[0]
+        before = bool(self._guarded.get(function))
+        keys = self._guarded.setdefault(function, set())
+        if event.new is State.CLOSED:
+            keys.discard(event.key)
+        else:
+            keys.add(event.key)
+        if not keys:
+            del self._guarded[function]
+        if bool(keys) != before and function not in self.table.specs:
+            self._lay_over()
+
+    def _lay_over(self) -> None:
+        specs: dict[str, RoutedSpec] = dict(self.table.specs)
+        for function in self._guarded:
+            if function not in specs:
+                try:
+                    spec = self._registry.reported.find(function)
+                except Unknown:  # a name that anybody may have ordered a breaker for, or that a reload has removed
+                    continue
+                specs[function] = routed(spec, alone(spec))
+        self._registry.lay_over(specs)
+        if self._router is not None:
+            self._router.forget()
+
+
+def _rule(config: BreakerConfig) -> BreakerRule | None:
+    if not config.enabled:
+        return None
+    return BreakerRule(**config.model_dump(exclude={"enabled"}))
