@@ -220,3 +220,33 @@ def test_a_queue_that_grows_gets_workers_before_its_calls_have_waited(start_serv
     assert "the queue grows" in scaled["message"], "it was not the usual rule, whose calls have waited"
     for call in calls:
         assert call.outcome(60.0).code is grpc.StatusCode.OK
+
+
+def test_a_function_that_begins_to_fail_is_refused_until_it_is_mended(start_server, connect, tmp_path):
+    """Its calls raise on every worker while a file exists; calls on trial fail like all others, until it is gone."""
+    fault = tmp_path / "fault"
+    app = APP + f"\ndef fragile(number: int) -> int:\n    if os.path.exists({str(fault)!r}):\n"
+    app += "        raise RuntimeError('broken')\n    time.sleep(0.003)\n    return number\n"
+    config = CONFIG.replace("[anomalies]", "[anomalies]\nbreaker_s = 0.5")
+    server = start_server(app, config + 'size = 2\nanomalies = "act"')
+    rpc = connect(server.address)
+    with Load(rpc, "fragile", {"number": 1}).running(3) as load:
+        load.until(past(4.0))
+        fault.touch()
+        event = told(server, "failing_function")
+        opened = told(server, "circuit breaker opened")
+        told(server, "a call on trial failed")
+        load.until(lambda: any(outcome.reason == "BREAKER_OPEN" for outcome in list(load.failed)))
+        assert rpc.call("work", number=1).code is grpc.StatusCode.OK, "other functions go on"
+        fault.unlink()
+        told(server, "circuit breaker closed")
+        count = len(load.failed)
+        load.until(lambda: rpc.call("fragile", number=2).code is grpc.StatusCode.OK)
+        answered = load.answered
+        load.until(lambda: load.answered >= answered + 50)
+    assert (event["anomaly"], event["action"], event["function"]) == ("failing_function", "open_breaker", "fragile")
+    assert opened["breaker"] == "function/fragile/pool/general"
+    assert "function 'fragile' fails" in opened["message"]
+    assert count > 0
+    assert {outcome.reason for outcome in load.failed} == {"USER_EXCEPTION", "BREAKER_OPEN"}
+    assert [anomaly.kind for anomaly in rpc.pool("general").anomalies] == [pool_pb2.ANOMALY_KIND_FAILING_FUNCTION]
