@@ -1,4 +1,4 @@
-"""The bridge's edge and wiring. Only this sugar for user code lives here: `from bridge import function, session`.
+"""The bridge's edge and wiring. Only this sugar for user code lives here: `from bridge import function, invoke`.
 
 It is looked up on demand, so that importing a submodule such as `bridge.v1` loads nothing else.
 """
@@ -8,7 +8,10 @@ from typing import Any
 _SUGAR = {
     "Batch": "handlers.functions.declare",
     "function": "handlers.functions.declare",
+    "CallFailed": "handlers.nested",
+    "ainvoke": "handlers.context",
     "current": "handlers.context",
+    "invoke": "handlers.context",
     "session": "handlers.sessions",
     "on_session_end": "handlers.sessions",
     "VersionMismatch": "handlers.sessions",

@@ -20,16 +20,18 @@ from bridge.anomalies.watch import AnomalyWatch
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
+from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
+from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
 from bridge.route_table import RouteProblem, route_table
 from bridge.runners import Runners
-from bridge.server import AddressInUse, GrpcServer, ServerOptions
+from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
@@ -56,9 +58,6 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
 
-LAST_WORDS_S = 1.0
-"""How long answers that are made may take to be sent when the server ends."""
-
 
 class StartFailed(Exception):
     """The server could not start. `detail` has what the user's code said, or nothing."""
@@ -77,6 +76,8 @@ class Ready:
     functions: tuple[FunctionSpec, ...]
     pools: tuple[tuple[str, str], ...]
     seconds: float
+    fronts: int = 1
+    """Processes that take gRPC."""
 
 
 def _fatal(error: BaseException) -> None:
@@ -107,9 +108,10 @@ class App:
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
-        self._server: GrpcServer | None = None
+        self._listener = Listener(config.server, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
+        self._nested: NestedCalls | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,8 +131,15 @@ class App:
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
+        try:
+            return await self._start()
+        except ListenFailed as error:
+            raise StartFailed(str(error)) from None
+
+    async def _start(self) -> Ready:
         started = time.monotonic()
         self._check_metrics()
+        self._listener.start()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
         for app in self._apps:
@@ -153,6 +162,7 @@ class App:
             functions=snapshot.functions,
             pools=tuple(sorted(states)),
             seconds=time.monotonic() - started,
+            fronts=self._config.server.fronts,
         )
 
     async def _catalogue(self) -> Snapshot:
@@ -189,8 +199,10 @@ class App:
         resolver = Resolver(lambda: registry.snapshot, self._plan)
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
+        nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
+        sessions.asks.add(nested.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
-        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config.server, self._readers)
+        multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
         self._renewed = (resolver, forwarder)
         unary, streaming = forwarder.handlers()
@@ -201,31 +213,19 @@ class App:
             resolver.find,
             Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
-            dispatcher.cancel,
-            dispatcher.oldest,
+            dispatcher,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
-        options = ServerOptions(
-            address=config.server.address,
-            max_message_bytes=config.server.max_message_bytes,
-            reflection=config.server.reflection,
-            keepalive_time_s=config.server.keepalive_time_s,
-            keepalive_timeout_s=config.server.keepalive_timeout_s,
-        )
-        self._server = GrpcServer(
-            options,
+        return await self._listener.serve(
             unary | health_unary,
             streaming | health_streaming,
             multiplexer.handlers(),
             [*service_names(), HEALTH_SERVICE],
         )
-        try:
-            return await self._server.start()
-        except AddressInUse as error:
-            raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
 
     def _check_metrics(self) -> None:
         """Look for what the metrics need before any worker is started for nothing."""
@@ -251,6 +251,7 @@ class App:
                 *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
                 *auto_families(auto),
                 *route_families(self._routes, self._telemetry.breakers),
+                *self._listener.families(),
             ],
         )
         try:
@@ -284,9 +285,12 @@ class App:
         self._routes.serve(config, tried.routes)
         forwarder.renew(config.server)
         if self._multiplexer is not None:
-            self._multiplexer.renew(config.server)
+            self._multiplexer.renew(config)
+        if self._nested is not None:
+            self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
+        self._listener.renew(config.server)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
@@ -299,17 +303,20 @@ class App:
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
+        self._listener.drain()
         self._readers.drain()
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         self._routes.drain()
-        waits = [pool.drain(timeout_s) for pool in self._pools.values()]
-        if self._runners is not None:
-            waits.append(self._runners.dispatcher.drain(timeout_s))
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        waits = [] if self._runners is None else [self._runners.dispatcher.drain(timeout_s)]
         if self._multiplexer is not None:
             waits.append(self._multiplexer.drain(timeout_s))
         drained = all(await asyncio.gather(*waits))
+        left_s = max(0.0, ends - loop.time())  # the pools last: calls that run may call other functions
+        drained = all(await asyncio.gather(*(pool.drain(left_s) for pool in self._pools.values()))) and drained
         if not drained:
             log(logging.WARNING, f"calls were still running after {timeout_s:g} s; they are cancelled")
         return drained
@@ -328,8 +335,7 @@ class App:
             self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
-        if self._server is not None:
-            await self._server.stop(LAST_WORDS_S)
+        await self._listener.stop()
         log(logging.INFO, "stopped")
 
 

@@ -34,14 +34,20 @@ class Asks:
     """Answers asks: with `at_once` what the front knows, with `later` what it must wait for."""
 
     def __init__(self, at_once: Mapping[str, AtOnce], later: Mapping[str, Later] | None = None) -> None:
-        self._at_once = at_once
-        self._later = later or {}
+        self._at_once = dict(at_once)
+        self._later = dict(later or {})
+
+    def add(self, later: Mapping[str, Later]) -> None:
+        """Answer these as well."""
+        self._later |= later
 
     async def of_worker(self, job: Job, name: str, body: bytes) -> Answer:
         """Answer what a call asks in a worker."""
         if not isinstance(job.context, Call):
             error = BridgeError(Code.FAILED_PRECONDITION, "NO_SESSION", "what runs here is no call of a client")
             return _failed(error)
+        if job.context.job is None:  # it stands for the calls of a batch
+            job.context.job = job
         return await self.answer(job.context, name, body)
 
     async def answer(self, call: Call, name: str, body: bytes) -> Answer:

@@ -18,6 +18,7 @@ from bridge.attempts_plan import Budgets, Means
 from bridge.attempts_shadow import Shadows
 from bridge.attempts_work import Attempts
 from bridge.envelope import first_name
+from bridge.nested import HostedRunner
 from bridge.router import in_a_worker
 from bridge.routes import Route, RoutedSpec
 from bridge.v1 import model_pb2
@@ -107,6 +108,8 @@ class AttemptsRunner:
             decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
+        if call.nested is not None and call.nested.host(call.pool) is not None:
+            return self._runners[HostedRunner]
         return self._runners[type(decision)]
 
     async def run(self, call: Call) -> bytes:
@@ -142,6 +145,12 @@ class AttemptsRunner:
     def cancel(call: Call) -> bool:
         """End a call with all its attempts."""
         return isinstance(call.job, Attempts) and call.job.cancel()
+
+    @staticmethod
+    def turn_away(call: Call) -> None:
+        """End with SHUTTING_DOWN what has not begun of a call."""
+        if isinstance(call.job, Attempts):
+            call.job.turn_away()
 
     def close(self) -> None:
         """Run no more copies of calls, and end those that run."""

@@ -13,6 +13,7 @@ import msgspec
 
 from bridge.call import Call
 from handlers.contract import ReplyMeta, UsageRecord
+from handlers.usage import add_up
 
 if TYPE_CHECKING:
     from bridge.call import Identity
@@ -59,6 +60,7 @@ def attempt_at(call: Call, alternative: Alternative, spec: FunctionSpec, deadlin
         function=spec.name,
         spec=spec,
         session=call.session,
+        nested=call.nested,
     )
 
 
@@ -67,7 +69,7 @@ def copy_of(call: Call, alternative: Alternative, spec: FunctionSpec, identity: 
     copy = attempt_at(call, alternative, spec, deadline)
     copy.deadline = deadline
     copy.identity = identity
-    copy.session = None
+    copy.session = copy.nested = None
     return copy
 
 
@@ -99,23 +101,9 @@ def take_over(call: Call, attempt: Call) -> None:
 def total_usage(metas: list[ReplyMeta]) -> ReplyMeta:
     """Return what several attempts have used, by model."""
     by_model: dict[str, UsageRecord] = {}
-    for use in (use for meta in metas for use in meta.usage):
-        old = by_model.get(use.model)
-        by_model[use.model] = use if old is None else _sum(old, use)
+    add_up(by_model, (use for meta in metas for use in meta.usage))
     # A new object also where nothing was used: the receipt of a call that has one is written in full.
     return ReplyMeta(usage=tuple(by_model.values()), model_s=sum(meta.model_s for meta in metas))
-
-
-def _sum(old: UsageRecord, new: UsageRecord) -> UsageRecord:
-    costs = [cost for cost in (old.cost_usd, new.cost_usd) if cost is not None]
-    return UsageRecord(
-        model=old.model,
-        calls=old.calls + new.calls,
-        input_tokens=old.input_tokens + new.input_tokens,
-        output_tokens=old.output_tokens + new.output_tokens,
-        cached_tokens=old.cached_tokens + new.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
 
 
 def cost_usd(meta: ReplyMeta) -> float | None:

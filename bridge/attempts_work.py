@@ -18,6 +18,7 @@ from bridge.attempts_record import Attempted, Tried, attempt_at, cost_usd, reaso
 from bridge.attempts_shadow import LARGEST_BYTES, Answer
 from bridge.breakers import by_order
 from bridge.errors import BridgeError
+from bridge.inside import adopt
 from bridge.routes import RoutedSpec
 from handlers.errors import HandlerError
 from pool.errors import CancelledByOperator, PoolError
@@ -245,6 +246,7 @@ class Attempts:
         self._running.remove(attempt)
         self._last = attempt.call
         self._metas.append(attempt.call.meta)
+        adopt(self._call, attempt.call)
         attempt.call.retried &= self._route.config.retry is None
         tried, elapsed_s = attempt.tried, time.perf_counter() - attempt.started
         tried.seconds = elapsed_s
@@ -320,9 +322,17 @@ class Attempts:
             self._call.cancelled |= attempt.call.cancelled
         return ended
 
+    def turn_away(self) -> None:
+        """End with SHUTTING_DOWN what has not begun."""
+        for attempt in self._running:
+            if attempt.runner is not None:
+                attempt.runner.turn_away(attempt.call)
+
     def close(self) -> None:
         """Write into the call how it came to its answer, or to none."""
         call, record = self._call, self._record
+        for attempt in self._running:  # they lost against another, and are ending
+            adopt(call, attempt.call)
         call.attempts = record
         call.meta = total_usage(self._metas)
         last = self._last if self._won is None else self._won.call

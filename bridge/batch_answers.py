@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from bridge import batch_shares
+from bridge.call import Call
+from bridge.inside import split_inside
 from bridge.native import decode_meta, settle
 from handlers import batches
+from handlers.contract import ReplyMeta
 from pool.errors import WorkerProtocol
 
 if TYPE_CHECKING:
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
     from bridge.batch_group import Group
     from bridge.batch_members import Member
-    from bridge.call import Call
-    from handlers.contract import ReplyMeta
     from pool.calls import Call as Job
     from pool.frames import Reply
 
@@ -67,6 +68,24 @@ def deliver(batch: Batch, reply: Reply) -> None:
     for member, answer, time_ns, share in zip(batch.members, answers, times, metas, strict=True):
         if not member.future.done():
             member.future.set_result(Outcome(answer, count, reply.worker_ns, time_ns, share))
+
+
+def share_nested(batch: Batch, job: Job) -> None:
+    """End the calls that a batch has made and that go on; let those that still wait for their answers share them all.
+
+    In equal parts: what a member's part of them was can not be told.
+    """
+    stand_in = job.context
+    if not isinstance(stand_in, Call):
+        return
+    stand_in.job = None  # they know each other
+    if stand_in.inside is None:
+        return
+    stand_in.inside.close()
+    waiting = [member.call for member in batch.members if not member.future.done()]
+    for call, inside in zip(waiting, split_inside(stand_in.inside, len(waiting)), strict=True):
+        call.inside = inside
+        call.meta = ReplyMeta()
 
 
 def settle_member(call: Call, outcome: Outcome) -> bytes:

@@ -33,7 +33,7 @@ def split(total: int, weights: Sequence[float]) -> list[int]:
 def split_meta(meta: ReplyMeta, weights: Sequence[float]) -> list[ReplyMeta]:
     """Return what is known of a batch, in one part for each member."""
     count = len(weights)
-    uses = [_split_usage(use, weights) for use in meta.usage]
+    uses = [split_usage(use, weights) for use in meta.usage]
     whole = split(10**9, weights)
     return [
         ReplyMeta(tuple(use[index] for use in uses), meta.model_s * whole[index] / 1e9, meta.error)
@@ -41,8 +41,9 @@ def split_meta(meta: ReplyMeta, weights: Sequence[float]) -> list[ReplyMeta]:
     ]
 
 
-def _split_usage(use: UsageRecord, weights: Sequence[float]) -> list[UsageRecord]:
-    names = ("calls", "input_tokens", "output_tokens", "cached_tokens")
+def split_usage(use: UsageRecord, weights: Sequence[float]) -> list[UsageRecord]:
+    """Return the use of one model in parts by weights."""
+    names = ("calls", "input_tokens", "output_tokens", "cached_tokens", "cached_calls", "unpriced_calls")
     columns = {name: split(getattr(use, name), weights) for name in names}
     shares = split(10**9, weights)
     return [

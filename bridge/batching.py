@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge import receipts
-from bridge.batch_answers import Batch, deliver, settle_member
+from bridge.batch_answers import Batch, deliver, settle_member, share_nested
 from bridge.batch_counters import BatchCounters
 from bridge.batch_group import Group
 from bridge.batch_members import Member, gives_way
@@ -92,6 +92,15 @@ class BatchedRunner:
         member.fail(CancelledByOperator(call.pool))
         self._leave(member)
         return True
+
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it waits for others, or its batch waits in the queue."""
+        member = call.job
+        if not isinstance(member, Member):
+            self._pooled.turn_away(call)
+        elif member.batch is None or (member.batch.job is not None and member.batch.job.queued):
+            member.fail(Stopped(call.pool))
+            self._leave(member)
 
     def close(self) -> None:
         """Watch nothing any more: no call is left."""
@@ -204,6 +213,7 @@ class BatchedRunner:
         tenant = first.identity.tenant if len({call.identity.tenant for call in calls}) == 1 else ""
         deadline = max(call.deadline for call in calls)
         stand_in = new_call(batches.METHOD, Identity(first.identity.request_id, tenant=tenant), b"", deadline)
+        stand_in.function, stand_in.pool, stand_in.route = first.function, first.pool, receipts.POOLED
         return pool.submit(
             first.function,
             _encode(CallMeta(batches.METHOD, first.identity.request_id, tenant=tenant)),
@@ -222,6 +232,7 @@ class BatchedRunner:
         pool = self._pools.get(batch.members[0].call.pool)
         if pool is not None:
             pool.release(job)
+        share_nested(batch, job)
         batch.group.ended(len(batch.left), now - batch.sent_at, now)
         if not job.future.cancelled():
             if (error := job.future.exception()) is not None:

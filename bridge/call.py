@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bridge.attempts_record import Attempted
     from bridge.attempts_work import Attempts
     from bridge.batch_members import Member
+    from bridge.inside import Inside
+    from bridge.nested import Nested
     from pool.calls import Call as Job
 
 EMPTY_META = ReplyMeta()
@@ -35,6 +37,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     session_mode: Mode | None = None
     session_ordered: bool | None = None
+    bare: bool = False
+    """Whether it has neither session, tenant, trace nor budget, and no caller on this server: the usual call."""
 
 
 class Call(msgspec.Struct, eq=False):
@@ -70,6 +74,12 @@ class Call(msgspec.Struct, eq=False):
     """Calls that ran together with it, itself included; 0 where it ran by itself."""
     batch_ns: int = 0
     """The worker's time for all of them, of which `worker_ns` is this call's share."""
+    ended_at: float = 0.0
+    """When it was counted; 0 before."""
+    nested: Nested | None = None
+    """How it was begun, where another call has made it."""
+    inside: Inside | None = None
+    """What it has done inside, where it has called other functions. Its `meta` is not EMPTY_META then."""
     attempts: Attempted | None = None
     """What was tried, where its function has a route."""
 

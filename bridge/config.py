@@ -34,6 +34,13 @@ class ServerConfig(Section):
     """The gRPC server."""
 
     address: Address = Field("127.0.0.1:50051", description="Where it listens, HOST:PORT. Port 0 takes a free port.")
+    fronts: Int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that take gRPC on the address; with more than one, each has a core's worth of "
+        "connections, and all share the pools, sessions and limits.",
+    )
     max_message_bytes: Size = Field(64 * MIB, description="The largest message that it receives or sends.")
     drain_timeout_s: Seconds = Field(30.0, description="How long running calls may take to end when the server stops.")
     default_timeout_s: Seconds = Field(60.0, description="The deadline of a call that brings none.")
@@ -195,6 +202,25 @@ class NativeConfig(Section):
     )
 
 
+class MultiplexConfig(Section):
+    """Streams of many calls (InvokeService.Multiplex)."""
+
+    max_open_calls: Int = Field(
+        2048,
+        ge=1,
+        le=100_000,
+        description="Calls of one stream that may be open; no more are read until one has ended.",
+    )
+    max_open_bytes: Size = Field(
+        64 * MIB,
+        description="Bytes that the requests of one stream's open calls may take, and as many that its answers may "
+        "while they wait to be sent; beyond either, no more calls are read.",
+    )
+    max_pack_calls: Int = Field(
+        64, ge=1, le=64, description="Quick calls that go to a worker together, as one message; 1 sends each by itself."
+    )
+
+
 class SessionsConfig(Section):
     """Sessions, which keep their calls on one worker."""
 
@@ -252,6 +278,7 @@ class Config(Section):
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
     anomalies: AnomaliesConfig = Field(AnomaliesConfig(), description="When something is an anomaly.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
+    multiplex: MultiplexConfig = Field(MultiplexConfig(), description="Streams of many calls.")
     sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")
     routes: dict[FunctionName, RouteConfig] = Field(
         {}, description="Names that callers use, each answered by the best of several alternatives."

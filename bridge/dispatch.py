@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from bridge import receipts
 from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
 from bridge.errors import BridgeError, Code
+from bridge.nested import HostedRunner
 from bridge.router import Batched, Measured, Native, Pooled, Routed
-from bridge.routes import RoutedSpec
 from bridge.session_line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterable, Mapping
 
     from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
-    from bridge.call import Call, Identity
+    from bridge.call import Call
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.resolve import Resolver
     from bridge.router import Router
     from bridge.session_record import Session
     from bridge.sessions import Sessions
+
+TURN_AWAY_S = 0.05
+"""How often a drain looks for calls that wait: those in line behind one that goes on come back into the queue."""
 
 
 class Runner(Protocol):
@@ -44,6 +47,10 @@ class Runner(Protocol):
 
     def cancel(self, call: Call) -> bool:
         """End a call with CANCELLED_BY_OPERATOR; return whether it had not ended yet."""
+        ...
+
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it has not begun."""
         ...
 
 
@@ -74,6 +81,7 @@ class Dispatcher:
             Batched: batched,
             Measured: auto,
             Routed: attempts,
+            HostedRunner: HostedRunner(),
         }
         attempts.bind(self._runners)
         self._sessions = sessions
@@ -103,6 +111,16 @@ class Dispatcher:
         except BaseException:
             self.ended(call)
             raise
+
+    def join(self, calls: Iterable[Call]) -> None:
+        """Take note of calls without sessions that were placed as one that was begun."""
+        self._calls.update(calls)
+
+    def leave(self, calls: Iterable[Call]) -> None:
+        """Take note that calls without sessions have ended."""
+        self._calls.difference_update(calls)
+        if self._draining is not None and not self._calls:
+            self._draining.set()
 
     async def finish(self, call: Call, runner: Runner) -> bytes:
         """Answer a unary call that has been begun."""
@@ -152,40 +170,45 @@ class Dispatcher:
             return self._native
         return self._batched if isinstance(call.job, Member) else self.pooled
 
-    def in_workers(self, call: Call) -> Runner:
-        """Return who runs a call that is to run in a worker."""
-        if isinstance(call.spec, RoutedSpec):
-            return self._attempts
-        if call.spec is not None and call.spec.placement == "auto":
-            return self._auto
-        return self.pooled if call.spec is None or call.spec.batch is None else self._batched
-
     def _place(self, call: Call) -> Runner:
-        """Refuse while draining, resolve, check the deadline, join the session, route."""
-        if self._draining is not None:
-            message = "the server takes no more calls: it is shutting down"
-            raise BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)
+        """Refuse while draining, resolve, check the deadline, route."""
+        if self._draining is not None and call.nested is None:
+            raise _shutting_down()
         spec = call.spec = self._resolver.resolve(call)
         if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
-        if call.identity.session_id:
-            call.session = self._join(call.identity)
         decision = self._router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
-        return self._runners[type(decision)]
+        runner = self._runners[type(decision)]
+        return runner if call.identity.bare else self._particular(call, runner)
 
-    def _join(self, identity: Identity) -> Session:
+    def _particular(self, call: Call, runner: Runner) -> Runner:
+        """Join the session, and find the place of a nested call."""
+        if call.identity.session_id:
+            call.session = self._join(call)
+        if call.nested is not None and call.nested.host(call.pool) is not None:
+            return self._runners[HostedRunner]
+        return runner
+
+    def _join(self, call: Call) -> Session:
         """Return the session of a call."""
+        if call.nested is not None and call.nested.caller.session is not None:
+            return self._sessions.use_again(call.nested.caller.session)
+        identity = call.identity
         mode, ordered = identity.session_mode, identity.session_ordered
         return self._sessions.use(identity.session_id, identity.tenant, mode, ordered)
 
     async def _enter_line(self, call: Call, session: Session) -> None:
-        """Wait until the session's earlier calls have ended."""
+        """Wait until the session's earlier calls have ended; a nested call has the turn of its caller."""
+        if call.nested is not None:
+            return
         if session.line is None:
             session.line = Line()
         await session.line.enter(call, call.deadline, call.pool or "native", self.pooled.queue_limit(call.pool))
         call.in_line = True
+        if self._draining is not None:
+            raise _shutting_down()
 
     def ended(self, call: Call) -> None:
         """Take note that a call has ended."""
@@ -203,14 +226,25 @@ class Dispatcher:
         return not self._calls
 
     async def drain(self, timeout_s: float) -> bool:
-        """Take no more calls; return whether all in flight ended within the time."""
+        """Take no more calls, and refuse those that wait for a worker; return whether the others ended within the time.
+
+        What running calls call goes on being taken.
+        """
         if self._draining is None:
             self._draining = asyncio.Event()
-        if not self._calls:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._draining.wait()
-        except TimeoutError:
-            return False
+        ends = self._loop.time() + timeout_s
+        while self._calls:
+            for call in tuple(self._calls):
+                if call.nested is None:
+                    self._runner_of(call).turn_away(call)
+            if (left_s := ends - self._loop.time()) <= 0:
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left_s, TURN_AWAY_S)):
+                    await self._draining.wait()
         return True
+
+
+def _shutting_down() -> BridgeError:
+    message = "the server takes no more calls: it is shutting down"
+    return BridgeError(Code.UNAVAILABLE, "SHUTTING_DOWN", message, retry_after_s=1.0)

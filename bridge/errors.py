@@ -67,3 +67,10 @@ def bad_field(path: str, description: str) -> BridgeError:
 def malformed(what: str) -> BridgeError:
     """Return the error of a request that is no message of its type."""
     return BridgeError(Code.INVALID_ARGUMENT, "MALFORMED_REQUEST", f"the request is not a valid {what} message")
+
+
+def request_too_large(size: int, limit: int) -> BridgeError:
+    """Return the error of a request that is larger than it may be; sizes in bytes."""
+    message = f"the request has {size} bytes, more than server.max_message_bytes ({limit}) allows"
+    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
+    return BridgeError(Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", message, metadata=metadata)

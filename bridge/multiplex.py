@@ -11,14 +11,15 @@ from bridge.deadline import timeout_s
 from bridge.errors import BridgeError, Code
 from bridge.interceptors.errors import guard_conversation, refused
 from bridge.interceptors.identity import identify
-from bridge.multiplex_stream import Member, Stream, shutting_down
+from bridge.multiplex_member import Member
+from bridge.multiplex_stream import Stream, shutting_down
 from bridge.packing import Packer
 from pool.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bridge.config import ServerConfig
+    from bridge.config import Config
     from bridge.dispatch import Dispatcher
     from bridge.server import Conversation, Metadata, Read, Write
     from bridge.slow_readers import SlowReaders
@@ -36,7 +37,7 @@ class Multiplexer:
         dispatcher: Dispatcher,
         pools: Mapping[str, Pool],
         telemetry: Telemetry,
-        config: ServerConfig,
+        config: Config,
         readers: SlowReaders,
     ) -> None:
         self.dispatcher = dispatcher
@@ -44,18 +45,21 @@ class Multiplexer:
         self.readers = readers
         self.pools = pools
         self.loop = asyncio.get_running_loop()
-        self.packer = Packer(pools, telemetry, _done, _again, _ended)
+        self.packer = Packer(telemetry)
         self.late: Deadlines[Member] = Deadlines(self.loop, self._expire)
         """The deadlines of calls that wait for their turn in their stream."""
         self._streams: set[Stream] = set()
         self._drained: asyncio.Event | None = None
         self.renew(config)
 
-    def renew(self, config: ServerConfig) -> None:
-        """Take over the limits of calls."""
-        self.largest = config.max_message_bytes
-        self._default_s = min(config.default_timeout_s, config.max_timeout_s)
-        self._longest_s = config.max_timeout_s
+    def renew(self, config: Config) -> None:
+        """Take over the limits of calls, and those of streams for the ones that are opened from now on."""
+        server = config.server
+        self.largest = server.max_message_bytes
+        self._default_s = min(server.default_timeout_s, server.max_timeout_s)
+        self._longest_s = server.max_timeout_s
+        self.limits = config.multiplex
+        self.packer.most = config.multiplex.max_pack_calls
 
     def handlers(self) -> dict[str, Conversation]:
         """Return the handler by path."""
@@ -107,21 +111,3 @@ class Multiplexer:
     def close(self) -> None:
         """Watch no deadlines any more."""
         self.late.close()
-
-
-def _done(call: Call, body: bytes | None, failure: bytes) -> None:
-    """A call of a pack has ended."""
-    assert isinstance(call, Member)
-    call.stream.answer(call, body, failure)
-
-
-def _again(call: Call) -> None:
-    """A call that was to be packed is to run by itself."""
-    assert isinstance(call, Member)
-    call.stream.again(call)
-
-
-def _ended(call: Call) -> None:
-    """The pack of a call has ended."""
-    assert isinstance(call, Member)
-    call.stream.freed(call.pool)

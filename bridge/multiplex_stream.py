@@ -1,73 +1,37 @@
 """One stream of many calls, answered as they end.
 
 Owns the open calls of the stream. What comes in one message is begun in one go, and what has ended in one turn of the
-loop goes out as one message. Where a stream has as many open calls as it may, or its client does not read, no more is
-read from it.
+loop goes out as one message. Where a stream has as many open calls or bytes as it may, or its client does not read, no
+more is read from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import deque
-from functools import lru_cache
-from math import inf
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
 from bridge import receipts, status
-from bridge.call import Call
-from bridge.errors import BridgeError, Code, bad_field, malformed
+from bridge.errors import BridgeError, Code, bad_field
 from bridge.interceptors.errors import guard_call, refused
 from bridge.interceptors.identity import identify_member
-from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Entry, greeting, read
-from bridge.packing import PACK_CALLS
-from bridge.v1.invoke_pb2 import MultiplexOptions
+from bridge.multiplex_lane import Lane
+from bridge.multiplex_member import CALL, Member, read_options
+from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Ended, Entry, greeting, read
+from bridge.packing import REQUEST_BYTES
 from handlers.errors import HandlerError
+from pool.deadlines import RESOLUTION_S
 from pool.errors import PoolError
 from pool.packs import Pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from bridge.call import Call
     from bridge.dispatch import Runner
     from bridge.multiplex import Multiplexer
     from bridge.server import Read, Write
-
-CALL = "InvokeService/Call"
-MAX_OPEN_CALLS = 2048
-"""Calls of a stream that may be open; no more are begun until one has ended."""
-QUEUE_SHARE = 2
-"""One stream has as much in a pool as this part of its queue holds, the workers not counted."""
-
-
-class Member(Call, eq=False, kw_only=True):
-    """A call of a stream. `number` is its id there; `task` runs it, where it is not part of a pack."""
-
-    stream: Stream
-    number: int
-    task: asyncio.Task[None] | None = None
-    begun: bool = False
-    """Whether its task has."""
-    bucket: int = 0
-    """Of its deadline, while it waits for its turn."""
-
-
-class Lane:
-    """What a stream has in one pool. `waiting` are the calls beyond that, which stand in no queue of the pool."""
-
-    __slots__ = ("busy", "limit", "waiting")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.busy = 0
-        self.waiting: deque[Member] = deque()
-
-    @property
-    def room(self) -> int:
-        """Packs, or calls alone, that may be submitted now."""
-        return 0 if self.waiting else self.limit - self.busy
 
 
 class Stream:
@@ -81,9 +45,10 @@ class Stream:
         """There are answers, or there will be none."""
         self._room = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
-        self._draining = False
         self._request_bytes = 0
         self._lanes: dict[str, Lane] = {}
+        self._limits = owner.limits
+        self.soon: Callable[..., object] = owner.loop.call_soon
         self.open: dict[int, Member] = {}
 
     async def run(self, read: Read, write: Write) -> None:
@@ -91,9 +56,9 @@ class Stream:
         reader = self._reader = asyncio.create_task(self._read(read))
         reader.add_done_callback(lambda _: self._something.set())
         now = self._owner.loop.time
-        with self._owner.readers.stream(inf) as writing:
+        with self._owner.readers.stream(math.inf) as writing:
             writing.since = now()
-            await write(greeting(MAX_OPEN_CALLS))
+            await write(greeting(self._limits.max_open_calls))
             writing.since = None
             while True:
                 await self._something.wait()
@@ -103,7 +68,7 @@ class Stream:
                     writing.since = now()
                     await write(message)
                 writing.since = None
-                self._room.set()
+                self._make_room()
                 if reader.done() and (reader.cancelled() or reader.exception() is None):
                     if self.open or self._answers.size:
                         continue
@@ -112,6 +77,12 @@ class Stream:
                     return
                 if reader.done():
                     await reader
+
+    def _make_room(self) -> None:
+        """Answers have been sent: calls that waited for it are read, and begun."""
+        self._room.set()
+        for lane in self._lanes.values():
+            lane.serve()
 
     async def _read(self, read: Read) -> None:
         while (message := await read()) is not None:
@@ -127,112 +98,98 @@ class Stream:
         calls = received.calls
         at = 0
         while at < len(calls):
-            while (room := MAX_OPEN_CALLS - len(self.open)) <= 0 or self._is_full:
+            while (room := self._limits.max_open_calls - len(self.open)) <= 0 or self._is_full:
                 self._room.clear()
                 await self._room.wait()
-            self._begin(calls[at : at + room])
-            at += room
+            at += self._begin(calls[at : at + room] if at or room < len(calls) else calls)
 
     @property
     def _is_full(self) -> bool:
-        return self._request_bytes > self._owner.largest or self._answers.size > self._owner.largest
+        return self._request_bytes > self._limits.max_open_bytes or self.answers_are_full
 
-    def _begin(self, entries: Sequence[Entry]) -> None:
-        """Begin calls that came together."""
-        owner, takes, of = self._owner, self._owner.packer.takes, self._call.identity
-        pooled, started_at, now = owner.dispatcher.pooled, time.perf_counter(), owner.loop.time()
-        deadline = min(now + owner.time_left_s(of), self._call.deadline)
-        groups: dict[tuple[str, float], list[Member]] = {}
+    @property
+    def answers_are_full(self) -> bool:
+        """Whether so much waits to be sent that no more calls are begun."""
+        return self._answers.size > self._limits.max_open_bytes
+
+    def _begin(self, entries: Sequence[Entry]) -> int:
+        """Begin calls that came together, until answers of native ones fill the room; return how many."""
+        owner, of = self._owner, self._call.identity
+        started_at, now = time.perf_counter(), owner.loop.time()
+        deadline = self._deadline(now)
+        known: dict[bytes, tuple[Member, list[Member]]] = {}
+        """By how a request begins, the first call of its function, and all that are to be packed with it."""
+        packs: dict[tuple[str, float, str], list[Member]] = {}
+        count = 0
         for entry in entries:
-            number, request = entry.id, entry.request
+            number, request, options = entry.id, entry.request, entry.options
             if number in self.open:
                 raise bad_field("calls.id", f"expected the id of no open call, got {number}, which is open")
-            identity = identify_member(of, number, None)
-            call = Member(CALL, identity, request, deadline, len(request), started_at, stream=self, number=number)
-            self.open[number] = call
-            self._request_bytes += call.bytes_in
-            try:
-                runner = self._place(call, entry.options, now)
-            except (BridgeError, HandlerError, PoolError) as error:
-                self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
+            count += 1
+            size = len(request)
+            self._request_bytes += size
+            alike = None if options else known.get(request[: 2 + request[1]] if size > 1 else b"")
+            if alike is not None and size <= REQUEST_BYTES:
+                first, pack = alike
+                call = first.another(number, identify_member(of, number, None), request)
+                self.open[number] = call
+                pack.append(call)
                 continue
-            if not call.pool:
-                self._run_native(call, runner)
-            elif self._lane(call.pool).room <= 0:
-                self._wait(call)
-            elif runner is pooled and takes(call):
-                groups.setdefault((call.function, call.deadline), []).append(call)
-            else:
-                self._run_alone(call, runner)
-        for calls in groups.values():
-            self._submit(calls)
+            identity = identify_member(of, number, None)
+            call = Member(CALL, identity, request, deadline, size, started_at, stream=self, number=number)
+            self.open[number] = call
+            if (lane := self._place(call, options, now)) is not None:
+                if call.runner is owner.dispatcher.pooled and owner.packer.takes(call, lane.pool):
+                    pack = packs.setdefault((call.function, call.deadline, call.reason), [])
+                    pack.append(call)
+                    if not options and owner.packer.takes_all(call, lane.pool):
+                        known[request[: 2 + request[1]]] = call, pack
+                else:
+                    lane.enter((call,), packed=False)
+            elif self.answers_are_full:
+                break
+        for pack in packs.values():
+            owner.dispatcher.join(pack)
+            lane = pack[0].lane
+            assert lane is not None
+            lane.enter(pack, packed=True)
+        return count
 
-    def _lane(self, pool: str) -> Lane:
-        lane = self._lanes.get(pool)
-        if lane is None:
-            lane = self._lanes[pool] = Lane(max(1, self._owner.pools[pool].options.queue_limit // QUEUE_SHARE))
+    def _deadline(self, now: float) -> float:
+        """Return the deadline of calls without options: the same for those that come at about the same time."""
+        deadline = now + self._owner.time_left_s(self._call.identity)
+        return min(math.ceil(deadline / RESOLUTION_S) * RESOLUTION_S, self._call.deadline)
+
+    def _place(self, call: Member, options: bytes, now: float) -> Lane | None:
+        """Let a call's options hold, and place it; return the lane that it is to enter, if any."""
+        owner = self._owner
+        try:
+            if options:
+                own = read_options(options)
+                call.identity = identify_member(self._call.identity, call.number, own)
+                if own.timeout_ms:
+                    call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
+            call.runner = owner.dispatcher.begin(call)
+        except (BridgeError, HandlerError, PoolError) as error:
+            self.answer(call, None, refused(error, call, owner.telemetry), in_flight=False)
+            return None
+        if not call.pool:
+            self._run_native(call, call.runner)
+            return None
+        lane = call.lane = self._lane(call.pool)
         return lane
 
-    def _wait(self, call: Member) -> None:
-        """Let a call wait for its turn, so that one stream does not fill the queue of a pool."""
-        self._lane(call.pool).waiting.append(call)
-        call.bucket = self._owner.late.add(call, call.deadline)
-
-    def _submit(self, calls: list[Member]) -> None:
-        """Submit calls as packs, as far as there is room."""
-        lane = self._lane(calls[0].pool)
-        done = 0
-        while done < len(calls) and lane.busy < lane.limit:
-            lane.busy += 1
-            done += self._owner.packer.submit(calls[done:])
-        for call in calls[done:]:
-            self._wait(call)
-
-    def freed(self, pool: str) -> None:
-        """A pack or a call alone has ended: those that wait have their turn."""
-        lane = self._lane(pool)
-        lane.busy -= 1
-        while lane.waiting and lane.busy < lane.limit:
-            calls = self._next(lane)
-            if len(calls) > 1:
-                self._submit(calls)
-            elif calls:
-                self._run_alone(calls[0], self._owner.dispatcher.in_workers(calls[0]))
-
-    def _next(self, lane: Lane) -> list[Member]:
-        """Take from those that wait the first, with what follows it and fits into its pack."""
-        calls: list[Member] = []
-        while lane.waiting and len(calls) < PACK_CALLS:
-            call = lane.waiting[0]
-            gone = self.open.get(call.number) is not call
-            if calls and not gone:
-                first = calls[0]
-                if call.function != first.function or call.deadline != first.deadline or not self._packs(call):
-                    break
-            lane.waiting.popleft()
-            self._owner.late.discard(call, call.bucket)
-            if not gone:
-                calls.append(call)
-                if not self._packs(call):
-                    break
-        return calls
-
-    def _packs(self, call: Member) -> bool:
-        return self._owner.packer.takes(call)
-
-    def _place(self, call: Member, options: bytes, now: float) -> Runner:
-        """Let a call's options hold, and begin it."""
-        owner = self._owner
-        if options:
-            call.identity = identify_member(self._call.identity, call.number, _options(options))
-            call.deadline = min(now + owner.time_left_s(call.identity), self._call.deadline)
-        return owner.dispatcher.begin(call)
+    def _lane(self, pool: str) -> Lane:
+        lane, found = self._lanes.get(pool), self._owner.pools[pool]
+        if lane is None or lane.pool is not found:
+            lane = self._lanes[pool] = Lane(self, found, self._owner.packer, self._owner.late)
+        return lane
 
     def _run_native(self, call: Member, runner: Runner) -> None:
         """Run a synchronous function at once: it never waits."""
         assert call.spec is not None
         if call.spec.is_async or call.session is not None:
-            self._run_alone(call, runner)
+            self.run_alone(call)
             return
         owner = self._owner
         run = guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
@@ -243,34 +200,25 @@ class Stream:
         else:
             raise AssertionError("a native function that is not async has waited")
 
-    def again(self, call: Member) -> None:
-        """Run a call that was part of a pack, or was to be, by itself."""
-        if self.open.get(call.number) is call:
-            self._run_alone(call, self._owner.dispatcher.in_workers(call))
-
-    def _run_alone(self, call: Member, runner: Runner) -> None:
+    def run_alone(self, call: Member) -> None:
         """Run a call in a task of its own."""
-        if call.pool:
-            self._lane(call.pool).busy += 1
-        call.task = self._owner.loop.create_task(self._alone(call, runner))
+        call.task = self._owner.loop.create_task(self._alone(call))
 
-    async def _alone(self, call: Member, runner: Runner) -> None:
-        owner, pool = self._owner, call.pool  # a route may answer it in another pool
-        if self.open.get(call.number) is not call:  # it was dropped before this began
-            owner.dispatcher.ended(call)
-        else:
+    async def _alone(self, call: Member) -> None:
+        owner = self._owner
+        assert call.runner is not None
+        try:
+            if self.open.get(call.number) is not call:  # it was dropped before this began
+                owner.dispatcher.ended(call)
+                return
             call.begun = True
-            try:
-                body, failure = await guard_call(owner.dispatcher.finish(call, runner), call, owner.telemetry)
-                if body is not None and runner is owner.dispatcher.pooled:
-                    owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
-                self.answer(call, body, failure, in_flight=False)
-            finally:
-                if pool:
-                    self.freed(pool)
-            return
-        if pool:
-            self.freed(pool)
+            body, failure = await guard_call(owner.dispatcher.finish(call, call.runner), call, owner.telemetry)
+            if body is not None and call.runner is owner.dispatcher.pooled:
+                owner.packer.learn(call.function, 1, call.worker_ns / 1e9)
+            self.answer(call, body, failure, in_flight=False)
+        finally:
+            if call.lane is not None:
+                call.lane.alone_ended()
 
     def answer(self, call: Member, body: bytes | None, failure: bytes, *, in_flight: bool = True) -> None:
         """Take the end of a call: it is told to the client in this turn of the loop."""
@@ -285,6 +233,21 @@ class Stream:
             self._answers.add(call.number, ERROR, failure, shared, receipt)
         else:
             self._answers.add(call.number, RESPONSE, body, shared, receipt)
+        self._something.set()
+
+    def answer_packed(self, calls: list[Member], bodies: list[bytes]) -> None:
+        """Take the ends of calls of one pack that went well; they have been counted."""
+        self._owner.dispatcher.leave(calls)
+        first, open_calls = calls[0], self.open
+        leased_at, ended_at = first.leased_at or 0.0, first.ended_at
+        ended: list[Ended] = []
+        for call, body in zip(calls, bodies, strict=True):
+            number, started_at, bytes_in = call.number, call.started_at, call.bytes_in
+            del open_calls[number]
+            self._request_bytes -= bytes_in
+            queue_us, total_us = int((leased_at - started_at) * 1e6), int((ended_at - started_at) * 1e6)
+            ended.append((number, body, queue_us, call.worker_ns // 1000, total_us, bytes_in))
+        self._answers.add_ended(ended, (first.function, first.route, first.reason, first.pool, first.worker))
         self._something.set()
 
     def _cancel(self, number: int) -> None:
@@ -305,28 +268,25 @@ class Stream:
         self._owner.telemetry.finished(call, Code.CANCELLED)
 
     def drain(self) -> None:
-        """Read no more; end with the last answer."""
-        self._draining = True
+        """Read no more, refuse what waits for its turn; end with the last answer."""
+        self._read_no_more()
+        for call in [call for lane in self._lanes.values() for call in lane.clear()]:
+            self.answer(call, None, refused(shutting_down(), call, self._owner.telemetry))
+
+    def _read_no_more(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
 
     def end(self) -> None:
         """The stream has ended: nobody waits for what is still open."""
-        if self._reader is not None:
-            self._reader.cancel()
+        self._read_no_more()
         calls, self.open = list(self.open.values()), {}
+        for lane in self._lanes.values():
+            lane.clear()
         for call in calls:
             self._drop(call)
             if call.task is None:
                 self._owner.dispatcher.ended(call)
-
-
-@lru_cache(maxsize=256)
-def _options(options: bytes) -> MultiplexOptions:
-    try:
-        return MultiplexOptions.FromString(options)
-    except DecodeError:
-        raise malformed("MultiplexOptions") from None
 
 
 def shutting_down() -> BridgeError:

@@ -8,6 +8,7 @@ Tests hold both to the generated classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
@@ -16,7 +17,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from bridge.errors import malformed
-from bridge.receipt_wire import varint
+from bridge.receipt_wire import SHORT, VARINTS, varint
 from bridge.receipts import Shared
 from bridge.v1.common_pb2 import Receipt
 from bridge.v1.invoke_pb2 import MultiplexCall, MultiplexRequest, MultiplexResponse
@@ -71,6 +72,10 @@ def greeting(max_open_calls: int) -> bytes:
     return MultiplexResponse(max_open_calls=max_open_calls).SerializeToString()
 
 
+Ended = tuple[int, bytes, int, int, int, int]
+"""A packed call that has ended well: number, response, microseconds in the queue, the worker and in all, bytes in."""
+
+
 class Answers:
     """The answers that wait to be sent. `size` is their bytes."""
 
@@ -85,21 +90,50 @@ class Answers:
 
     def add(self, number: int, outcome: bytes, body: bytes, shared: Shared | None, receipt: bytes) -> None:
         """Add the answer of a call. `outcome` is the tag of its field."""
-        at = 0
-        if shared is not None and (at := self._shared.get(shared, 0)) == 0:
+        at = 0 if shared is None else self._place(shared)
+        head = b"\x08%b%b%b" % (varint(number), outcome, varint(len(body)))
+        tail = b"\x22%b%b(%b" % (varint(len(receipt)), receipt, varint(at))
+        size = len(head) + len(body) + len(tail)
+        self._results += (b"\x0a%b%b" % (varint(size), head), body, tail)
+        self._count(size)
+
+    def add_ended(self, calls: list[Ended], shared: Shared) -> None:
+        """Add the answers of packed calls: the same as `add` for each, in a third of the time."""
+        table, at = VARINTS, b""
+        for number, body, queue_us, worker_us, total_us, bytes_in in calls:
+            at = at or varint(self._place(shared))
+            size = len(body)
+            tail = b"@%bH%bX%b`%bh%b" % (
+                table[queue_us] if 0 <= queue_us < SHORT else varint(queue_us),
+                table[worker_us] if worker_us < SHORT else varint(worker_us),
+                table[total_us] if 0 <= total_us < SHORT else varint(total_us),
+                table[bytes_in] if bytes_in < SHORT else varint(bytes_in),
+                table[size] if size < SHORT else varint(size),
+            )
+            result = b"\x08%b\x12%b%b\x22%b%b(%b" % (
+                table[number] if number < SHORT else varint(number),
+                table[size] if size < SHORT else varint(size),
+                body,
+                table[len(tail)],
+                tail,
+                at,
+            )
+            size = len(result)
+            self._results.append(b"\x0a%b%b" % (table[size] if size < SHORT else varint(size), result))
+            self._count(size)
+            if not self._results:
+                at = b""  # what came so far has been made a message
+
+    def _place(self, shared: Shared) -> int:
+        """Return the place in the next message of what receipts have in common."""
+        at = self._shared.get(shared, 0)
+        if at == 0:
             at = self._shared[shared] = len(self._shared) + 1
-        result = b"\x08%b%b%b%b\x22%b%b(%b" % (
-            varint(number),
-            outcome,
-            varint(len(body)),
-            body,
-            varint(len(receipt)),
-            receipt,
-            varint(at),
-        )
-        self._results.append(b"\x0a%b%b" % (varint(len(result)), result))
-        self._bytes += len(result)
-        self.size += len(result)
+        return at
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self.size += size
         if self._bytes > MESSAGE_BYTES:
             self._seal()
 
@@ -123,6 +157,7 @@ ERROR = b"\x1a"
 """Tags of the fields that say how a call ended."""
 
 
+@lru_cache(maxsize=4096)
 def _shared_receipt(shared: Shared) -> bytes:
     function, route, reason, pool, worker = shared
     receipt = Receipt(function=function, reason=reason, pool=pool, worker=worker)

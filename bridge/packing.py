@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge import receipts
-from bridge.call import Call
 from bridge.errors import BridgeError, Code
 from bridge.interceptors.errors import guard_step, refused
-from bridge.native import call_meta, settle
+from bridge.multiplex_lane import Lane
+from bridge.native import call_metas, settle
 from bridge.pooled import may_retry, note_retry
 from pool.calls import NORMAL
 from pool.errors import WorkerLost, WorkerProtocol
+from pool.packs import PACK_MEMBERS
 
 if TYPE_CHECKING:
+    from bridge.call import Call
+    from bridge.multiplex_member import Member
     from bridge.telemetry import Telemetry
+    from pool.errors import PoolError
     from pool.frames import Reply
     from pool.packed import Record
     from pool.packs import Pack
@@ -35,53 +39,43 @@ CLIP_S = 2e-3
 """A longer call counts as one that takes this long: one that is rare must not be remembered for ever."""
 PACK_S = 2e-3
 """What the calls of a pack may take in all, by what they usually do."""
-PACK_CALLS = 64
 PACK_BYTES = 12_288
 """Of requests; a larger pack could not be sent ahead to a worker that is busy."""
 REQUEST_BYTES = 2048
 SAMPLES = 4
 """Calls of a function that run by themselves before any are packed."""
 LOOK_S = 0.02
+LATE_S = 0.005
+AGAIN_S = 0.002
 FUNCTIONS = 1024
 _WEIGHT = 0.1
 
-Done = Callable[[Call, bytes | None, bytes], None]
-"""Told of the end of a call: its response, or None and its status."""
-
 
 class Packer:
-    """Packs calls that have been placed. `done` hears how each ended, `again` gets those that are to run alone.
+    """Packs calls that have been placed, and tells their streams and lanes what becomes of them."""
 
-    `freed` hears of the end of each pack, by one of its calls.
-    """
-
-    def __init__(
-        self,
-        pools: Mapping[str, Pool],
-        telemetry: Telemetry,
-        done: Done,
-        again: Callable[[Call], None],
-        freed: Callable[[Call], None],
-    ) -> None:
-        self._pools = pools
+    def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._done = done
-        self._again = again
-        self._freed = freed
         self._loop = asyncio.get_running_loop()
         self._times: dict[str, tuple[int, float]] = {}
-        self._packs: dict[Pack, tuple[Pool, int]] = {}
-        """With the pool of each, and the results that it had at the last look; -1 before."""
+        self._packs: dict[Pack, int] = {}
+        """With the results that each had at the last look; -1 before."""
         self._timer: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
+        self.most = PACK_MEMBERS
 
-    def takes(self, call: Call) -> bool:
+    def takes(self, call: Call, pool: Pool) -> bool:
         """Return whether a pooled call may be packed."""
         identity, known = call.identity, self._times.get(call.function)
         if known is None or known[0] < SAMPLES or known[1] > QUICK_S or identity.session_id or identity.priority:
             return False
-        if len(call.request) > REQUEST_BYTES or call.spec is None or call.spec.is_async or call.spec.batch:
+        if call.bytes_in > REQUEST_BYTES or call.spec is None or call.spec.is_async or call.spec.batch:
             return False
-        return self._pools[call.pool].packs(call.function, len(call.request))
+        return self.most > 1 and pool.packs(call.function, call.bytes_in)
+
+    def takes_all(self, like: Call, pool: Pool) -> bool:
+        """Return whether calls of the same function may be packed that are no larger than `REQUEST_BYTES`."""
+        return like.spec is not None and like.spec.placement == "pooled" and not pool.suspects_any
 
     def learn(self, function: str, calls: int, seconds: float) -> None:
         """Take in how long calls took in a worker, in all."""
@@ -91,115 +85,120 @@ class Packer:
         if len(self._times) > FUNCTIONS:
             del self._times[next(iter(self._times))]
 
-    def submit(self, calls: Sequence[Call]) -> int:
-        """Submit the first of these calls, of one function and with one deadline, as a pack; return how many."""
-        most = max(1, min(PACK_CALLS, int(PACK_S / max(1e-9, self._times[calls[0].function][1]))))
-        chunk: list[Call] = []
-        size = 0
+    def fit(self, calls: Sequence[Call]) -> int:
+        """Return how many of these calls, of one function and with one deadline, go into the next pack."""
+        most = max(1, min(self.most, int(PACK_S / max(1e-9, self._times[calls[0].function][1]))))
+        count = size = 0
         for call in calls[:most]:
-            size += len(call.request)
-            if chunk and size > PACK_BYTES:
+            size += call.bytes_in
+            if count and size > PACK_BYTES:
                 break
-            chunk.append(call)
-        self._submit(chunk)
-        return len(chunk)
+            count += 1
+        return count
 
-    def _submit(self, calls: list[Call]) -> None:
-        if len(calls) == 1:
-            self._again(calls[0])
-            self._freed(calls[0])
-            return
+    def submit(self, lane: Lane, calls: Sequence[Member]) -> None:
+        """Submit two calls or more, of one function and with one deadline, as a pack."""
         first = calls[0]
-        parts = [(call_meta(call), call.request) for call in calls]
-        submit = self._pools[first.pool].submit_pack
-        try_it = partial(submit, first.function, parts, calls, first.deadline, self, NORMAL, first.identity.tenant)
+        parts = list(zip(call_metas(calls), [call.request for call in calls], strict=True))
+        who = (first.deadline, self, NORMAL, first.identity.tenant, lane)
+        try_it = partial(lane.pool.submit_pack, first.function, parts, list(calls), *who)
         pack, failure = guard_step(try_it, first, self._telemetry)
         if pack is None:
-            self._done(first, None, failure)
-            for call in calls[1:]:
-                self._again(call)
-            self._freed(first)
+            lane.pack_left(len(calls))
+            lane.stream.answer(first, None, failure)
+            self._loop.call_soon(lane.again, calls[1:])
             return
-        pack.context = first
         for call in calls:
             call.job = pack
             call.route = receipts.POOLED
-        pool = self._pools[first.pool]
-        self._packs[pack] = (pool, -1)
-        pack.future.add_done_callback(partial(self._ended, pack, pool))
+        self._packs[pack] = -1
+        pack.future.add_done_callback(partial(self._ended, pack))
         if self._timer is None:
-            self._timer = self._loop.call_later(LOOK_S, self._look)
+            self._watch(LOOK_S)
+
+    def launched(self, pack: Pack) -> None:
+        """It waits in the pool no longer."""
+        _lane(pack).pack_left(len(pack.parts))
 
     def results(self, pack: Pack, records: list[Record]) -> None:
         """Members have ended."""
-        worker = "" if pack.worker is None else pack.worker.id
-        launched_at = pack.launched_at
+        worker, launched_at = "" if pack.worker is None else pack.worker.id, pack.launched_at
+        calls: list[Member] = []
+        bodies: list[bytes] = []
         for index, ok, worker_ns, meta, body in records:
-            call = pack.end(index)
+            call: Member | None = pack.end(index)
             if call is None:
                 continue
             call.worker = worker
             call.leased_at = launched_at
             call.worker_ns = worker_ns
-            if ok and not meta:
-                call.bytes_out = len(body)
-                self._telemetry.finished(call, 0)
-                self._done(call, body, b"")
-            else:
+            if not ok or meta or call.inside is not None:
                 self._settle(call, ok, meta, body)
+            else:
+                call.bytes_out = len(body)
+                calls.append(call)
+                bodies.append(body)
+        if calls:
+            self._telemetry.finished_packed(calls)
+            _lane(pack).stream.answer_packed(calls, bodies)
 
-    def _settle(self, call: Call, ok: bool, meta: bytes, body: bytes) -> None:
+    def _settle(self, call: Member, ok: bool, meta: bytes, body: bytes) -> None:
         _, failure = guard_step(partial(settle, call, ok, meta), call, self._telemetry)
         if failure:
-            self._done(call, None, failure)
+            call.stream.answer(call, None, failure)
             return
         call.bytes_out = len(body)
         self._telemetry.finished(call, 0)
-        self._done(call, body, b"")
+        call.stream.answer(call, body, b"")
 
     def returned(self, pack: Pack, indices: Sequence[int]) -> None:
         """Members were not begun: they are to run alone."""
-        for index in indices:
-            if (call := pack.end(index)) is not None:
-                call.job = None
-                self._loop.call_soon(self._again, call)
+        back = [call for index in indices if (call := pack.end(index)) is not None]
+        for call in back:
+            call.job = None
+        if back:
+            self._loop.call_soon(_lane(pack).again, back)
 
-    def cancel(self, pack: Pack, member: Call) -> bool:
+    def refused(self, pack: Pack, member: Member, error: PoolError) -> None:
+        """A member of a pack that waits has an input that is quarantined by now."""
+        member.stream.answer(member, None, refused(error, member, self._telemetry))
+
+    def cancel(self, pack: Pack, member: Member) -> bool:
         """End a member with CANCELLED_BY_OPERATOR."""
         error = BridgeError(Code.CANCELLED, "CANCELLED_BY_OPERATOR", "an operator has cancelled the call")
         if not self.drop(pack, member):
             return False
-        self._done(member, None, refused(error, member, self._telemetry))
+        member.stream.answer(member, None, refused(error, member, self._telemetry))
         return True
 
-    def drop(self, pack: Pack, member: Call) -> bool:
+    def drop(self, pack: Pack, member: Member) -> bool:
         """Let go of a member that nobody waits for; return whether it had not ended."""
         for index, call in enumerate(pack.open):
             if call is member:
-                self._pools[member.pool].cancel_member(pack, index)
+                _lane(pack).pool.cancel_member(pack, index)
                 return True
         return False
 
-    def _ended(self, pack: Pack, pool: Pool, future: asyncio.Future[Reply]) -> None:
+    def _ended(self, pack: Pack, future: asyncio.Future[Reply]) -> None:
         del self._packs[pack]
+        pool = _lane(pack).pool
         pool.release(pack)
-        if not future.cancelled():
-            error = future.exception()
-            if error is None:
-                self._served(pack, pool, future.result().worker_ns / 1e9)
-                error = BridgeError(Code.INTERNAL, "INTERNAL", "the worker ended a pack without this call's result")
-            for index in range(len(pack.open)):
-                if (call := pack.end(index)) is not None:
-                    self._failed(call, pack, pool, error)
-        assert isinstance(pack.context, Call)
-        self._freed(pack.context)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._served(pack, pool, future.result().worker_ns / 1e9)
+            error = BridgeError(Code.INTERNAL, "INTERNAL", "the worker ended a pack without this call's result")
+        for index in range(len(pack.open)):
+            if (call := pack.end(index)) is not None:
+                self._failed(call, pack, pool, error)
 
     def _served(self, pack: Pack, pool: Pool, seconds: float) -> None:
         if pack.taken:
             pool.served_pack(pack.taken, seconds)
             self.learn(pack.function, pack.taken, seconds)
 
-    def _failed(self, call: Call, pack: Pack, pool: Pool, error: BaseException) -> None:
+    def _failed(self, call: Member, pack: Pack, pool: Pool, error: BaseException) -> None:
         ran_s = 0.0
         if pack.launched_at:
             call.worker, call.leased_at = "" if pack.worker is None else pack.worker.id, pack.launched_at
@@ -207,17 +206,33 @@ class Packer:
         if isinstance(error, WorkerLost | WorkerProtocol) and may_retry(call, pool, ran_s):
             note_retry(call, error)
             call.job = None
-            self._again(call)
+            _lane(pack).again([call])
         else:
-            self._done(call, None, refused(error, call, self._telemetry))
+            call.stream.answer(call, None, refused(error, call, self._telemetry))
+
+    def _watch(self, pause_s: float) -> None:
+        self._look_at = self._loop.time() + pause_s
+        self._timer = self._loop.call_later(pause_s, self._look)
 
     def _look(self) -> None:
-        """Take apart the packs that run and have not come on since the last look."""
+        """Take apart the packs that run and have not come on since the last look.
+
+        A loop that was held up has not read yet what workers sent meanwhile: it looks again once it has.
+        """
         self._timer = None
-        for pack, (pool, seen) in list(self._packs.items()):
+        if self._loop.time() - self._look_at > LATE_S:
+            self._watch(AGAIN_S)
+            return
+        for pack, seen in list(self._packs.items()):
             running = pack.worker is not None and not pack.lined
             if running and seen == pack.taken:
-                pool.unpack(pack)
-            self._packs[pack] = (pool, pack.taken if running else -1)
+                _lane(pack).pool.unpack(pack)
+            self._packs[pack] = pack.taken if running else -1
         if self._packs:
-            self._timer = self._loop.call_later(LOOK_S, self._look)
+            self._watch(LOOK_S)
+
+
+def _lane(pack: Pack) -> Lane:
+    lane = pack.context
+    assert isinstance(lane, Lane)
+    return lane

@@ -118,6 +118,12 @@ class PooledRunner:
             return job.owner.cancel(job, call)
         return isinstance(job, Job) and pool is not None and pool.cancel(job)
 
+    def turn_away(self, call: Call) -> None:
+        """End a call with SHUTTING_DOWN where it waits in the queue."""
+        job, pool = call.job, self._pools.get(call.pool)
+        if isinstance(job, Job) and job.queued and pool is not None:
+            pool.turn_away(job)
+
     def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
         call.route = receipts.POOLED
         session, identity = call.session, call.identity

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from bridge.errors import Code
+from bridge.prometheus_calls import call_families
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pool.pool import Pool
     from pool.snapshot import PoolSnapshot
 
-SERIES = 1000
-"""Functions that have series of their own, by the number of calls; the rest counts together."""
-OTHER = "other"
 _POOL_STATES = ("starting", "ready", "failed", "draining")
 
 
@@ -36,7 +33,7 @@ def families(
     )
     return [
         lag,
-        *_calls(telemetry.calls),
+        *call_families(telemetry.tallies),
         *(() if batches is None else _batches(batches)),
         _retries(telemetry.retries),
         _exits(telemetry.exits),
@@ -45,23 +42,6 @@ def families(
         *_pools(snapshots),
         *_workers(snapshots),
     ]
-
-
-def _calls(counts: Mapping[tuple[str, int], int]) -> Iterable[Metric]:
-    """One series for each function and code; of too many functions those that are called most."""
-    totals: Counter[str] = Counter()
-    for (function, _), count in counts.items():
-        totals[function] += count
-    kept = {function for function, _ in totals.most_common(SERIES)} if len(totals) > SERIES else totals
-    merged: Counter[tuple[str, int]] = Counter()
-    for (function, code), count in counts.items():
-        merged[function if function in kept else OTHER, code] += count
-    calls = CounterMetricFamily(
-        "bridge_calls", "Calls that were answered, by function and gRPC status.", labels=("function", "code")
-    )
-    for (function, code), count in sorted(merged.items()):
-        calls.add_metric((function, Code(code).name), count)
-    yield calls
 
 
 def _batches(counters: BatchCounters) -> Iterable[Metric]:

@@ -26,12 +26,18 @@ def _varint(number: int) -> bytes:
     return bytes(data)
 
 
-_VARINTS = tuple(_varint(number) for number in range(SHORT))
+VARINTS = tuple(_varint(number) for number in range(SHORT))
+_LOW = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SHORT))
+"""The first two bytes of a longer varint, by its lowest 14 bits."""
 
 
 def varint(number: int) -> bytes:
     """Return an integer as protobuf writes it: a negative one as its two's complement in 64 bits."""
-    return _VARINTS[number] if 0 <= number < SHORT else _varint(number)
+    if 0 <= number < SHORT:
+        return VARINTS[number]
+    if 0 < number < SHORT << 14:
+        return _LOW[number & SHORT - 1] + VARINTS[number >> 14]
+    return _varint(number)
 
 
 @lru_cache(maxsize=4096)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bridge import receipt_wire
 from bridge.call import EMPTY_META, Call
+from bridge.inside import SUMMED, Inside
 from bridge.v1.common_pb2 import ModelUsage, Receipt
 from handlers.contract import UsageRecord
+from handlers.usage import total
 
 NATIVE = 1
 POOLED = 2
@@ -45,7 +48,7 @@ def compact(call: Call) -> tuple[Shared | None, bytes]:
     data = receipt_wire.numbers(
         0 if leased_at is None else int((leased_at - started_at) * 1e6),
         call.worker_ns // 1000,
-        int((time.perf_counter() - started_at) * 1e6),
+        int(((call.ended_at or time.perf_counter()) - started_at) * 1e6),
         call.bytes_in,
         call.bytes_out,
     )
@@ -73,7 +76,7 @@ def trailers(call: Call) -> Trailers:
 
 def _ordinary(call: Call) -> Trailers:
     """Return the trailers of a call that ran to its end without a session or a language model: the most calls."""
-    now = time.perf_counter()
+    now = call.ended_at or time.perf_counter()
     leased_at = call.leased_at
     data = receipt_wire.write(
         call.identity.request_id.encode(),
@@ -95,7 +98,7 @@ def _ordinary(call: Call) -> Trailers:
 
 def receipt(call: Call) -> Receipt:
     """Return the receipt of a finished call."""
-    now = time.perf_counter()
+    now = call.ended_at or time.perf_counter()
     message = Receipt(request_id=call.identity.request_id, function=call.function, reason=call.reason)
     message.total_us = int((now - call.started_at) * 1e6)
     message.bytes_in = call.bytes_in
@@ -111,7 +114,10 @@ def receipt(call: Call) -> Receipt:
         message.model_us = int(call.meta.model_s * 1e6)
         if call.attempts is not None:
             _add_attempts(message, call.attempts)
-        _add_usage(message, call.meta.usage)
+        room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
+        message.usage.extend(_entries(call.meta.usage, room - message.ByteSize()))
+    if call.inside is not None:
+        _add_nested(message, call.inside)
     return message
 
 
@@ -149,23 +155,45 @@ def _add_pool(message: Receipt, call: Call, now: float) -> None:
         message.batch_size, message.batch_us = call.batch_size, call.batch_ns // 1000
 
 
-def _add_usage(message: Receipt, usage: tuple[UsageRecord, ...]) -> None:
-    """Add one entry per model, as many as a trailer has room for; the rest counts together as OTHER_MODELS."""
-    for index, use in enumerate(usage):
-        message.usage.append(_entry(use.model[:MODEL_CHARACTERS], (use,)))
-        if message.ByteSize() > RECEIPT_BYTES - 2 * MODEL_CHARACTERS:
-            if rest := usage[index + 1 :]:
-                message.usage.append(_entry(OTHER_MODELS, rest))
-            return
+def _entries(usage: Iterable[UsageRecord], room: int) -> list[ModelUsage]:
+    """Return one entry per model, as many as have room in so many bytes; the rest counts together as OTHER_MODELS."""
+    found = tuple(usage)
+    entries: list[ModelUsage] = []
+    for index, use in enumerate(found):
+        entries.append(_entry(use.model[:MODEL_CHARACTERS], (use,)))
+        room -= entries[-1].ByteSize() + 2
+        if room < 2 * MODEL_CHARACTERS:
+            if rest := found[index + 1 :]:
+                entries.append(_entry(OTHER_MODELS, rest))
+            break
+    return entries
 
 
 def _entry(model: str, uses: tuple[UsageRecord, ...]) -> ModelUsage:
-    costs = [use.cost_usd for use in uses if use.cost_usd is not None]
+    use = total(model, uses)
     return ModelUsage(
         model=model,
-        calls=sum(use.calls for use in uses),
-        input_tokens=sum(use.input_tokens for use in uses),
-        output_tokens=sum(use.output_tokens for use in uses),
-        cached_tokens=sum(use.cached_tokens for use in uses),
-        cost_usd=sum(costs) if costs else None,
+        calls=use.calls,
+        input_tokens=use.input_tokens,
+        output_tokens=use.output_tokens,
+        cached_tokens=use.cached_tokens,
+        cost_usd=use.cost_usd,
+        cached_calls=use.cached_calls,
+        unpriced_calls=use.unpriced_calls,
     )
+
+
+def _add_nested(message: Receipt, inside: Inside) -> None:
+    """Add what nested calls took, and of their list what has room."""
+    sums, nested = inside.sums, message.nested
+    nested.calls, nested.failed = sums.calls, sums.failed
+    for name in SUMMED:
+        setattr(nested, name, getattr(sums, name))
+    nested.usage.extend(_entries(sums.usage.values(), (RECEIPT_BYTES - message.ByteSize()) * 3 // 4))
+    room = RECEIPT_BYTES - int(message.ByteSize()) - 16
+    for entry in inside.listed:
+        room -= entry.ByteSize() + 3
+        if room < 0:
+            break
+        nested.listed.append(entry)
+    nested.unlisted = inside.direct - len(nested.listed)

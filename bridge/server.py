@@ -57,9 +57,15 @@ class ServerOptions:
     reflection: bool
     keepalive_time_s: float = 30.0
     keepalive_timeout_s: float = 10.0
+    shared: bool = False
+    """Whether other processes listen on the same port; who may is for the caller to see to."""
 
 
-class AddressInUse(Exception):
+class ListenFailed(Exception):
+    """The server can not be reached; the message says why."""
+
+
+class AddressInUse(ListenFailed):
     """The address can not be bound."""
 
 
@@ -193,7 +199,7 @@ def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", min(RECEIVE_FACTOR * size, _MOST)),
         ("grpc.max_send_message_length", min(size, _MOST)),
-        ("grpc.so_reuseport", 0),  # else a second server silently shares the port
+        ("grpc.so_reuseport", int(options.shared)),  # else a second server silently shares the port
         ("grpc.server_handshake_timeout_ms", 20_000),
         ("grpc.keepalive_time_ms", silent_ms),
         ("grpc.keepalive_timeout_ms", answer_ms),

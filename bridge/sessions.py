@@ -118,6 +118,12 @@ class Sessions:
         session.running += 1
         return session
 
+    def use_again(self, session: Session) -> Session:
+        """Return the session of a call that another call of the session makes: it goes with its caller."""
+        session.calls += 1
+        session.running += 1
+        return session
+
     def left(self, session: Session) -> None:
         """Say that a call of a session has ended: its ttl counts from here."""
         session.running -= 1

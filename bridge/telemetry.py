@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from bridge.anomalies.words import in_words
 from bridge.breakers import State
 from bridge.errors import Code
+from bridge.tallies import Tallies
 from pool import events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.anomalies.records import Anomaly
     from bridge.attempts_choice import BoundsChanged
     from bridge.breakers import BreakerChanged
@@ -60,13 +63,13 @@ _COUNTED: dict[type[events.PoolEvent], str] = {
 class Telemetry:
     """Counts calls and logs events.
 
-    `calls` counts by function (or RPC, where none was found) and status code, `exits` by pool and class of the cause,
-    `events` by pool and name, `retries` by pool and whether the second attempt went well, `anomalies` by pool, kind and
-    what was done, `breakers` the changes of circuit breakers by key and new state.
+    `tallies` has what calls took, `exits` counts by pool and class of the cause, `events` by pool and name, `retries`
+    by pool and whether the second attempt went well, `anomalies` by pool, kind and what was done, and `breakers` the
+    changes of circuit breakers by key and new state.
     """
 
     def __init__(self) -> None:
-        self.calls: Counter[tuple[str, int]] = Counter()
+        self.tallies = Tallies()
         self.exits: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, bool]] = Counter()
@@ -89,8 +92,10 @@ class Telemetry:
         self._looks = self._log_calls or tap is not None
 
     def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
-        """Take note of a call that has been answered."""
-        self.calls[call.method if call.spec is None else call.spec.name, code] += 1
+        """Take note of a call that has been answered; what it has called and that still goes on ends with it."""
+        if call.inside is not None:
+            call.inside.close()
+        self.tallies.add(call, code)
         if call.retried:
             self.retries[call.pool, failure is None] += 1
             log(logging.INFO, f"call retried: {call.reason}", **_fields(call, code, ""))
@@ -108,6 +113,23 @@ class Telemetry:
             self._tap(call, None)
         if self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
+
+    def finished_packed(self, calls: Sequence[Call]) -> None:
+        """Take note of calls of one function that ran in one pack, have called nothing and were answered well."""
+        if self._log_calls:
+            for call in calls:
+                self.finished(call, 0)
+        else:
+            self.tallies.add_packed(calls)
+            if self._looks:
+                self._look_packed(calls)
+
+    def _look_packed(self, calls: Sequence[Call]) -> None:
+        """Show calls of a pack to who wants to see some."""
+        for call in calls:
+            if self._tap is None:
+                return
+            self._tap(call, None)
 
     def anomaly(self, anomaly: Anomaly) -> None:
         """Log an anomaly, count it, and keep it among the last."""

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import AsyncGenerator, Iterator
 from contextvars import ContextVar, Token
+from typing import Any
 
 import msgspec
 
 from handlers.contract import Asker, CallMeta, ErrorRecord, UsageRecord
 from handlers.errors import HandlerError, of_record
+from handlers.loop_calls import current_loop_calls
+from handlers.usage import add_up
 
 _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 
@@ -21,11 +25,11 @@ _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_asker", "_lock", "_usage", "deadline", "meta", "model_s")
+    __slots__ = ("_lock", "_usage", "asker", "deadline", "meta", "model_s")
 
     def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
-        self._asker = asker
+        self.asker = asker
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.model_s = 0.0
         self._usage: dict[str, UsageRecord] | None = None
@@ -41,22 +45,52 @@ class CallContext:
             self.model_s += model_s
             if self._usage is None:
                 self._usage = {}
-            self._usage[record.model] = _sum(self._usage.get(record.model), record)
+            add_up(self._usage, (record,))
 
     def ask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""
+        if (calls := current_loop_calls()) is not None:  # a synchronous program, in a thread of its own
+            return calls.run(lambda: self.aask(name, body))
         return _answer(*self._front.ask(name, body))
 
     async def aask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and await the answer: for async code. Raises HandlerError."""
         return _answer(*await self._front.aask(name, body))
 
+    def call(self, function: str, /, **arguments: Any) -> Any:
+        """Call another function of the server, and wait for its result: for code that is not async.
+
+        It has this call's deadline, session, tenant, trace and budget, and ends with it. Raises
+        `handlers.nested.CallFailed`.
+        """
+        from handlers import nested
+
+        return nested.call(self, function, arguments)
+
+    async def acall(self, function: str, /, **arguments: Any) -> Any:
+        """Do as `call` in async code. Several may be awaited together."""
+        from handlers import nested
+
+        return await nested.acall(self, function, arguments)
+
+    def stream(self, function: str, /, **arguments: Any) -> Iterator[Any]:
+        """Call another function of the server whose results come one by one. Otherwise as `call`."""
+        from handlers import nested
+
+        return nested.stream(self, function, arguments)
+
+    def astream(self, function: str, /, **arguments: Any) -> AsyncGenerator[Any, None]:
+        """Do as `stream` in async code; close it (`contextlib.aclosing`) where it is not read to its end."""
+        from handlers import nested
+
+        return nested.astream(self, function, arguments)
+
     @property
     def _front(self) -> Asker:
-        if self._asker is None:
+        if self.asker is None:
             message = "this call runs without a server around it, so there is nobody to ask"
             raise HandlerError(message, code="FAILED_PRECONDITION", reason="NO_SERVER")
-        return self._asker
+        return self.asker
 
     @property
     def usage(self) -> tuple[UsageRecord, ...]:
@@ -84,15 +118,11 @@ def _answer(ok: bool, body: bytes) -> bytes:
     raise of_record(msgspec.json.decode(body, type=ErrorRecord))
 
 
-def _sum(old: UsageRecord | None, new: UsageRecord) -> UsageRecord:
-    if old is None:
-        return new
-    costs = [record.cost_usd for record in (old, new) if record.cost_usd is not None]
-    return UsageRecord(
-        model=new.model,
-        calls=old.calls + new.calls,
-        input_tokens=old.input_tokens + new.input_tokens,
-        output_tokens=old.output_tokens + new.output_tokens,
-        cached_tokens=old.cached_tokens + new.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
+def invoke(function: str, /, **arguments: Any) -> Any:
+    """Call another function of the server from a running call: `current().call`. Raises LookupError outside a call."""
+    return _CURRENT.get().call(function, **arguments)
+
+
+async def ainvoke(function: str, /, **arguments: Any) -> Any:
+    """Do as `invoke` in async code."""
+    return await _CURRENT.get().acall(function, **arguments)

@@ -141,7 +141,10 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallMeta(msgspec.Struct, frozen=True, array_like=True):
-    """What the front tells the entry about a call, beside the request bytes. Encoded as a MessagePack array."""
+    """What the front tells the entry about a call, beside the request bytes.
+
+    Encoded as a MessagePack array, whose end may be missing where it holds nothing but defaults.
+    """
 
     method: str
     """The RPC without package and version, such as ``InvokeService/Call``: it names the envelope of the request."""
@@ -151,6 +154,10 @@ class CallMeta(msgspec.Struct, frozen=True, array_like=True):
     tenant: str = ""
     traceparent: str = ""
     session_mode: str = ""
+    budget: int = 0
+    """What the call's models must be reserved before they are asked: 1 for tokens, 2 for US dollars, 3 for both."""
+    within: int = 0
+    """For a nested call that runs in its caller's worker: the number by which the front knows it there."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -162,6 +169,11 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float | None = None
+    """The price of the calls whose price is known; None where there are none."""
+    cached_calls: int = 0
+    """Of the calls, those whose answer, or a part of whose prompt, came out of a cache."""
+    unpriced_calls: int = 0
+    """Of the calls, those whose price is not known."""
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,10 +23,11 @@ from handlers import session_hooks
 from handlers.context import CallContext
 from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown, too_large
+from handlers.hosting import Host
 from handlers.loading import LoadFailed
 from handlers.own_loop import Interrupted, OwnLoop
 from handlers.user_modules import clash, load_user_module
-from handlers.values.parts import in_parts
+from handlers.values.parts import stream_in_parts
 
 Result = tuple[bool, bytes, bytes]
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class Entry:
 
     def bind(self, asker: Asker) -> None:
         """Take note of whom running calls ask what only the front knows."""
-        self._asker = asker
+        self._asker = Host(asker, self)
 
     def warm_up(self) -> None:
         """Let every handler that has something to load do so."""
@@ -145,7 +146,7 @@ class Entry:
         items: Iterator[bytes] = iter(())
         try:
             handler = self._find(function)
-            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
+            found = stream_in_parts(handler, body, context, self._max_bytes)
             items = self._own_loop().iterate(found) if isinstance(found, AsyncIterator) else found
             for item in items:
                 if len(item) > self._max_bytes:
@@ -189,7 +190,7 @@ class Entry:
         context.enter()
         try:
             handler = self._find(function)
-            found = in_parts(handler.stream(context.meta.method, body, context), context.meta.method, body)
+            found = stream_in_parts(handler, body, context, self._max_bytes)
             items = found if isinstance(found, AsyncIterator) else _in_turn(found)
             async for item in items:
                 if len(item) > self._max_bytes:

@@ -12,6 +12,8 @@ from contextvars import Context, copy_context
 from types import FrameType
 from typing import TypeVar
 
+from handlers.errors import HandlerError
+
 T = TypeVar("T")
 _END = object()
 
@@ -30,7 +32,13 @@ class OwnLoop:
         self._interrupted = False
 
     def run(self, awaitable: Awaitable[T], context: Context | None = None) -> T:
-        """Return what `awaitable` returns. Raises Interrupted where `interrupt` cancelled it."""
+        """Return what `awaitable` returns. Raises Interrupted where `interrupt` cancelled it.
+
+        Raises HandlerError where the loop turns already: an async function has called one that is not async, which now
+        calls an async one.
+        """
+        if self._busy:
+            raise _turns_already(awaitable)
         self._interrupted = False
         self._busy = True
         try:
@@ -76,6 +84,16 @@ class OwnLoop:
             task.cancel()
             self._loop.call_soon_threadsafe(_wake)
         return True
+
+
+def _turns_already(awaitable: Awaitable[object]) -> HandlerError:
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+    message = (
+        "an async function has called one that is not async, and that calls an async one, all in one worker that runs "
+        "one call at a time: make the one between async, or give one of them another pool"
+    )
+    return HandlerError(message, code="FAILED_PRECONDITION", reason="NESTED_IN_LOOP")
 
 
 async def _awaited(awaitable: Awaitable[T]) -> T:

@@ -49,12 +49,12 @@ class Admission:
         self._refusal: Callable[[], PoolError] | None = None
         self._stopped = False
         self._deadlines: Deadlines[Call] = Deadlines(loop, self._expire)
-        self.observe = self._times.observe
+        self.observe, self.count_packed = self._times.observe, self._capacity.count_packed
 
     @property
     def waiting(self) -> int:
-        """Calls that wait, in the queue or lined up."""
-        return self._queue.count + sum(worker.lined for worker in self._members.values())
+        """Calls that wait, in the queue or lined up; of packs each member."""
+        return self._queue.count + sum(worker.lined for worker in self._members.values()) + self._capacity.packed
 
     @property
     def has_room(self) -> bool:
@@ -64,9 +64,8 @@ class Admission:
     @property
     def wait_s(self) -> float:
         """How long a call that came now would wait for a worker, by what calls usually take; 0 where one is free."""
-        if self._room:
-            return 0.0
-        return (self.waiting + 1) * self._capacity.pace_s(self._times.usual_s, len(self._members))
+        turns = 0 if self._room else self.waiting - self._capacity.packed + 1
+        return turns * self._capacity.pace_s(self._times.usual_s, len(self._members))
 
     def has_member(self, worker: str, *, apart: bool = False) -> bool:
         """Return whether a worker takes calls here; with `apart` also where it takes only those pinned to it."""
@@ -99,7 +98,7 @@ class Admission:
         """
         if self._refusal is not None:
             raise self._refusal()
-        if self.quarantine.armed and (refused := self._quarantined(call)) is not None:
+        if self.quarantine.armed and (refused := self._quarantined(call.function, call.body)) is not None:
             raise refused
         room = self._room.values()
         long = self._times.usual_s > PACKED_S
@@ -117,8 +116,8 @@ class Admission:
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 
-    def _quarantined(self, call: Call) -> Quarantined | None:
-        return self.quarantine.check(call.function, call.body, self._loop.time())
+    def _quarantined(self, function: str, body: bytes) -> Quarantined | None:
+        return self.quarantine.check(function, body, self._loop.time())
 
     def submit_bound(self, call: Call, worker: str) -> None:
         """Submit a call that this worker is to run or none. Raises WorkerGone where it is gone, else as `submit`."""
@@ -280,7 +279,7 @@ class Admission:
         if culprit is not None and self.quarantine.killed(culprit.function, culprit.body, self._loop.time()):
             left = [*left, *(call for worker in self._members.values() for call in take_all(worker))]
             for call in [*left, *self._queue]:
-                if not call.future.done() and (refused := self._quarantined(call)) is not None:
+                if not call.future.done() and (refused := call.sift(self._quarantined)) is not None:
                     self._queue.leave(call)
                     call.fail(refused)
         self.adopt(left)

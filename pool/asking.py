@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import TypeVar
 
 from pool import frames
 from pool.entry import Answer
@@ -15,6 +16,10 @@ from pool.errors import AskRefused
 
 ASKING_CALL: ContextVar[int] = ContextVar("bridge_asking_call", default=0)
 """The id of the call that the running code belongs to; tasks that outlive their call still name it, and are refused."""
+
+_HOLDS_LOOP: ContextVar[bool] = ContextVar("bridge_holds_loop", default=False)
+"""Whether the running code holds up the loop that it was called from anyway, so that it may wait."""
+T = TypeVar("T")
 
 Deliver = Callable[[Answer | None], None]
 """Gets the answer of an ask, or None where there will be none: the call has ended or is cancelled."""
@@ -40,5 +45,18 @@ def check_size(name: str, body: bytes, open_asks: int) -> bytes:
 def refuse_on_loop() -> None:
     """Raise AskRefused where an event loop runs in this thread: to wait would hold it up."""
     asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and asyncio._get_running_loop() is not None:
+    if asyncio is not None and asyncio._get_running_loop() is not None and not _HOLDS_LOOP.get():
         raise AskRefused("async code must await the answer: use the variant with an 'a' before its name, such as aget")
+
+
+class Holding:
+    """A worker with one call at a time, as far as its async code calls synchronous code."""
+
+    @staticmethod
+    async def in_thread(work: Callable[[], T]) -> T:
+        """Run synchronous code for async code: right here, in the thread of the call, and it may ask and wait."""
+        token = _HOLDS_LOOP.set(True)
+        try:
+            return work()
+        finally:
+            _HOLDS_LOOP.reset(token)

@@ -102,6 +102,10 @@ class Call:
     def arm(self, tokens: Tokens) -> None:
         """Give each member a token, where it is a pack that is about to be sent."""
 
+    def sift(self, check: Callable[[str, bytes], PoolError | None]) -> PoolError | None:
+        """Return why `check` refuses a call that waits, by function and body."""
+        return check(self.function, self.body)
+
     def fail(self, error: PoolError) -> None:
         """End a call that has no reply, unless it has ended."""
         if not self.future.done():

@@ -23,6 +23,12 @@ class Capacity:
         self._concurrency = 1
         self._most = 1
         self._appointments = Appointments(random.random)
+        self.packed = 0
+        """Members of packs that wait, but the first of each: they take no turn of their own."""
+
+    def count_packed(self, members: int) -> None:
+        """Count so many more of them, or less."""
+        self.packed += members
 
     def configure(self, options: PoolOptions) -> None:
         """Take over the limits and sizes of options."""
@@ -39,13 +45,21 @@ class Capacity:
         return Need(calls, excess, self.limit, self._limit_bytes)
 
     def full(
-        self, now: float, need: Need, size: int, *, waiting: int, queued_bytes: int, pace_s: float, displaced: bool
+        self,
+        now: float,
+        need: Need,
+        size: int,
+        *,
+        waiting: int,
+        queued_bytes: int,
+        pace_s: float,
+        displaced: bool,
     ) -> QueueFull:
         """Return what a caller without room is told. `pace_s` is the time from one end of a call to the next."""
         return QueueFull(
             self._pool,
             self.limit,
-            self._appointments.next_s(now, pace_s * waiting, pace_s),
+            self._appointments.next_s(now, pace_s * (waiting - self.packed), pace_s),
             waiting=waiting,
             queued_bytes=queued_bytes,
             limit_bytes=self._limit_bytes,

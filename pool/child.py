@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pool import frames, heap, packed
-from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
+from pool.asking import ASKING_CALL, ENDED, Deliver, Holding, check_size, refuse_on_loop
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
@@ -69,7 +69,7 @@ def run(
     return Blocking(sock, reader, entry, control, tokens).serve()
 
 
-class Blocking:
+class Blocking(Holding):
     """The loop of a worker with one call in flight. A signal interrupts the call that the control pipe names.
 
     `_running` is the call that may be interrupted at this very moment: 0 between calls, and while a frame is read or
@@ -173,7 +173,7 @@ class Blocking:
         self._send(head, body)
 
     def _answer_pack(self, request: Request) -> None:
-        """Run the members one after another, each under an id of its own, while the front leaves them here."""
+        """Run the members one after another, while the front leaves them here."""
         began = time.perf_counter_ns()
         rest = packed.run(request, self._tokens, self._member, self._send)
         pages = rss_pages(self._statm)
@@ -181,16 +181,20 @@ class Blocking:
         end = frames.result_head(request.call_id, True, b"", 0, time.perf_counter_ns() - began, change)
         self._send(rest, end)
 
-    def _member(self, request: Request, call_id: int, meta: bytes, body: bytes) -> Result:
-        self._call_id = call_id
+    def _member(self, request: Request, index: int, meta: bytes, body: bytes) -> Result | None:
+        """Run a member of a pack under an id of its own; None where nobody waits for it any more."""
+        self._call_id = call_id = request.call_id + index
         ASKING_CALL.set(call_id)
+        result: Result | None = None
         try:
             self._interruptible(call_id)
-            result = self._entry.call(request.function, meta, body, request.timeout_s)
+            # once it may be interrupted: the front marks a member first and signals then, so none slips through
+            if not self._tokens.dropped[request.meta[0]] >> index & 1:
+                result = self._entry.call(request.function, meta, body, request.timeout_s)
             self._running = 0
         except CallCancelled:
             self._running = 0
-            result = False, b"", b""  # nobody reads it
+            result = None
         self._call_id = 0
         if self._asks:
             self._end_asks()

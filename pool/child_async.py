@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import itertools
 import os
 import socket
@@ -25,6 +24,7 @@ from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
 from pool.idle import KeptMemory
+from pool.offload import Offload, raise_in_thread, wait
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 from pool.reader import FrameReader
 
@@ -108,12 +108,13 @@ class Concurrent:
         self._write = threading.Lock()
         self._room_made: dict[int, asyncio.Event] = {}
         self._asks = itertools.count(1)
+        self.in_thread = Offload().run
         if (bind := getattr(entry, "bind", None)) is not None:
             bind(self)
 
     async def serve(self) -> None:
         """Read frames as they come; ends with the front or at its word."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self.loop = asyncio.get_running_loop()
         self._sock.settimeout(WRITE_S)  # the loop makes the descriptor non-blocking: with a timeout, writes still wait
         self._deliver()
         self._loop.add_reader(self._sock.fileno(), self._readable)
@@ -266,7 +267,7 @@ class Concurrent:
         box: SimpleQueue[Answer | None] = SimpleQueue()
         running, ask_id = self._send_ask(name, body, box.put)
         try:
-            while (answer := box.get()) is None:
+            while (answer := wait(box)) is None:
                 if running.thread != threading.get_ident():  # else the cancel is raised here by now
                     raise AskRefused(ENDED)
         finally:
@@ -339,10 +340,3 @@ class Concurrent:
             else:
                 self._sock.sendall(head)
                 self._sock.sendall(body)
-
-
-def raise_in_thread(ident: int, error: type[BaseException] | None) -> None:
-    """Raise `error` in a thread at its next bytecode, or take back one not yet raised. C code is not interrupted."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(ident), None if error is None else ctypes.py_object(error)
-    )

@@ -174,7 +174,7 @@ class WorkerProtocol(PoolError):
         self.what = what
 
 
-class AskRefused(Exception):
+class AskRefused(RuntimeError):
     """What runs here can ask the front nothing, or not this; the message says why."""
 
 

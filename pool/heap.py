@@ -19,15 +19,21 @@ WORTH_BYTES = 32 << 20
 """How much an idle process must hold more than before, for giving memory back to be worth it."""
 IDLE_S = 1.0
 """A process without calls for so long is idle."""
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
 
 
-def keep() -> None:
-    """Keep freed memory, within the limits above, from now on and in what this process forks."""
+def keep(*, of_any_size: bool = False) -> None:
+    """Keep freed memory, within the limits above, from now on and in what this process forks.
+
+    `of_any_size` is for a process whose large objects are messages: also those above `MMAP_THRESHOLD` are kept. A
+    worker leaves them out: what its functions free must not count against its memory limit.
+    """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
         libc.mallopt(_M_TRIM_THRESHOLD, TRIM_THRESHOLD)
+        if of_any_size:
+            libc.mallopt(_M_MMAP_MAX, 0)
 
 
 def give_back() -> None:

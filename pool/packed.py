@@ -6,7 +6,7 @@ front can read: those of calls that have ended are not lost with a worker that d
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 
 from pool import frames
@@ -26,9 +26,13 @@ Record = tuple[int, bool, int, bytes, bytes]
 """A member's result: its index, whether it is ok, nanoseconds in the worker, meta and body."""
 
 
-def member(meta: bytes, body: bytes) -> bytes:
-    """Return one call of a pack."""
-    return _MEMBER.pack(len(meta), len(body)) + meta + body
+def members(calls: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the calls of a pack, of pairs of meta and body."""
+    pack = _MEMBER.pack
+    parts: list[bytes] = []
+    for meta, body in calls:
+        parts += (pack(len(meta), len(body)), meta, body)
+    return b"".join(parts)
 
 
 def read_members(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -107,12 +111,13 @@ def left_behind(memory: memoryview, call_id: int) -> list[Record]:
 def run(
     request: Request,
     tokens: Tokens,
-    call: Callable[[Request, int, bytes, bytes], Result],
+    call: Callable[[Request, int, bytes, bytes], Result | None],
     send: Callable[[bytes, bytes], None],
 ) -> bytes:
-    """Run the members one after another, each under an id of its own, while the front leaves them here.
+    """Run the members one after another, while the front leaves them here.
 
-    Results that have waited for long, or have no room, are sent at once; the frame with the last ones is returned.
+    `call(request, index, meta, body)` returns None for one that nobody waits for. Results that have waited for long, or
+    have no room, are sent at once; the frame with the last ones is returned.
     """
     pack_id, sent = request.call_id, time.perf_counter_ns()
     outbox, has_token = Outbox(tokens.outbox), tokens.taker(request.meta[0])
@@ -121,7 +126,10 @@ def run(
         if not has_token():
             break
         started = time.perf_counter_ns()
-        ok, reply_meta, reply = call(request, pack_id + index, meta, body)
+        answered = call(request, index, meta, body)
+        if answered is None:
+            continue
+        ok, reply_meta, reply = answered
         ended = time.perf_counter_ns()
         result = record(index, ok, reply_meta, reply, ended - started)
         full = not outbox.add(pack_id, result)

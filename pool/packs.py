@@ -1,26 +1,33 @@
 """A pack: many small calls of one function that take one turn of the queue and one frame, as the front sees it.
 
-To the queue and to the worker a pack is one call. Each of its members ends by itself: with its result, or by being
-given back because it was not begun, or else as the pack ends. Owns which members are open. A pack that stands still
-is taken apart by whoever submitted it (`Pool.unpack`), so that no member waits for a slow one.
+To the queue and to the worker a pack is one call, but each of its members counts in the limit of calls that wait. Each
+ends by itself: with its result, or by being given back because it was not begun, or else as the pack ends. Owns which
+members are open. A pack that stands still is taken apart by whoever submitted it (`Pool.unpack`), so that no member
+waits for a slow one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from pool import asks, frames, packed
 from pool.calls import NORMAL, Call
-from pool.errors import FrameError
+from pool.errors import FrameError, PoolError
 from pool.frames import Reply
 from pool.packed import Record
-from pool.tokens import Tokens
+from pool.tokens import PACK_MEMBERS, Tokens
+
+__all__ = ["PACK_MEMBERS", "Owner", "Pack"]
 
 
 class Owner(Protocol):
-    """Who has submitted a pack. Neither may submit anything before it returns."""
+    """Who has submitted a pack. None of these may submit anything before it returns."""
+
+    def launched(self, pack: Pack) -> None:
+        """It waits no longer: it runs, or has ended."""
+        ...
 
     def results(self, pack: Pack, records: list[Record]) -> None:
         """Members have ended: `pack.open` has them until `pack.end(index)`."""
@@ -28,6 +35,10 @@ class Owner(Protocol):
 
     def returned(self, pack: Pack, indices: Sequence[int]) -> None:
         """Members were not begun and never will be here."""
+        ...
+
+    def refused(self, pack: Pack, member: Any, error: PoolError) -> None:
+        """A member has ended before it was begun."""
         ...
 
     def cancel(self, pack: Pack, member: Any) -> bool:
@@ -38,7 +49,7 @@ class Owner(Protocol):
 class Pack(Call):
     """`open` has what the owner knows each member by, None once that has ended. Its future has the end of the pack."""
 
-    __slots__ = ("asking_members", "begun", "left", "open", "owner", "parts", "slot", "taken")
+    __slots__ = ("_counted", "asking_members", "begun", "left", "open", "owner", "parts", "slot", "taken")
 
     kind = frames.PACK
 
@@ -53,8 +64,7 @@ class Pack(Call):
         priority: int = NORMAL,
         tenant: str = "",
     ) -> None:
-        body = b"".join([packed.member(meta, request) for meta, request in parts])
-        super().__init__(function, b"", body, deadline, future, priority=priority, tenant=tenant)
+        super().__init__(function, b"", packed.members(parts), deadline, future, priority=priority, tenant=tenant)
         self.parts = parts
         self.open = members
         self.left = len(members)
@@ -65,9 +75,28 @@ class Pack(Call):
         self.begun: int | None = None
         """How many members have been or will be begun, once the others were taken back."""
         self.asking_members: dict[int, Call] | None = None
+        self._counted: Callable[[int], None] | None = None
+        self.on_launch = self._begun
         future.add_done_callback(self._on_end)
 
+    def count(self, waiting: Callable[[int], None]) -> None:
+        """Let its members but the first, which the queue counts, be counted for as long as it waits."""
+        self._counted = waiting
+        waiting(self.more)
+
+    def uncount(self) -> bool:
+        """Let them be counted no more; return whether they were."""
+        counted, self._counted = self._counted, None
+        if counted is not None:
+            counted(-self.more)
+        return counted is not None
+
+    def _begun(self, _worker: str) -> None:
+        if self.uncount():
+            self.owner.launched(self)
+
     def _on_end(self, _future: asyncio.Future[Reply]) -> None:
+        self._begun("")
         self.end_asks()
 
     @property
@@ -77,7 +106,10 @@ class Pack(Call):
 
     def arm(self, tokens: Tokens) -> None:
         """Give each member a token: it is about to be sent."""
-        self.slot = tokens.arm(len(self.parts))
+        dropped = 0
+        if self.left < len(self.parts):
+            dropped = sum(1 << index for index, known in enumerate(self.open) if known is None)
+        self.slot = tokens.arm(len(self.parts), dropped)
         self.meta = bytes((self.slot,))
 
     def end(self, index: int) -> Any:
@@ -86,6 +118,15 @@ class Pack(Call):
         if found is not None:
             self.left -= 1
         return found
+
+    def sift(self, check: Callable[[str, bytes], PoolError | None]) -> PoolError | None:
+        """End the members that `check` refuses, by function and body; return why where none is left."""
+        refused = None
+        for index, (_, body) in enumerate(self.parts):
+            if self.open[index] is not None and (error := check(self.function, body)) is not None:
+                refused = error
+                self.owner.refused(self, self.end(index), error)
+        return None if self.left else refused
 
     def take(self, records: list[Record]) -> None:
         """Pass on results. Raises FrameError for one of no member."""

@@ -10,11 +10,11 @@ from typing import Any
 from pool.admission import Admission
 from pool.calls import NORMAL, AskHandler, Call
 from pool.confined import confine
-from pool.errors import CancelledByOperator, PoolError
+from pool.errors import CancelledByOperator, PoolError, Stopped
 from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
-from pool.packs import Owner, Pack
+from pool.packs import PACK_MEMBERS, Owner, Pack
 from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
@@ -94,6 +94,10 @@ class Pool:
     def cancel(self, call: Call) -> bool:
         """End a call, waiting or running, with CancelledByOperator; return whether it had not ended yet."""
         return self._admission.cancel(call, CancelledByOperator(self.options.name))
+
+    def turn_away(self, call: Call) -> bool:
+        """End a call with Stopped; return whether it had not ended yet. For one that waits while the server drains."""
+        return self._admission.cancel(call, Stopped(self.options.name))
 
     def check_input(self, function: str, body: bytes) -> None:
         """Raise Quarantined where this input is refused: for one that is to be submitted together with others."""
@@ -213,6 +217,11 @@ class Pool:
         """Whether a call may be packed: workers run one call at a time, and no input like it has killed one."""
         return self.options.concurrency == 1 and not self._admission.quarantine.suspects(function, size)
 
+    @property
+    def suspects_any(self) -> bool:
+        """Whether any input has killed a worker lately."""
+        return self._admission.quarantine.armed
+
     def submit_pack(
         self,
         function: str,
@@ -222,23 +231,38 @@ class Pool:
         owner: Owner,
         priority: int = NORMAL,
         tenant: str = "",
+        context: object = None,
     ) -> Pack:
         """Submit many calls of one function as one, by pairs of meta and body. Raises as `submit` does.
 
-        `members` are what `owner`, who hears of each end, knows them by. Call `release` in the end.
+        `members` are what `owner`, who hears of each end, knows them by; there must be `pack_room` for them. Call
+        `release` in the end.
         """
         pack = Pack(function, parts, members, deadline, self._loop.create_future(), owner, priority, tenant)
         pack.on_ask = self._on_ask
-        self._admission.submit(pack)
+        pack.context = context
+        pack.count(self._admission.count_packed)
+        try:
+            self._admission.submit(pack)
+        except PoolError:
+            pack.uncount()
+            raise
         return pack
 
+    @property
+    def pack_room(self) -> int:
+        """How many calls may come as a pack now; as many as it may have where a worker is idle."""
+        return self.options.queue_limit - self.waiting if self.saturated else PACK_MEMBERS
+
     def cancel_member(self, pack: Pack, index: int) -> None:
-        """Say that nobody waits for a member of a pack any more."""
+        """Say that nobody waits for a member of a pack any more: it is interrupted, or not begun."""
         pack.end(index)
         if not pack.left:
             self.release(pack)
-        elif isinstance(pack.worker, Worker) and not pack.lined and not pack.future.done():
-            pack.worker.interrupt(pack.id + index)
+        elif isinstance(pack.worker, Worker) and not pack.future.done():
+            pack.worker.child.tokens.drop_member(pack.slot, index)
+            if not pack.lined:
+                pack.worker.interrupt(pack.id + index)
 
     def unpack(self, pack: Pack) -> None:
         """Take apart a running pack that stands still: its owner gets back all that was not begun."""

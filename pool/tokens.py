@@ -2,8 +2,9 @@
 
 A call that was sent ahead may be begun by the worker or taken back by the front, never both: whoever takes its token
 has it. The worker begins its calls in order and the front takes back the last one first, so a number is enough. It is
-a POSIX semaphore, which costs no system call. The members of a pack have a semaphore of their own, out of `PACKS`,
-and results that the worker has not sent yet lie in the same memory. Imported by the child: standard library only.
+a POSIX semaphore, which costs no system call. The members of a pack have a semaphore of their own, out of `PACKS`, and
+a bit each that says that nobody waits for them any more; results that the worker has not sent yet lie in the same
+memory. Imported by the child: standard library only.
 """
 
 import ctypes
@@ -13,8 +14,11 @@ from collections.abc import Callable
 
 PACKS = 64
 """Packs of calls that may be on their way to one worker."""
+PACK_MEMBERS = 64
+"""Calls that a pack may have: as many as its mask has bits."""
 _SEMAPHORE = 32
 """Bytes of a `sem_t` with glibc; musl has 16."""
+_DROPPED_AT = _SEMAPHORE * (2 + PACKS)
 _OUTBOX_AT = 4096
 OUTBOX_BYTES = 65536
 SIZE = _OUTBOX_AT + OUTBOX_BYTES
@@ -58,7 +62,7 @@ class Tokens:
     The `mmap` module is not used because it keeps a descriptor open, to which user code in the worker could write.
     """
 
-    __slots__ = ("_address", "_init", "_post", "_slot", "_take", "outbox")
+    __slots__ = ("_address", "_init", "_post", "_slot", "_take", "dropped", "outbox")
 
     def __init__(self, descriptor: int, *, new: bool = False) -> None:
         at = _LIBC.mmap(None, SIZE, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
@@ -71,6 +75,9 @@ class Tokens:
         self._slot = 0
         self.outbox = memoryview((ctypes.c_ubyte * OUTBOX_BYTES).from_address(at + _OUTBOX_AT)).cast("B")
         """Where the worker keeps the results of a pack until it sends them; not to be touched once closed."""
+        masks = (ctypes.c_uint64 * PACKS).from_address(at + _DROPPED_AT)
+        self.dropped: memoryview[int] = memoryview(masks).cast("B").cast("Q")
+        """Of each pack, a bit for each member that is not to be begun; not to be touched once closed."""
         if new and _SEMAPHORES.sem_init(self._address, 1, 0) != 0:
             error = OSError(ctypes.get_errno(), "a shared semaphore could not be made")
             self.close()
@@ -84,12 +91,21 @@ class Tokens:
         """Take a token; return whether there was one."""
         return bool(self._take(self._address) == 0)
 
-    def arm(self, members: int) -> int:
-        """Give a pack, which has not been sent yet, a token for each of its members; return its number."""
+    def arm(self, members: int, dropped: int = 0) -> int:
+        """Give a pack, which has not been sent yet, a token for each of its members; return its number.
+
+        `dropped` has a bit for each member that nobody waits for.
+        """
         slot = self._slot = (self._slot + 1) % PACKS
         if self._address is not None:
             self._init(self._member(slot), 1, members)
+            self.dropped[slot] = dropped
         return slot
+
+    def drop_member(self, slot: int, index: int) -> None:
+        """Let a member of a pack that was sent not be begun; one that runs already is not touched by this."""
+        if self._address is not None:
+            self.dropped[slot] |= 1 << index
 
     def take_member(self, slot: int) -> bool:
         """Take a token of a pack; return whether there was one. The members are begun in their order."""
@@ -111,6 +127,7 @@ class Tokens:
         if address is not None:
             self._post = self._take = _nothing
             self.outbox = memoryview(b"")
+            self.dropped = memoryview(b"").cast("Q")
             _LIBC.munmap(address, SIZE)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bridge import receipts, status
 from bridge.call import Call, Identity, new_call
@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from bridge.server import Conversation, Metadata, Read, Streaming, Unary, Write
     from bridge.telemetry import Telemetry
 
+T = TypeVar("T")
 Begin = Callable[[str, bytes, "Metadata", float | None], Call]
 """Makes a call of (method, request, metadata, seconds left)."""
+
+
+class Counter(Protocol):
+    """Takes note of calls that have been answered: `bridge.telemetry`, or who counts for it."""
+
+    def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
+        """Take note of one."""
+        ...
 
 
 def guard_unary(method: str, begin: Begin, run: Callable[[Call], Awaitable[bytes]], telemetry: Telemetry) -> Unary:
@@ -99,6 +108,16 @@ async def guard_call(run: Awaitable[bytes], call: Call, telemetry: Telemetry) ->
     return body, b""
 
 
+async def guard_nested(run: Awaitable[T], call: Call, counter: Counter) -> T | BridgeError:
+    """Run a call that another call has made; return what `run` does, or its failure."""
+    try:
+        found = await run
+    except BaseException as error:
+        return _failure(error, call, counter)
+    counter.finished(call, 0)
+    return found
+
+
 def refused(error: BaseException, call: Call, telemetry: Telemetry) -> bytes:
     """Return the status of a failed call of a multiplexed stream, as bytes. Raises what is no answer."""
     _, status_bytes = _refusal(error, call, telemetry).trailers[0]
@@ -125,10 +144,17 @@ def guard_local(method: str, run: Callable[[bytes], Awaitable[bytes]], telemetry
 
 def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     """Return the answer that `error` stands for, with what is known of the call. Raises what is no answer."""
+    failure = _failure(error, call, telemetry)
+    details = ("grpc-status-details-bin", status.pack(failure, call.identity.request_id))
+    return Answer(None, (details, *receipts.trailers(call)), int(failure.code), status.message_of(failure))
+
+
+def _failure(error: BaseException, call: Call, counter: Counter) -> BridgeError:
+    """Return the failure that `error` stands for, counted. Raises what is no answer."""
     if call.cancelled and isinstance(error, asyncio.CancelledError):
         error = _ended_by_operator()
     if _is_cancellation(error):
-        telemetry.finished(call, Code.CANCELLED)
+        counter.finished(call, Code.CANCELLED)
         raise error
     if not isinstance(error, Exception | asyncio.CancelledError):
         raise error
@@ -136,9 +162,8 @@ def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     failure = status.of_exception(error, idempotent=call.spec is not None and call.spec.idempotent)
     if failure.reason == "INTERNAL":
         LOGGER.log(logging.ERROR, "request %s failed inside the bridge", request_id, exc_info=error)
-    telemetry.finished(call, failure.code, failure)
-    details = ("grpc-status-details-bin", status.pack(failure, request_id))
-    return Answer(None, (details, *receipts.trailers(call)), int(failure.code), status.message_of(failure))
+    counter.finished(call, failure.code, failure)
+    return failure
 
 
 def _ended_by_operator() -> BridgeError:

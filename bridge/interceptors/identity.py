@@ -53,8 +53,9 @@ def identify(metadata: Metadata) -> Identity:
                 priority = _priority(key, _text(key, value))
             case "traceparent":
                 traceparent = _text(key, value)
+    bare = not session_id and not tenant and not traceparent
     return Identity(
-        request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered
+        request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered, bare
     )
 
 
@@ -71,7 +72,7 @@ def identify_member(of: Identity, number: int, options: MultiplexOptions | None)
     session_id, mode, ordered = of.session_id, of.session_mode, of.session_ordered
     if options is None:
         parts = of.traceparent, of.timeout_ms, of.priority
-        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered)
+        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered, of.bare)
     if options.session_id:
         session_id, mode, ordered = _text("x-session-id", options.session_id), None, None
     return Identity(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bridge.call import Call, new_call
 from bridge.deadline import timeout_s
 from bridge.envelope import join_items, wants_items
-from bridge.errors import BridgeError, Code
+from bridge.errors import request_too_large
 from bridge.interceptors.errors import guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
 from bridge.resolve import FORWARDED
@@ -57,7 +57,7 @@ class Forwarder:
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
         identity = identify(metadata)
         if len(request) > self._largest:
-            raise _too_large(len(request), self._largest)
+            raise request_too_large(len(request), self._largest)
         timeout = self._default_s
         if remaining_s is not None or identity.timeout_ms is not None:
             timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
@@ -73,9 +73,3 @@ class Forwarder:
                         writing.since = now()
                         await write(message)
                     writing.since = None
-
-
-def _too_large(size: int, limit: int) -> BridgeError:
-    message = f"the request has {size} bytes, more than server.max_message_bytes ({limit}) allows"
-    metadata = {"size_bytes": str(size), "limit_bytes": str(limit)}
-    return BridgeError(Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", message, metadata=metadata)

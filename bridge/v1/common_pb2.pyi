@@ -75,7 +75,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "attempts", "alternative", "hedged", "fallback", "tried")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "attempts", "alternative", "hedged", "fallback", "tried")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,8 @@ class Receipt(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     BATCH_US_FIELD_NUMBER: _ClassVar[int]
+    NESTED_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ALTERNATIVE_FIELD_NUMBER: _ClassVar[int]
     HEDGED_FIELD_NUMBER: _ClassVar[int]
@@ -115,12 +117,14 @@ class Receipt(_message.Message):
     usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     batch_size: int
     batch_us: int
+    nested: NestedCalls
+    budget: BudgetState
     attempts: int
     alternative: str
     hedged: bool
     fallback: bool
     tried: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("alternative", "kind", "failure", "us")
@@ -134,21 +138,87 @@ class Attempt(_message.Message):
     us: int
     def __init__(self, alternative: _Optional[str] = ..., kind: _Optional[str] = ..., failure: _Optional[str] = ..., us: _Optional[int] = ...) -> None: ...
 
+class NestedCalls(_message.Message):
+    __slots__ = ("calls", "failed", "queue_us", "worker_us", "model_us", "bytes_in", "bytes_out", "usage", "listed", "unlisted")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_US_FIELD_NUMBER: _ClassVar[int]
+    WORKER_US_FIELD_NUMBER: _ClassVar[int]
+    MODEL_US_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    LISTED_FIELD_NUMBER: _ClassVar[int]
+    UNLISTED_FIELD_NUMBER: _ClassVar[int]
+    calls: int
+    failed: int
+    queue_us: int
+    worker_us: int
+    model_us: int
+    bytes_in: int
+    bytes_out: int
+    usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
+    listed: _containers.RepeatedCompositeFieldContainer[NestedCall]
+    unlisted: int
+    def __init__(self, calls: _Optional[int] = ..., failed: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., listed: _Optional[_Iterable[_Union[NestedCall, _Mapping]]] = ..., unlisted: _Optional[int] = ...) -> None: ...
+
+class NestedCall(_message.Message):
+    __slots__ = ("function", "code", "reason", "worker", "total_us", "worker_us", "tokens", "cost_usd", "calls")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_US_FIELD_NUMBER: _ClassVar[int]
+    WORKER_US_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    code: int
+    reason: str
+    worker: str
+    total_us: int
+    worker_us: int
+    tokens: int
+    cost_usd: float
+    calls: int
+    def __init__(self, function: _Optional[str] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ..., worker: _Optional[str] = ..., total_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., calls: _Optional[int] = ...) -> None: ...
+
+class BudgetState(_message.Message):
+    __slots__ = ("usd_spent", "usd_left", "tokens_spent", "tokens_left", "calls_spent", "calls_left")
+    USD_SPENT_FIELD_NUMBER: _ClassVar[int]
+    USD_LEFT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_SPENT_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_SPENT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_LEFT_FIELD_NUMBER: _ClassVar[int]
+    usd_spent: float
+    usd_left: float
+    tokens_spent: int
+    tokens_left: int
+    calls_spent: int
+    calls_left: int
+    def __init__(self, usd_spent: _Optional[float] = ..., usd_left: _Optional[float] = ..., tokens_spent: _Optional[int] = ..., tokens_left: _Optional[int] = ..., calls_spent: _Optional[int] = ..., calls_left: _Optional[int] = ...) -> None: ...
+
 class ModelUsage(_message.Message):
-    __slots__ = ("model", "calls", "input_tokens", "output_tokens", "cached_tokens", "cost_usd")
+    __slots__ = ("model", "calls", "input_tokens", "output_tokens", "cached_tokens", "cost_usd", "cached_calls", "unpriced_calls")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
     INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     CACHED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COST_USD_FIELD_NUMBER: _ClassVar[int]
+    CACHED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_CALLS_FIELD_NUMBER: _ClassVar[int]
     model: str
     calls: int
     input_tokens: int
     output_tokens: int
     cached_tokens: int
     cost_usd: float
-    def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ...) -> None: ...
+    cached_calls: int
+    unpriced_calls: int
+    def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cached_calls: _Optional[int] = ..., unpriced_calls: _Optional[int] = ...) -> None: ...
 
 class FunctionInfo(_message.Message):
     __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "route", "model_routes", "pure", "thread_safe")

@@ -18,6 +18,7 @@ from handlers.models import errors, litellm_library
 from handlers.models.answer_schema import AnswerSchema, Violations, output_invalid
 from handlers.models.chat import Extracted
 from handlers.redaction import redact
+from handlers.usage import total
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -131,7 +132,7 @@ class _Extraction:
         return Extracted(
             json_text=json.dumps(answer._value, ensure_ascii=False),
             model=self._usage[-1].model,
-            usage=_total(self._usage),
+            usage=total(self._usage[-1].model, self._usage),
             attempts=self.attempts,
         )
 
@@ -153,15 +154,3 @@ class _Extraction:
 
 def _shell(schema: AnswerSchema) -> type[_Answer]:
     return type(_SCHEMA_TITLE, (_Answer,), {"judge": schema, "found": [], "__module__": __name__, "__doc__": ""})
-
-
-def _total(usage: list[UsageRecord]) -> UsageRecord:
-    costs = [record.cost_usd for record in usage if record.cost_usd is not None]
-    return UsageRecord(
-        model=usage[-1].model,
-        calls=sum(record.calls for record in usage),
-        input_tokens=sum(record.input_tokens for record in usage),
-        output_tokens=sum(record.output_tokens for record in usage),
-        cached_tokens=sum(record.cached_tokens for record in usage),
-        cost_usd=sum(costs) if costs else None,
-    )

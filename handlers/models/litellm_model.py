@@ -181,17 +181,20 @@ class LiteLLMModel:
     def _usage(self, counted: Any, answered: str | None, calls: int) -> UsageRecord:
         model = answered or self.options.model.partition("/")[2] or self.options.model
         if counted is None:
-            return UsageRecord(model=model, calls=calls)
+            return UsageRecord(model=model, calls=calls, unpriced_calls=calls)
         details = getattr(counted, "prompt_tokens_details", None)
         read, written = counted.prompt_tokens or 0, counted.completion_tokens or 0
+        cached = getattr(details, "cached_tokens", None) or 0
         price = litellm_library.price_usd(litellm_library.load(), self.options.model, model, read, written)
         return UsageRecord(
             model=model,
             calls=calls,
             input_tokens=read,
             output_tokens=written,
-            cached_tokens=getattr(details, "cached_tokens", None) or 0,
+            cached_tokens=cached,
             cost_usd=price,
+            cached_calls=int(cached > 0),
+            unpriced_calls=calls if price is None else 0,
         )
 
 

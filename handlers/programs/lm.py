@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from handlers.errors import HandlerError, Unknown
+from handlers.loop_calls import current_loop_calls
 from handlers.models import test_model
-from handlers.programs.running import current_loop_calls
-from handlers.programs.usage import current_meter
+from handlers.programs.usage import cached_tokens, current_meter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,9 +49,9 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
             return await super().acall(prompt, messages=messages, **kwargs)
 
     def update_history(self, entry: dict[str, Any]) -> None:
-        """Pass the price of a call on."""
+        """Pass on what a call has cost."""
         if meter := current_meter():
-            meter.add_cost(self.model, entry.get("cost"))
+            meter.add_call(self.model, entry.get("cost"), cached_tokens(entry.get("usage") or {}))
 
 
 class LanguageModels:

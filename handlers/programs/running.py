@@ -8,58 +8,12 @@ and at every later one. A model object that the app made itself is called in the
 from __future__ import annotations
 
 import asyncio
-import threading
-from concurrent.futures import CancelledError, Future
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-_CURRENT: ContextVar[LoopCalls | None] = ContextVar("bridge_program_loop", default=None)
-
-
-class LoopCalls:
-    """The coroutines that one thread has handed to the event loop. Owns them until `close`."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._open = True
-        self._pending: set[Future[Any]] = set()
-
-    def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Run a coroutine on the loop and wait for it. Raises CancelledError once the call is over."""
-        with self._lock:
-            if not self._open:
-                raise CancelledError
-            future = asyncio.run_coroutine_threadsafe(make(), self._loop)
-            self._pending.add(future)
-        try:
-            return future.result()
-        finally:
-            with self._lock:
-                self._pending.discard(future)
-
-    def close(self) -> None:
-        """Cancel what still runs and refuse everything from now on."""
-        with self._lock:
-            self._open = False
-            pending = list(self._pending)
-        for future in pending:
-            future.cancel()
-
-
-def current_loop_calls() -> LoopCalls | None:
-    """Return the loop to hand coroutines to, where this is the thread of a synchronous program."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _CURRENT.get()
-    return None  # on a loop already: waiting for it would stop it
+from handlers.loop_calls import LoopCalls
 
 
 def runs_async(program: Any) -> bool:
@@ -77,7 +31,7 @@ async def run_program(program: Any, inputs: dict[str, Any]) -> Any:
     if runs_async(program):
         return await program.acall(**inputs)
     calls = LoopCalls(asyncio.get_running_loop())
-    _CURRENT.set(calls)  # the task's own context: the thread gets a copy
+    calls.enter()  # the task's own context: the thread gets a copy
     try:
         # anyio's threads, not asyncio's: DSPy needs those for every model call, so programs that waited in them
         # for a model could wait for each other.
@@ -86,4 +40,4 @@ async def run_program(program: Any, inputs: dict[str, Any]) -> Any:
         return await anyio.to_thread.run_sync(lambda: program(**inputs), abandon_on_cancel=True, limiter=limiter)
     finally:
         calls.close()
-        _CURRENT.set(None)
+        calls.leave()

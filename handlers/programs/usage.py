@@ -27,6 +27,7 @@ class _Calls:
     count: int = 0
     seconds: float = 0.0
     priced: int = 0
+    cached: int = 0
     cost_usd: float = 0.0
 
 
@@ -51,13 +52,14 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
             calls.count += 1
             calls.seconds += time.monotonic() - started
 
-    def add_cost(self, model: str, cost_usd: float | None) -> None:
-        """Add the price of one call; None says that it is not known."""
-        if cost_usd is None:
-            return
+    def add_call(self, model: str, cost_usd: float | None, cached_tokens: int) -> None:
+        """Add what only a served model tells of one call; a price of None is one that is not known."""
         with self._lock:
-            self._calls[model].priced += 1
-            self._calls[model].cost_usd += cost_usd
+            calls = self._calls[model]
+            calls.cached += cached_tokens > 0
+            if cost_usd is not None:
+                calls.priced += 1
+                calls.cost_usd += cost_usd
 
     def settle(self, context: CallContext) -> None:
         """Record everything into the call's receipt. Call it once, at the end, also after a failure."""
@@ -69,9 +71,10 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
                 calls=calls.count,
                 input_tokens=_count(used, "prompt_tokens"),
                 output_tokens=_count(used, "completion_tokens"),
-                cached_tokens=_count(used.get("prompt_tokens_details") or {}, "cached_tokens"),
-                # A sum with unknown parts would look like the whole bill.
-                cost_usd=calls.cost_usd if calls.priced and calls.priced == calls.count else None,
+                cached_tokens=cached_tokens(used),
+                cost_usd=calls.cost_usd if calls.priced else None,
+                cached_calls=calls.cached,
+                unpriced_calls=max(0, calls.count - calls.priced),
             )
             context.record_usage(record, calls.seconds)
 
@@ -80,6 +83,11 @@ def current_meter() -> Meter | None:
     """Return the meter of the call that runs here, if there is one."""
     callbacks = dspy.settings.get("callbacks") or []
     return next((callback for callback in callbacks if isinstance(callback, Meter)), None)
+
+
+def cached_tokens(usage: dict[str, Any]) -> int:
+    """Return how many tokens of a prompt its provider had cached."""
+    return _count(usage.get("prompt_tokens_details") or {}, "cached_tokens")
 
 
 def _count(usage: dict[str, Any], name: str) -> int:

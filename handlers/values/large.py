@@ -86,7 +86,7 @@ def read_arguments(request: bytes) -> LargePayload | None:
 
 
 def read_number(request: bytes, number: int) -> int:
-    """Return a number of at most 35 bits that stands in a field of a serialized message; 0 where it does not."""
+    """Return a number that stands in a field of a serialized message; 0 where it does not."""
     view, found = memoryview(request), 0
     try:
         for field in _fields(view, 0, len(view)):
@@ -116,12 +116,12 @@ def _fields(view: memoryview, at: int, end: int) -> Iterator[_Field]:
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:
-    """Return a number of at most five bytes, and where it ends."""
+    """Return a number, and where it ends."""
     number = view[at]
     if number < 0x80:
         return number, at + 1
     number &= 0x7F
-    for index in range(1, 5):
+    for index in range(1, 10):
         byte = view[at + index]
         number |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:

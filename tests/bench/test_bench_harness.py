@@ -132,7 +132,7 @@ def test_bare_against_bare(generator):
     """One short run of everything but the bridge: servers start, answer, are measured, and are gone at the end."""
     if generator == "h2load" and not any(Path(folder, "h2load").exists() for folder in os.get_exec_path()):
         pytest.skip("h2load is not installed (Debian: nghttp2-client)")
-    options = ["--calibrate", "--rounds", "1", "--duration", "0.2", "--load", "c16", "--generator", generator]
+    options = ["--calibrate", "--rounds", "1", "--duration", "0.5", "--load", "c16", "--generator", generator]
     command = [sys.executable, str(BENCH / "run.py"), *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -83,6 +83,14 @@ def test_a_request_above_the_limit_says_so(client):
         client.call("describe", x=np.zeros(7 << 20, dtype=np.float32))
 
 
+def test_a_request_that_the_transport_refuses_says_the_same(client):
+    """Above twice the limit gRPC refuses a message before the bridge sees it; the client says the same of it."""
+    with pytest.raises(MessageTooLarge, match=r"server\.max_message_bytes") as caught:
+        client.call("describe", x=np.zeros(13 << 20, dtype=np.float32))
+    assert caught.value.reason == "MESSAGE_TOO_LARGE"
+    assert caught.value.metadata["limit_bytes"] == str(2 * (24 << 20))
+
+
 def test_a_hundred_megabytes_in_parts_pass_the_front_in_little_memory(large, client):
     in_parts = client.with_options(chunk_bytes=1 << 20)
     assert in_parts.call("make", mebibytes=1) == bytes(1 << 20)

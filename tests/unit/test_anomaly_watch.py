@@ -86,6 +86,17 @@ def test_a_debug_log_goes_on_beside_it(caplog):
     assert len(sampler.drain("general")) == 1
 
 
+def test_packed_calls_are_sampled_too(quiet_log):
+    telemetry = Telemetry()
+    sampler = Sampler(telemetry.watch)
+    sampler.begin({"general": 3})
+    telemetry.finished_packed([a_call() for _ in range(8)])
+    assert not telemetry._looks
+    telemetry.finished_packed([a_call() for _ in range(8)])
+    assert telemetry.tallies.calls["work", 0] == 16
+    assert len(sampler.drain("general")) == 3
+
+
 def taken(call, failed=None, code=0):
     telemetry = Telemetry()
     sampler = Sampler(telemetry.watch)

@@ -71,7 +71,7 @@ async def test_what_nobody_expected_is_logged_in_full_and_told_in_fixed_text(kin
     (record,) = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert "r-1" in record.getMessage()
     assert record.exc_info[1] is error
-    assert telemetry.calls == {(METHOD, Code.INTERNAL): 1}
+    assert telemetry.tallies.calls == {(METHOD, Code.INTERNAL): 1}
 
 
 @pytest.mark.parametrize("kind", [unary, streaming, local])
@@ -91,7 +91,7 @@ async def test_a_crash_is_judged_by_the_function(idempotent, telemetry):
 
     answer = await unary(run, telemetry)
     assert answer.code == (Code.UNAVAILABLE if idempotent else Code.ABORTED)
-    assert telemetry.calls == {("f", answer.code): 1}
+    assert telemetry.tallies.calls == {("f", answer.code): 1}
 
 
 @pytest.mark.parametrize("kind", [unary, streaming])
@@ -118,7 +118,7 @@ async def test_a_cancel_of_the_request_passes_and_is_counted(kind, telemetry):
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert telemetry.calls == {(METHOD, Code.CANCELLED): 1}
+    assert telemetry.tallies.calls == {(METHOD, Code.CANCELLED): 1}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), GeneratorExit()])
@@ -136,4 +136,4 @@ async def test_an_answer(telemetry):
     answer = await unary(run, telemetry)
     assert (answer.body, answer.code) == (b"body", 0)
     assert Receipt.FromString(dict(answer.trailers)["bridge-receipt-bin"]).bytes_out == 4
-    assert telemetry.calls == {(METHOD, 0): 1}
+    assert telemetry.tallies.calls == {(METHOD, 0): 1}

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pytest
+
 from bridge.idle_memory import IdleMemory
 from pool import heap
 from pool.idle import KeptMemory
@@ -13,12 +15,11 @@ FREES = """
 import os, sys
 from pool import heap
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
-if sys.argv[1] == "keep":
-    heap.keep()
+heap.keep(of_any_size=sys.argv[1] == "any")
 statm = rss_reader()
 before = rss_pages(statm)
 for _ in range(3):
-    held = [b"x" * (1 << 20) for _ in range(64)]
+    held = [b"x" * (int(sys.argv[2]) << 20) for _ in range(int(sys.argv[3]))]
     del held
 kept = rss_pages(statm) - before
 heap.give_back()
@@ -26,10 +27,16 @@ print(kept * PAGE_BYTES >> 20, (rss_pages(statm) - before) * PAGE_BYTES >> 20)
 """
 
 
-def test_freed_memory_is_kept_and_given_back():
-    done = subprocess.run([sys.executable, "-c", FREES, "keep"], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("what", "mebibytes", "count", "least", "most"),
+    [("small", 1, 64, 60, 70), ("small", 48, 2, 0, 4), ("any", 48, 2, 90, 100)],
+    ids=["up to 32 MiB", "above, by a worker", "above, by the front"],
+)
+def test_freed_memory_is_kept_and_given_back(what, mebibytes, count, least, most):
+    command = [sys.executable, "-c", FREES, what, str(mebibytes), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     kept, left = map(int, done.stdout.split())
-    assert kept >= 60
+    assert least <= kept <= most
     assert left <= 4
 
 

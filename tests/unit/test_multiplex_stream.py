@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bridge.config import ServerConfig
+from bridge.config import Config
 from bridge.errors import Code
 from bridge.multiplex import METHOD, Multiplexer
 from bridge.slow_readers import SlowReaders
@@ -37,7 +37,7 @@ class Client:
 
 @pytest.fixture
 async def multiplexer():
-    made = Multiplexer(None, {}, Telemetry(), ServerConfig(), SlowReaders(60.0))
+    made = Multiplexer(None, {}, Telemetry(), Config(), SlowReaders(60.0))
     yield made
     made.close()
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pool import frames, packed
 from pool.errors import FrameError
 from pool.frames import Request
-from pool.packed import Outbox, left_behind, member, read_members, read_records, record
-from pool.tokens import OUTBOX_BYTES, PACKS, Tokens, shared_memory
+from pool.packed import Outbox, left_behind, members, read_members, read_records, record
+from pool.tokens import OUTBOX_BYTES, PACK_MEMBERS, PACKS, Tokens, shared_memory
 
 SMALL = st.binary(max_size=40)
 
@@ -27,7 +27,7 @@ def tokens():
 
 @given(st.lists(st.tuples(SMALL, SMALL)))
 def test_members_are_read_as_they_were_written(calls):
-    assert list(read_members(b"".join(member(meta, body) for meta, body in calls))) == calls
+    assert list(read_members(members(calls))) == calls
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.booleans(), st.integers(0, 1 << 60), SMALL, SMALL)))
@@ -91,7 +91,7 @@ def run(tokens, bodies, *, call=None, recalled=0):
     slot = tokens.arm(len(bodies))
     for _ in range(recalled):
         assert tokens.take_member(slot)
-    body = b"".join(member(b"", one) for one in bodies)
+    body = members([(b"", one) for one in bodies])
     sent = []
     echo = lambda _request, _id, meta, body: (True, meta, body)  # noqa: E731
     request = Request(100, False, None, "f", bytes((slot,)), body)
@@ -105,15 +105,34 @@ def run(tokens, bodies, *, call=None, recalled=0):
     return found
 
 
-def test_members_run_in_order_under_ids_of_their_own(tokens):
+def test_members_run_in_order(tokens):
     seen = []
 
-    def call(_request, call_id, _meta, body):
-        seen.append(call_id)
+    def call(_request, index, _meta, body):
+        seen.append(index)
         return True, b"", body
 
     assert run(tokens, [b"a", b"b", b"c"], call=call) == [[(0, b"a"), (1, b"b"), (2, b"c")]]
-    assert seen == [100, 101, 102]
+    assert seen == [0, 1, 2]
+
+
+def test_a_member_that_nobody_waits_for_has_no_result(tokens):
+    call = lambda _request, index, _meta, body: None if index == 1 else (True, b"", body)  # noqa: E731
+    assert run(tokens, [b"a", b"b", b"c"], call=call) == [[(0, b"a"), (2, b"c")]]
+
+
+def test_members_are_marked_as_dropped_in_both_ends(tokens):
+    memory = shared_memory()
+    front, worker = Tokens(memory, new=True), Tokens(memory)
+    os.close(memory)
+    one, other = front.arm(PACK_MEMBERS, 1 << 5), front.arm(3)
+    front.drop_member(one, PACK_MEMBERS - 1)
+    assert worker.dropped[one] == 1 << 5 | 1 << 63
+    assert worker.dropped[other] == 0
+    assert worker.take_member(one), "it costs no token of those that are left"
+    for end in (front, worker):
+        end.close()
+        end.drop_member(one, 1)
 
 
 def test_members_that_were_taken_back_do_not_run(tokens):

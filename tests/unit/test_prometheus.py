@@ -1,7 +1,5 @@
 """What becomes of counts as metrics: bounded series, names as they are, valid text whatever a label holds."""
 
-from collections import Counter
-
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -11,6 +9,8 @@ from bridge import prometheus
 from bridge.auto_choice import Why
 from bridge.auto_counters import AutoCounters
 from bridge.prometheus_auto import auto_families
+from bridge.prometheus_calls import SERIES
+from bridge.tallies import Tally
 from bridge.telemetry import Telemetry, exit_class
 from pool.events import WorkerExited, WorkerSuspended
 from pool.exits import ExitReport, Killed, out_of_memory
@@ -35,6 +35,12 @@ def samples(telemetry, auto=None):
     return {key_of(one): one.value for family in families for one in family.samples}
 
 
+def called(telemetry, counts):
+    for name, codes in counts.items():
+        telemetry.tallies.functions[name] = Tally()
+        telemetry.tallies.functions[name].codes |= codes
+
+
 def key_of(sample):
     """The name, then the labels in an order that says what they are."""
     return (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels))
@@ -42,25 +48,24 @@ def key_of(sample):
 
 def test_too_many_functions_count_together():
     telemetry = Telemetry()
-    telemetry.calls = Counter({(f"f{number}", 0): number for number in range(1, prometheus.SERIES + 11)})
+    called(telemetry, {f"f{number}": {0: number} for number in range(1, SERIES + 11)})
     found = samples(telemetry)
     calls = {key[1]: value for key, value in found.items() if key[0] == "bridge_calls_total"}
-    assert len(calls) == prometheus.SERIES + 1
+    assert len(calls) == SERIES + 1
     assert calls["other"] == sum(range(1, 11)), "those that are called least"
-    assert sum(calls.values()) == sum(telemetry.calls.values()), "no call is lost"
+    assert sum(calls.values()) == sum(telemetry.tallies.calls.values()), "no call is lost"
 
 
 def test_a_code_of_a_function_that_counts_as_other():
     telemetry = Telemetry()
-    telemetry.calls = Counter({(f"f{number}", 0): 10 for number in range(prometheus.SERIES)})
-    telemetry.calls["rare", 13] = 1
+    called(telemetry, {f"f{number}": {0: 10} for number in range(SERIES)} | {"rare": {13: 1}})
     assert samples(telemetry)["bridge_calls_total", "other", "INTERNAL"] == 1
 
 
 def test_hostile_labels_are_valid_text():
     telemetry = Telemetry()
     name = 'a"} 1\nforged{x="y\\ \N{PILE OF POO}'
-    telemetry.calls[name, 0] = 3
+    called(telemetry, {name: {0: 3}})
     telemetry.exits[name, "signal"] = 2
     telemetry.pool_event(WorkerSuspended(pool=name, worker="w"))
     telemetry.retries[name, True] = 4

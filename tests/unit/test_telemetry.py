@@ -116,7 +116,7 @@ def test_calls_are_counted_by_function_and_code():
     told.finished(a_call("a"), 0)
     told.finished(a_call("a"), 0)
     told.finished(a_call("a"), Code.CANCELLED)
-    assert told.calls == {("a", 0): 2, ("a", 1): 1}
+    assert told.tallies.calls == {("a", 0): 2, ("a", 1): 1}
 
 
 def test_retries_are_counted_by_how_they_ended(records):
@@ -137,7 +137,7 @@ def test_names_that_do_not_exist_make_no_counters():
     for number in range(100):
         failure = BridgeError(Code.NOT_FOUND, "UNKNOWN_FUNCTION", "m")
         told.finished(a_call(f"made up {number}", spec=False), failure.code, failure)
-    assert told.calls == {("InvokeService/Call", 5): 100}
+    assert told.tallies.calls == {("InvokeService/Call", 5): 100}
 
 
 REPORT = ExitReport(

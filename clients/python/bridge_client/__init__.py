@@ -50,6 +50,7 @@ from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Pr
 from bridge_client.options import ChannelOptions
 from bridge_client.records import (
     BatchScore,
+    BudgetState,
     Embeddings,
     Extraction,
     FieldDelta,
@@ -60,6 +61,8 @@ from bridge_client.records import (
     MetricInfo,
     MetricValue,
     ModelUsage,
+    NestedCall,
+    NestedCalls,
     Outputs,
     Pool,
     ProgramInfo,
@@ -87,6 +90,7 @@ __all__ = [
     "BatchScore",
     "BridgeError",
     "BudgetExceeded",
+    "BudgetState",
     "Cancelled",
     "CannotConnect",
     "ChannelOptions",
@@ -115,6 +119,8 @@ __all__ = [
     "ModelUsage",
     "MultiplexFuture",
     "Multiplexed",
+    "NestedCall",
+    "NestedCalls",
     "NotFound",
     "OutOfRange",
     "Outputs",

@@ -57,6 +57,8 @@ def usage(message: common_pb2.ModelUsage) -> records.ModelUsage:
         output_tokens=message.output_tokens,
         cached_tokens=message.cached_tokens,
         cost_usd=message.cost_usd if message.HasField("cost_usd") else None,
+        cached_calls=message.cached_calls,
+        unpriced_calls=message.unpriced_calls,
     )
 
 
@@ -80,6 +82,51 @@ def receipt(message: common_pb2.Receipt) -> records.Receipt:
         usage=tuple(usage(used) for used in message.usage),
         batch_size=message.batch_size,
         batch_us=message.batch_us,
+        nested=_nested(message.nested) if message.HasField("nested") else None,
+        budget=_budget(message.budget) if message.HasField("budget") else None,
+    )
+
+
+def _nested(message: common_pb2.NestedCalls) -> records.NestedCalls:
+    return records.NestedCalls(
+        calls=message.calls,
+        failed=message.failed,
+        queue_us=message.queue_us,
+        worker_us=message.worker_us,
+        model_us=message.model_us,
+        bytes_in=message.bytes_in,
+        bytes_out=message.bytes_out,
+        usage=tuple(usage(used) for used in message.usage),
+        listed=tuple(_nested_call(one) for one in message.listed),
+        unlisted=message.unlisted,
+    )
+
+
+def _nested_call(message: common_pb2.NestedCall) -> records.NestedCall:
+    return records.NestedCall(
+        function=message.function,
+        code=message.code,
+        reason=message.reason,
+        worker=message.worker,
+        total_us=message.total_us,
+        worker_us=message.worker_us,
+        tokens=message.tokens,
+        cost_usd=message.cost_usd if message.HasField("cost_usd") else None,
+        calls=message.calls,
+    )
+
+
+def _budget(message: common_pb2.BudgetState) -> records.BudgetState:
+    def known(name: str) -> Any:
+        return getattr(message, name) if message.HasField(name) else None
+
+    return records.BudgetState(
+        usd_spent=known("usd_spent"),
+        usd_left=known("usd_left"),
+        tokens_spent=known("tokens_spent"),
+        tokens_left=known("tokens_left"),
+        calls_spent=known("calls_spent"),
+        calls_left=known("calls_left"),
     )
 
 

@@ -48,7 +48,8 @@ class BridgeError(Exception):
         self.code = code or self.default_code
         """The gRPC status by name, such as ``NOT_FOUND``."""
         self.reason = reason
-        """The bridge's reason, such as ``UNKNOWN_FUNCTION``; empty where the failure did not come from a bridge."""
+        """The bridge's reason, such as ``UNKNOWN_FUNCTION``; empty where the failure did not come from a bridge, except
+        ``MESSAGE_TOO_LARGE``, which gRPC finds out by itself too."""
         self.violations = violations
         """One entry per argument that does not fit, for `InvalidArgument`."""
         self.metadata = dict(metadata or {})

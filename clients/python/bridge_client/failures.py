@@ -6,6 +6,7 @@ grpcio words the failures that never reached a server. Pure: takes facts, return
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -37,6 +38,10 @@ _NEVER_CONNECTED = (
     "handshake",
 )
 """How grpcio words an UNAVAILABLE whose request was never sent (lower case). Any other means: sent, then broken."""
+
+
+_TOO_LARGE = re.compile(r"(?:(SERVER|CLIENT): )?(Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)")
+"""How grpcio words a RESOURCE_EXHAUSTED of its own: which side, which way, the message's bytes and the limit."""
 
 
 class FailedRpc(Protocol):
@@ -128,11 +133,33 @@ def _from_transport(code: str, text: str, facts: CallFacts) -> errors.BridgeErro
         limit = f"{facts.timeout:g} s" if facts.timeout is not None else "the server's limit"
         message = f"{facts.path}: no reply within {limit}; raise it with with_options(timeout=...)"
         return errors.DeadlineExceeded(message, request_id=facts.request_id)
-    if code == "RESOURCE_EXHAUSTED" and "larger than max" in text:
-        message = f"{facts.path}: {text}; raise it with connect(..., channel=ChannelOptions(max_message_bytes=...))"
-        return errors.MessageTooLarge(message, request_id=facts.request_id)
+    if code == "RESOURCE_EXHAUSTED" and (found := _TOO_LARGE.search(text)):
+        return _too_large(found, facts)
     cls = errors.BY_CODE.get(code, errors.BridgeError)
     return cls(text or f"{facts.path} failed with {code}", code=code, request_id=facts.request_id)
+
+
+def _too_large(found: re.Match[str], facts: CallFacts) -> errors.MessageTooLarge:
+    """The exception for a message that gRPC itself refused, on either side; a bridge's own refusal has details."""
+    side, what, size, limit = found.groups()
+    if side == "SERVER":
+        message = (
+            f"{facts.path}: the request has {size} bytes, and the server takes in no more than {limit}, twice its "
+            "server.max_message_bytes: raise that there, or send less at a time"
+        )
+    elif what == "Sent":
+        message = (
+            f"{facts.path}: the request has {size} bytes, and this client sends at most {limit}; raise it with "
+            "connect(..., channel=ChannelOptions(max_message_bytes=...))"
+        )
+    else:
+        message = (
+            f"{facts.path}: the reply has {size} bytes, and this client takes at most {limit}; raise it with "
+            "connect(..., channel=ChannelOptions(max_message_bytes=...)), or ask for results in parts with "
+            "with_options(chunk_bytes=...)"
+        )
+    metadata = {"size_bytes": size, "limit_bytes": limit}
+    return errors.MessageTooLarge(message, reason="MESSAGE_TOO_LARGE", metadata=metadata, request_id=facts.request_id)
 
 
 def _unavailable(text: str, facts: CallFacts) -> errors.BridgeError:

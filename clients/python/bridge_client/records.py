@@ -10,54 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
+from bridge_client.receipts import BudgetState, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
+
 if TYPE_CHECKING:
     import datetime
 
+__all__ = ["BudgetState", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
+
 ValueT = TypeVar("ValueT")
 
-RouteName = Literal["native", "pooled", "unknown"]
 HealthStatus = Literal["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelUsage:
-    """Use of one language model."""
-
-    model: str
-    """The model as its provider knows it; ``bridge/test`` is the built-in test model."""
-    calls: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    cost_usd: float | None
-    """None where the model's price is not known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """Where a call's time, memory, tokens and money went, and why it was routed where it was."""
-
-    request_id: str
-    function: str
-    route: RouteName
-    """``native``: in the front process; ``pooled``: in a worker process."""
-    reason: str
-    pool: str
-    worker: str
-    session_epoch: int
-    """How often the call's session has been moved to another worker."""
-    queue_us: int
-    worker_us: int
-    model_us: int
-    total_us: int
-    bytes_in: int
-    bytes_out: int
-    memory_change_bytes: int | None
-    usage: tuple[ModelUsage, ...]
-    batch_size: int = 0
-    """Calls that ran together with this one as one batch, itself included; 0 where it ran by itself."""
-    batch_us: int = 0
-    """The worker's time for all of them, of which `worker_us` is this call's share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

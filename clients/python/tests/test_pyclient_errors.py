@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import re
 import socket
 import threading
 
@@ -260,8 +261,29 @@ def test_the_servers_own_deadline_answer_arrives_before_grpcs(runner, stub):
 def test_a_reply_larger_than_allowed(runner, stub):
     stub.answer("InvokeService/Call", b"\x00" * 10_000)
     error = failure_of(runner, channel=bridge_client.ChannelOptions(max_message_bytes=1000))
-    assert type(error) is errors.MessageTooLarge
-    assert "max_message_bytes" in error.message
+    assert (type(error), error.reason) == (errors.MessageTooLarge, "MESSAGE_TOO_LARGE")
+    assert re.search(r"the reply has \d+ bytes, and this client takes at most 1000; .*max_message_bytes", error.message)
+    assert error.metadata["limit_bytes"] == "1000"
+    assert int(error.metadata["size_bytes"]) >= 10_000
+
+
+def test_a_request_larger_than_this_client_sends(runner, stub):
+    stub.answer("InvokeService/Call", b"")
+    error = failure_of(
+        runner,
+        lambda client: client.call("f", what="x" * 100),
+        channel=bridge_client.ChannelOptions(max_message_bytes=1),
+    )
+    assert (type(error), error.reason) == (errors.MessageTooLarge, "MESSAGE_TOO_LARGE")
+    assert "this client sends at most 1;" in error.message
+
+
+def test_a_request_that_the_servers_grpc_refuses(runner, stub):
+    stub.answer("InvokeService/Call", b"")
+    error = failure_of(runner, lambda client: client.call("f", what="x" * (5 << 20)))
+    assert (type(error), error.reason) == (errors.MessageTooLarge, "MESSAGE_TOO_LARGE")
+    assert "server.max_message_bytes" in error.message
+    assert error.metadata["limit_bytes"] == str(4 << 20), "what grpcio takes unless told otherwise"
 
 
 def test_a_closed_client_says_so(stub):

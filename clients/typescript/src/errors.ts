@@ -38,7 +38,7 @@ interface Failure {
 export class BridgeError extends Error {
   /** The gRPC status code's name, such as "INVALID_ARGUMENT". */
   readonly code: Code;
-  /** The bridge's reason, such as "SCHEMA_MISMATCH"; empty where there is none. */
+  /** The bridge's reason, such as "SCHEMA_MISMATCH"; empty where there is none. gRPC finds MESSAGE_TOO_LARGE by itself too. */
   readonly reason: string;
   /** One per mistake in the arguments; empty for other failures. */
   readonly violations: readonly Violation[];
@@ -80,9 +80,11 @@ export function toBridgeError(error: ServiceError, call: CallFacts): BridgeError
   const code = (status[error.code] ?? "UNKNOWN") as Code;
   const cancelled = code === "CANCELLED" && call.signal?.aborted === true;
   const details = readDetails(error.metadata);
+  const text = error.details || error.message;
   return new BridgeError({
     code,
-    message: details.message ?? localMessage(code, error.details || error.message, call),
+    message: details.message ?? localMessage(code, text, call),
+    ...(details.message === undefined ? tooLarge(code, text) : undefined),
     ...details.failure,
     requestId: call.requestId,
     receipt: receiptOf(error.metadata),
@@ -108,6 +110,21 @@ function localMessage(code: Code, message: string, call: CallFacts): string {
   if (code !== "UNAVAILABLE" || !/No connection established|Name resolution failed/.test(message)) return message;
   const cause = message.replace(/\. Resolution note:\s*$/, "");
   return `can not reach the bridge at ${call.address}; is it running there (bridge serve APP --address ...)? ${cause}`;
+}
+
+/** How gRPC itself words a message that is too large: which side, which way, its bytes and the limit. */
+const TOO_LARGE = /(?:(SERVER|CLIENT): )?(?:Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)/;
+
+function tooLarge(code: Code, text: string): Partial<Failure> | undefined {
+  const [, side, size = "", limit = ""] = TOO_LARGE.exec(text) ?? [];
+  if (code !== "RESOURCE_EXHAUSTED" || !size) return undefined;
+  const message =
+    side === "SERVER"
+      ? `the request has ${size} bytes, and the server takes in no more than ${limit}, twice its ` +
+        "server.max_message_bytes: raise that there, or send less at a time"
+      : `the reply has ${size} bytes, and this client takes at most ${limit}; raise it with maxReplyBytes, or ask ` +
+        "for less at a time";
+  return { message, reason: "MESSAGE_TOO_LARGE", metadata: { size_bytes: size, limit_bytes: limit } };
 }
 
 interface Details {

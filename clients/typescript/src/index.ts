@@ -33,7 +33,7 @@ export type {
   ProgramSummary,
   RunOptions,
 } from "./programs.js";
-export type { ModelUsage, Receipt } from "./receipt.js";
+export type { BudgetState, ModelUsage, NestedCall, NestedCalls, Receipt } from "./receipt.js";
 export type { Session, SessionInfo, SessionOptions } from "./session.js";
 export { Tensor, tensor, type TypedArray } from "./tensor.js";
 export type { CallOptions, ConnectOptions, MetadataValues, ResultStream } from "./transport.js";

@@ -2,7 +2,9 @@
  * Receipts: where a call's time, memory, tokens and money went, as the trailing metadata `bridge-receipt-bin` tells.
  */
 import type { Metadata } from "@grpc/grpc-js";
+import type { BudgetState__Output } from "./generated/bridge/v1/BudgetState.js";
 import type { ModelUsage__Output } from "./generated/bridge/v1/ModelUsage.js";
+import type { NestedCalls__Output } from "./generated/bridge/v1/NestedCalls.js";
 import type { Receipt__Output } from "./generated/bridge/v1/Receipt.js";
 import { enumName, wire } from "./wire.js";
 
@@ -15,8 +17,54 @@ export interface ModelUsage {
   outputTokens: number;
   /** Tokens of the prompts that the provider had cached. */
   cachedTokens: number;
-  /** US dollars; undefined where the model's price is not known. */
+  /** US dollars for the calls whose price is known; undefined where there are none. */
   costUsd: number | undefined;
+  /** Of the calls, those whose answer, or a part of whose prompt, came out of a cache. */
+  cachedCalls: number;
+  /** Of the calls, those whose price is not known. */
+  unpricedCalls: number;
+}
+
+/** One call that a function has made. */
+export interface NestedCall {
+  function: string;
+  /** The gRPC status code it ended with; 0 for OK. */
+  code: number;
+  /** The reason of its failure; empty where it went well. */
+  reason: string;
+  worker: string;
+  totalUs: number;
+  workerUs: number;
+  tokens: number;
+  costUsd: number | undefined;
+  /** How many calls it has made in turn, at all depths. */
+  calls: number;
+}
+
+/** All calls that a call has made of other functions, and those that these made in turn, added up. */
+export interface NestedCalls {
+  calls: number;
+  failed: number;
+  queueUs: number;
+  workerUs: number;
+  modelUs: number;
+  bytesIn: number;
+  bytesOut: number;
+  usage: ModelUsage[];
+  /** Those that the call has made itself, in the order in which they ended; as many as there was room for. */
+  listed: NestedCall[];
+  /** How many more it has made itself. */
+  unlisted: number;
+}
+
+/** How much of a budget is spent, by all calls that share it, and what is left; undefined for what has no limit. */
+export interface BudgetState {
+  usdSpent: number | undefined;
+  usdLeft: number | undefined;
+  tokensSpent: number | undefined;
+  tokensLeft: number | undefined;
+  callsSpent: number | undefined;
+  callsLeft: number | undefined;
 }
 
 /** What a call cost, and why it was routed where it was. Times are in microseconds. */
@@ -44,6 +92,10 @@ export interface Receipt {
   batchSize: number;
   /** The worker's time for all of them, of which workerUs is this call's share. */
   batchUs: number;
+  /** What the calls took that this one has made of other functions; undefined where it has made none. */
+  nested: NestedCalls | undefined;
+  /** What is left of the call's budget; undefined where it has none. */
+  budget: BudgetState | undefined;
 }
 
 /** Return the receipt in a call's trailing metadata, or undefined where there is none that can be read. */
@@ -77,7 +129,49 @@ function toReceipt(receipt: Receipt__Output): Receipt {
     usage: receipt.usage.map(toUsage),
     batchSize: receipt.batchSize,
     batchUs: Number(receipt.batchUs),
+    nested: receipt.nested ? toNested(receipt.nested) : undefined,
+    budget: receipt.budget ? toBudget(receipt.budget) : undefined,
   };
+}
+
+function toNested(nested: NestedCalls__Output): NestedCalls {
+  return {
+    calls: Number(nested.calls),
+    failed: Number(nested.failed),
+    queueUs: Number(nested.queueUs),
+    workerUs: Number(nested.workerUs),
+    modelUs: Number(nested.modelUs),
+    bytesIn: Number(nested.bytesIn),
+    bytesOut: Number(nested.bytesOut),
+    usage: nested.usage.map(toUsage),
+    listed: nested.listed.map((one) => ({
+      function: one.function,
+      code: one.code,
+      reason: one.reason,
+      worker: one.worker,
+      totalUs: Number(one.totalUs),
+      workerUs: Number(one.workerUs),
+      tokens: Number(one.tokens),
+      costUsd: one.costUsd,
+      calls: Number(one.calls),
+    })),
+    unlisted: Number(nested.unlisted),
+  };
+}
+
+function toBudget(budget: BudgetState__Output): BudgetState {
+  return {
+    usdSpent: budget.usdSpent,
+    usdLeft: budget.usdLeft,
+    tokensSpent: known(budget.tokensSpent),
+    tokensLeft: known(budget.tokensLeft),
+    callsSpent: known(budget.callsSpent),
+    callsLeft: known(budget.callsLeft),
+  };
+}
+
+function known(value: unknown): number | undefined {
+  return value === undefined ? undefined : Number(value);
 }
 
 /** Return a model's usage from the wire. */
@@ -89,5 +183,7 @@ export function toUsage(usage: ModelUsage__Output): ModelUsage {
     outputTokens: Number(usage.outputTokens),
     cachedTokens: Number(usage.cachedTokens),
     costUsd: usage.costUsd,
+    cachedCalls: Number(usage.cachedCalls),
+    unpricedCalls: Number(usage.unpricedCalls),
   };
 }

@@ -132,7 +132,10 @@ describe("how calls fail", () => {
   test("a reply above the limit, and a request above the server's, end with an error", async () => {
     fake.on("InvokeService/Call", () => result("x".repeat(2000)));
     const small = connect(fake.address, { maxReplyBytes: 1000 });
-    expect((await rejection(small.call("big"))).code).toBe("RESOURCE_EXHAUSTED");
+    const large = await rejection(small.call("big"));
+    expect([large.code, large.reason]).toEqual(["RESOURCE_EXHAUSTED", "MESSAGE_TOO_LARGE"]);
+    expect(large.message).toContain("maxReplyBytes");
+    expect(large.metadata).toMatchObject({ limit_bytes: "1000" });
     const error = await rejection(connect(fake.address).call("big", { text: "x".repeat(3_000_000) }, { timeoutMs: 3000 }));
     expect(["RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"]).toContain(error.code);
   });

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from bridge import Batch, current, function
 
@@ -13,7 +14,7 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def act(how: str, port: int = 0) -> str:
+def act(how: str, port: int = 0, path: str = "") -> str:
     """Return at once, or do what `how` says."""
     if how == "hold":
         with socket.create_connection(("127.0.0.1", port)) as connection:
@@ -28,11 +29,33 @@ def act(how: str, port: int = 0) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     elif how == "fail":
         raise ValueError("as told")
+    elif how == "note":
+        with Path(path).open("a") as file:
+            file.write(f"{port}\n")
+    elif how == "who":
+        return f"{current().meta.tenant} {current().meta.traceparent}"
     elif how == "session":
         return current().meta.session_id
     elif how == "request":
         return current().meta.request_id
     return how
+
+
+@function(idempotent=True)
+def once(path: str) -> str:
+    """Kill the worker where there is no such file yet; it is there then."""
+    if not Path(path).exists():
+        Path(path).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+def big(size: int) -> str:
+    return "x" * size
+
+
+def measure(text: str) -> int:
+    return len(text)
 
 
 def count(to: int) -> Iterator[int]:
