@@ -282,8 +282,7 @@ class Attempts:
     ) -> None:
         """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None.
 
-        Where `well` is False, what it answered was a failure all the same. That counts for a breaker that was opened by
-        order: whoever ordered it may have done so because of such failures.
+        `well` is False where its answer was a failure all the same, which counts for a breaker that opens by order.
         """
         owner, label = self._owner, attempt.tried.alternative
         owner.counters.attempts[self._route.name, label, outcome] += 1

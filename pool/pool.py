@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
 from pool.packs import PACK_MEMBERS, Owner, Pack
-from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
+from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, cause_of, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
@@ -115,14 +114,11 @@ class Pool:
         self._supervisor.resize(minimum, maximum)
 
     def grow(self, workers: int, cause: str) -> bool:
-        """Have so many workers, as far as the bounds allow, where there are fewer; return whether that is a change."""
+        """Have so many workers, within the bounds, where there are fewer; return whether there were."""
         return self._supervisor.grow(workers, cause)
 
     def recycle(self, worker: str, cause: str) -> bool:
-        """Have a worker replaced, then retired, as soon as no more than a quarter of the pool is being replaced.
-
-        No call notices. Returns False where it does not serve, or is to be replaced already.
-        """
+        """Have a worker replaced, then retired, in its turn; False where it does not serve, or is to be already."""
         return self._supervisor.recycle(worker, cause)
 
     async def restart(self, worker: str | None = None) -> int:
@@ -153,11 +149,6 @@ class Pool:
         """Workers that take calls."""
         ready = (worker.id for worker in self._supervisor.workers.values() if worker.state is State.READY)
         return sum(map(self._admission.has_member, ready))
-
-    @property
-    def arrivals(self) -> int:
-        """Calls that have come so far."""
-        return self._admission.arrivals
 
     @property
     def draining(self) -> bool:
@@ -309,7 +300,7 @@ class Pool:
         return PoolSnapshot(
             name=self.options.name,
             state=self._state(),
-            cause=self._cause(),
+            cause=cause_of(force, self.ready_workers),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             waiting_bytes=self._admission.waiting_bytes,
@@ -323,6 +314,7 @@ class Pool:
             exits=tuple((report, now - report.exited_at) for report in force.exits),
             growth=self._supervisor.growth.top(GROWTH_SHOWN),
             quarantine=self._admission.quarantine.refused(now),
+            arrivals=self._admission.arrivals,
         )
 
     def _state(self) -> str:
@@ -331,13 +323,6 @@ class Pool:
         if self.ready_workers:
             return "ready"
         return "failed" if self._supervisor.failure else "starting"
-
-    def _cause(self) -> str:
-        """Return why no worker takes calls; nothing where one does."""
-        states = Counter(worker.state.value for worker in self._supervisor.workers.values())
-        if self._supervisor.failure or not states or self.ready_workers:
-            return self._supervisor.failure
-        return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,6 +67,8 @@ class PoolSnapshot:
     """The inputs that are refused because they have killed workers."""
     waiting_bytes: int = 0
     """Bytes of the requests that wait."""
+    arrivals: int = 0
+    """Calls that have come, ever."""
 
 
 class Member(Protocol):
@@ -216,3 +218,11 @@ def worker_snapshots(force: Workforce, now: float) -> tuple[WorkerSnapshot, ...]
             )
         )
     return tuple(made)
+
+
+def cause_of(force: Workforce, ready: int) -> str:
+    """Return why no worker takes calls; nothing where one does."""
+    states = Counter(worker.state.value for worker in force.workers.values())
+    if force.failure or not states or ready:
+        return force.failure
+    return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

@@ -131,7 +131,7 @@ class AnomalyWatch:
             waiting=snapshot.waiting,
             running=sum(worker.running for worker in snapshot.workers if worker.state is State.READY),
             concurrency=pool.options.concurrency,
-            arrivals=pool.arrivals,
+            arrivals=snapshot.arrivals,
             scale_up_wait_s=pool.options.scale_up_wait_s,
             memory_limit_bytes=pool.options.memory_limit_bytes,
             start_s=self._start_s.get(snapshot.name, 0.0),

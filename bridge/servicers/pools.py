@@ -45,11 +45,9 @@ class PoolServicer:
         fronts: Callable[[], Sequence[Front]] = tuple,
     ) -> None:
         self._pools, self._missing = pools, missing
-        self._snapshot = snapshot
-        self._calls = calls
+        self._snapshot, self._calls = snapshot, calls
         self._drain_timeout_s = drain_timeout_s
-        self._anomalies = anomalies
-        self._fronts = fronts
+        self._anomalies, self._fronts = anomalies, fronts
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
