@@ -14,7 +14,7 @@ from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
 from pool.packs import PACK_MEMBERS, Owner, Pack
-from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, cause_of, worker_snapshots
+from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, cause_of, state_of, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
@@ -306,7 +306,7 @@ class Pool:
         now, force = self._loop.time(), self._supervisor
         return PoolSnapshot(
             name=self.options.name,
-            state=self._state(),
+            state=state_of(force, self.ready_workers, draining=self._draining),
             cause=cause_of(force, self.ready_workers),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
@@ -323,13 +323,6 @@ class Pool:
             quarantine=self._admission.quarantine.refused(now),
             arrivals=self._admission.arrivals,
         )
-
-    def _state(self) -> str:
-        if self._draining:
-            return "draining"
-        if self.ready_workers:
-            return "ready"
-        return "failed" if self._supervisor.failure else "starting"
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

@@ -220,6 +220,15 @@ def worker_snapshots(force: Workforce, now: float) -> tuple[WorkerSnapshot, ...]
     return tuple(made)
 
 
+def state_of(force: Workforce, ready: int, *, draining: bool) -> str:
+    """Return in a word how a pool is."""
+    if draining:
+        return "draining"
+    if ready:
+        return "ready"
+    return "failed" if force.failure else "starting"
+
+
 def cause_of(force: Workforce, ready: int) -> str:
     """Return why no worker takes calls; nothing where one does."""
     states = Counter(worker.state.value for worker in force.workers.values())
