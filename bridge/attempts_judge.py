@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bridge.attempts_failures import breaks, judged
 from bridge.attempts_record import cost_usd
+from bridge.breakers import by_order
 from bridge.errors import BridgeError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Judge:
             self._tell(attempt, "failed", sound=False)
             self._observe(attempt, seconds, ok=False)
         elif judged(failure):
-            self._tell(attempt, "failed", sound=True)
+            self._tell(attempt, "failed", sound=True, well=False)
             self._observe(attempt, seconds, ok=False)
         else:
             self._tell(attempt, "failed", sound=None)
@@ -84,14 +85,17 @@ class Judge:
         if longer_than_s is not None:
             self._observe(attempt, longer_than_s, ok=True)
 
-    def _tell(self, attempt: Attempt, outcome: str, *, sound: bool | None) -> None:
-        """Count it, and tell its breakers whether what they guard is sound; None where nobody knows."""
+    def _tell(self, attempt: Attempt, outcome: str, *, sound: bool | None, well: bool = True) -> None:
+        """Count it, and tell its breakers whether what they guard is sound; None where nobody knows.
+
+        `well` is False where its answer was a failure all the same, which counts for a breaker that opens by order.
+        """
         self._means.counters.attempts[self._route, attempt.tried.alternative, outcome] += 1
         for key, ticket in attempt.tickets.items():
             if sound is None:
                 self._means.breakers.leave(key, ticket)
             else:
-                self._means.breakers.record(key, sound, ticket)
+                self._means.breakers.record(key, sound and (well or not by_order(key)), ticket)
 
     def _observe(self, attempt: Attempt, seconds: float, *, ok: bool) -> None:
         label, cost = attempt.tried.alternative, cost_usd(attempt.call.meta)
