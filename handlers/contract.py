@@ -100,6 +100,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 1
     temperature: float | None = None
     max_tokens: int | None = None
+    breakers: tuple[str, ...] = ()
+    """The keys of the circuit breakers that guard its provider; empty where none does."""
 
     def __repr__(self) -> str:
         return f"ModelOptions(model={self.model!r})"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
-from handlers.models import errors, extraction, litellm_library
+from handlers.models import errors, extraction, guard, litellm_library
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted
 from handlers.models.stream_answer import StreamAnswer
 
@@ -75,6 +75,10 @@ class LiteLLMModel:
                 if answer.broken_off(chunks):
                     what = "the stream ended before the answer was whole"
                     raise errors.broken_off(self.name, self.options, what)
+        except ProviderError as error:
+            if answer.model:  # it had begun
+                await guard.abroke(context, self.options.breakers, error)
+            raise
         finally:
             usage = self._usage(answer.usage, answer.model, len(sent))
             context.record_usage(usage, model_s=time.monotonic() - started)
@@ -140,9 +144,18 @@ class LiteLLMModel:
         return await self._attempt(arguments, context, sent)
 
     async def _attempt(self, arguments: dict[str, Any], context: CallContext, sent: list[float]) -> Any:
-        litellm = litellm_library.load()
         limit_s = self._limit_s(context)
-        sent.append(time.monotonic())
+        in_full = limit_s >= self.options.timeout_s
+
+        def verdict(error: BaseException) -> bool | None:
+            return guard.sound(error.code, waited_in_full=in_full) if isinstance(error, HandlerError) else None
+
+        async with guard.aguarded(context, self.options.breakers, verdict):
+            sent.append(time.monotonic())
+            return await self._send(arguments, limit_s)
+
+    async def _send(self, arguments: dict[str, Any], limit_s: float) -> Any:
+        litellm = litellm_library.load()
         try:
             async with asyncio.timeout(limit_s):
                 return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s + _BEHIND_S)

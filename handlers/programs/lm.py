@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from handlers.context import current
 from handlers.errors import HandlerError, Unknown
 from handlers.loop_calls import current_loop_calls
 from handlers.models import test_model
+from handlers.models.guard import aguarded, guarded, sound
 from handlers.programs.usage import cached_tokens, current_meter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from handlers.context import CallContext
     from handlers.contract import ModelOptions
 
 DEFAULT = "default"
@@ -35,23 +38,45 @@ _HOW_TO_CONFIGURE = (
 class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     """A model of the configuration. Tells the call's meter its price; keeps no history."""
 
+    breakers: tuple[str, ...] = ()
+    """Of its provider; see `ModelOptions.breakers`."""
+
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
         if calls := current_loop_calls():
             return calls.run(lambda: self.acall(prompt, messages=messages, **kwargs))
-        with dspy.context(disable_history=False):
+        with guarded(_context(), self.breakers, _sound), dspy.context(disable_history=False):
             return super().__call__(prompt, messages=messages, **kwargs)
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
         # DSPy tells a call's price only in its history entry; update_history takes the price and drops the rest.
-        with dspy.context(disable_history=False):
-            return await super().acall(prompt, messages=messages, **kwargs)
+        async with aguarded(_context(), self.breakers, _sound):
+            with dspy.context(disable_history=False):
+                return await super().acall(prompt, messages=messages, **kwargs)
 
     def update_history(self, entry: dict[str, Any]) -> None:
         """Pass on what a call has cost."""
         if meter := current_meter():
             meter.add_call(self.model, entry.get("cost"), cached_tokens(entry.get("usage") or {}))
+
+
+def _context() -> CallContext | None:
+    """Return the call that runs here; None outside of one, such as while an app is imported."""
+    try:
+        return current()
+    except LookupError:
+        return None
+
+
+def _sound(error: BaseException) -> bool | None:
+    """Return whether a failure leaves the provider sound."""
+    if not isinstance(error, dspy.DSPyError):
+        return None
+    from handlers.programs.errors import as_handler_error  # it needs this module
+
+    failure = as_handler_error(error)
+    return None if failure is None else sound(failure.code)
 
 
 class LanguageModels:
@@ -110,4 +135,6 @@ def _make(options: ModelOptions) -> ServedLM:
         return ServedLM(options.model, engine=TestEngine(), async_engine=AsyncTestEngine(), **common)
     connection = {"api_key": options.api_key, "api_base": options.api_base}
     given = {name: value for name, value in connection.items() if value is not None}
-    return ServedLM(options.model, timeout=options.timeout_s, **given, **common)
+    made = ServedLM(options.model, timeout=options.timeout_s, **given, **common)
+    made.breakers = options.breakers
+    return made
