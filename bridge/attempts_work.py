@@ -16,6 +16,7 @@ from bridge.attempts_failures import breaks, judged
 from bridge.attempts_plan import Plan, Step
 from bridge.attempts_record import Attempted, Tried, attempt_at, cost_usd, reason, take_over, total_usage
 from bridge.attempts_shadow import LARGEST_BYTES, Answer
+from bridge.breakers import by_order
 from bridge.errors import BridgeError
 from bridge.inside import adopt
 from bridge.routes import RoutedSpec
@@ -279,14 +280,17 @@ class Attempts:
     def _judge(
         self, attempt: Attempt, outcome: str, ok: bool | None, seconds: float | None, *, well: bool | None = None
     ) -> None:
-        """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None."""
+        """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None.
+
+        `well` is False where its answer was a failure all the same, which counts for a breaker that opens by order.
+        """
         owner, label = self._owner, attempt.tried.alternative
         owner.counters.attempts[self._route.name, label, outcome] += 1
         for key, ticket in attempt.tickets.items():
             if ok is None:
                 owner.breakers.leave(key, ticket)
             else:
-                owner.breakers.record(key, ok, ticket)
+                owner.breakers.record(key, ok and not (well is False and by_order(key)), ticket)
         if seconds is not None:
             good = ok is not False if well is None else well
             cost = cost_usd(attempt.call.meta)
