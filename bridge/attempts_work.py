@@ -16,6 +16,7 @@ from bridge.attempts_failures import breaks, judged
 from bridge.attempts_plan import Plan, Step
 from bridge.attempts_record import Attempted, Tried, attempt_at, cost_usd, reason, take_over, total_usage
 from bridge.attempts_shadow import LARGEST_BYTES, Answer
+from bridge.budgets import Amount
 from bridge.errors import BridgeError
 from bridge.inside import adopt
 from bridge.routes import RoutedSpec
@@ -212,6 +213,8 @@ class Attempts:
     def _begin(self, step: Step) -> Attempt:
         """Begin an attempt, where its breakers let it through. Raises BREAKER_OPEN."""
         owner, alternative = self._owner, step.alternative
+        if step.kind != "first" and (budget := self._call.identity.budget) is not None:
+            budget.spend(Amount(calls=1))
         tried = Tried(alternative.label, step.kind)
         tickets: dict[str, int] = {}
         try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from bridge.nested import Nested, Ran
+    from bridge.spending import Spending
     from bridge.v1.common_pb2 import Receipt
     from handlers.contract import UsageRecord
 
@@ -59,7 +60,7 @@ class Inside:
     `made` counts those that it has begun itself, `direct` those of them that have ended.
     """
 
-    __slots__ = ("direct", "hosted", "job", "listed", "made", "open", "running", "sums")
+    __slots__ = ("direct", "hosted", "job", "listed", "made", "open", "running", "spending", "sums")
 
     def __init__(self) -> None:
         self.sums = Sums()
@@ -71,6 +72,8 @@ class Inside:
         """What ran this call when its worker last asked for one: a second attempt has numbers of its own."""
         self.running: dict[int, Nested] = {}
         """All those that this call's worker holds a conversation about, by its numbers."""
+        self.spending: Spending | None = None
+        """What it takes of its budget, where it has one."""
         self.hosted: dict[int, tuple[Call, asyncio.Future[Ran]]] = {}
         """Calls that this call's worker runs in its stead, by the front's numbers."""
 
@@ -85,6 +88,8 @@ class Inside:
         self.direct += other.direct
         self.sums.add(other.sums)
         self.listed += other.listed[: LISTED - len(self.listed)]
+        if other.spending is not None and self.spending is not None:
+            self.spending.take(other.spending)
 
     def add(self, call: Call, receipt: Receipt, code: int, reason: str) -> None:
         """Take in a nested call that has ended."""

@@ -79,6 +79,8 @@ class Callers:
             of.priority,
             of.session_mode,
             of.session_ordered,
+            of.budget,
+            of.bare,
         )
 
 

@@ -124,7 +124,7 @@ class Packer:
     def results(self, pack: Pack, records: list[Record]) -> None:
         """Members have ended."""
         worker = "" if pack.worker is None else pack.worker.id
-        launched_at, now, finished = pack.launched_at, time.perf_counter(), self._telemetry.finished
+        launched_at, now = pack.launched_at, time.perf_counter()
         calls: list[Member] = []
         ended: list[Ended] = []
         for index, ok, worker_ns, meta, body in records:
@@ -134,16 +134,16 @@ class Packer:
             call.worker = worker
             call.leased_at = launched_at
             call.worker_ns = worker_ns
-            if not ok or meta:
+            if not ok or meta or call.inside is not None:
                 self._settle(call, ok, meta, body)
                 continue
             call.bytes_out = len(body)
-            finished(call, 0)
             started_at = call.started_at
             queue_us, total_us = int((launched_at - started_at) * 1e6), int((now - started_at) * 1e6)
             ended.append((call.number, body, queue_us, worker_ns // 1000, total_us, call.bytes_in))
             calls.append(call)
         if calls:
+            self._telemetry.finished_alike(calls, now)
             first = calls[0]
             shared = (first.function, receipts.POOLED, first.reason, first.pool, worker)
             _lane(pack).stream.answer_packed(calls, ended, shared)

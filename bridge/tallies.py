@@ -13,6 +13,8 @@ from bridge.call import EMPTY_META
 from handlers.usage import add_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.call import Call
     from handlers.contract import UsageRecord
 
@@ -58,12 +60,29 @@ class Tallies:
         """How many calls there were, by function and status."""
         return Counter({(name, code): n for name, tally in self.functions.items() for code, n in tally.codes.items()})
 
-    def add(self, call: Call, code: int) -> None:
-        """Take in a call that has ended now."""
+    def _of(self, call: Call) -> Tally:
         name = call.method if call.spec is None else call.spec.name
         tally = self.functions.get(name)
         if tally is None:
             tally = self.functions[name] = Tally()
+        return tally
+
+    def add_alike(self, calls: Sequence[Call], now: float) -> None:
+        """Take in calls of one function that a worker has answered well at the same moment, and that used no model."""
+        tally, count = self._of(calls[0]), len(calls)
+        tally.codes[0] = tally.codes.get(0, 0) + count
+        started_s, leased_s = 0.0, calls[0].leased_at or now
+        for call in calls:
+            started_s += call.started_at
+            tally.bytes_in += call.bytes_in
+            tally.bytes_out += call.bytes_out
+            tally.worker_ns += call.worker_ns
+        tally.total_s += count * now - started_s
+        tally.queue_s += count * leased_s - started_s
+
+    def add(self, call: Call, code: int) -> None:
+        """Take in a call that has ended now."""
+        tally = self._of(call)
         codes = tally.codes
         codes[code] = codes.get(code, 0) + 1
         call.ended_at = now = time.perf_counter()

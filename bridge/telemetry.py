@@ -17,6 +17,8 @@ from bridge.tallies import Tallies
 from pool import events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.attempts_choice import BoundsChanged
     from bridge.breakers import BreakerChanged
     from bridge.call import Call
@@ -82,6 +84,13 @@ class Telemetry:
             log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))
         elif self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
+
+    def finished_alike(self, calls: Sequence[Call], now: float) -> None:
+        """Take note of calls of one function that a worker has answered well at the same moment: `perf_counter()`."""
+        self.tallies.add_alike(calls, now)
+        if self._log_calls:
+            for call in calls:
+                log(logging.DEBUG, "call", **_fields(call, 0, ""))
 
     def breaker_changed(self, event: BreakerChanged) -> None:
         """Log that a circuit breaker has opened or closed, and count it."""
