@@ -105,7 +105,7 @@ class Budget:
         told = {key: dollars(value) if what == "usd" else str(value) for key, value in numbers.items()}
         unit = "US dollars" if what == "usd" else what
         message = (
-            f"the budget of {told['limit']} {unit} does not suffice: {told['spent']} spent, {told['reserved']} reserved "
+            f"the budget of {told['limit']} {unit} is too small: {told['spent']} spent, {told['reserved']} reserved "
             f"by what is under way, {told['wanted']} wanted; raise x-budget-{what}, or do less in one call"
         )
         return BridgeError(Code.RESOURCE_EXHAUSTED, "BUDGET_EXCEEDED", message, metadata={"budget": what, **told})

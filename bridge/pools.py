@@ -183,6 +183,8 @@ def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOption
             max_retries=model.max_retries,
             temperature=model.temperature,
             max_tokens=model.max_tokens,
+            input_price=model.input_price,
+            output_price=model.output_price,
         )
         for name, model in config.models.items()
     }
