@@ -19,6 +19,7 @@ import msgspec
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
+from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
 from bridge.multiplex import Multiplexer
@@ -29,7 +30,7 @@ from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
 from bridge.route_table import RouteProblem, route_table
 from bridge.runners import Runners
-from bridge.server import AddressInUse, GrpcServer, ServerOptions
+from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
@@ -57,9 +58,6 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
 
-LAST_WORDS_S = 1.0
-"""How long answers that are made may take to be sent when the server ends."""
-
 
 class StartFailed(Exception):
     """The server could not start. `detail` has what the user's code said, or nothing."""
@@ -78,6 +76,8 @@ class Ready:
     functions: tuple[FunctionSpec, ...]
     pools: tuple[tuple[str, str], ...]
     seconds: float
+    fronts: int = 1
+    """Processes that take gRPC."""
 
 
 def _fatal(error: BaseException) -> None:
@@ -107,7 +107,7 @@ class App:
         self._routes = RouteParts(config, self._registry, self._telemetry)
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
-        self._server: GrpcServer | None = None
+        self._listener = Listener(config.server, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
@@ -129,8 +129,15 @@ class App:
 
     async def start(self) -> Ready:
         """Start everything; returns when the server answers. Raises StartFailed; call `stop` then."""
+        try:
+            return await self._start()
+        except ListenFailed as error:
+            raise StartFailed(str(error)) from None
+
+    async def _start(self) -> Ready:
         started = time.monotonic()
         self._check_metrics()
+        self._listener.start()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
         for app in self._apps:
@@ -153,6 +160,7 @@ class App:
             functions=snapshot.functions,
             pools=tuple(sorted(states)),
             seconds=time.monotonic() - started,
+            fronts=self._config.server.fronts,
         )
 
     async def _catalogue(self) -> Snapshot:
@@ -186,7 +194,7 @@ class App:
     async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
         sessions = self._sessions
-        resolver = Resolver(lambda: registry.snapshot, self._plan)
+        resolver = Resolver(registry, self._plan)
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
@@ -203,31 +211,19 @@ class App:
             resolver.find,
             Explainer(resolver.find, runners, self._pools, sessions.sessions),
             self._sessions.servicer,
-            dispatcher.cancel,
-            dispatcher.oldest,
+            dispatcher,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
-        options = ServerOptions(
-            address=config.server.address,
-            max_message_bytes=config.server.max_message_bytes,
-            reflection=config.server.reflection,
-            keepalive_time_s=config.server.keepalive_time_s,
-            keepalive_timeout_s=config.server.keepalive_timeout_s,
-        )
-        self._server = GrpcServer(
-            options,
+        return await self._listener.serve(
             unary | health_unary,
             streaming | health_streaming,
             multiplexer.handlers(),
             [*service_names(), HEALTH_SERVICE],
         )
-        try:
-            return await self._server.start()
-        except AddressInUse as error:
-            raise StartFailed(f"{error}: is another server running there? Use --address to choose another") from None
 
     def _check_metrics(self) -> None:
         """Look for what the metrics need before any worker is started for nothing."""
@@ -253,6 +249,7 @@ class App:
                 *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
                 *auto_families(auto),
                 *route_families(self._routes, self._telemetry.breakers),
+                *self._listener.families(),
             ],
         )
         try:
@@ -291,6 +288,7 @@ class App:
             self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
+        self._listener.renew(config.server)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
 
@@ -302,6 +300,7 @@ class App:
     async def drain(self) -> bool:
         """Say NOT_SERVING, take no new calls, let the running ones end; return whether all did in time."""
         self._health.drain()
+        self._listener.drain()
         self._readers.drain()
         self._sessions.sessions.stop()
         timeout_s = self._config.server.drain_timeout_s
@@ -333,8 +332,7 @@ class App:
             self._multiplexer.close()
         if self._metrics is not None:
             await self._metrics.stop()
-        if self._server is not None:
-            await self._server.stop(LAST_WORDS_S)
+        await self._listener.stop()
         log(logging.INFO, "stopped")
 
 

@@ -33,6 +33,13 @@ class ServerConfig(Section):
     """The gRPC server."""
 
     address: Address = Field("127.0.0.1:50051", description="Where it listens, HOST:PORT. Port 0 takes a free port.")
+    fronts: Int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that take gRPC on the address; with more than one, each has a core's worth of "
+        "connections, and all share the pools, sessions and limits.",
+    )
     max_message_bytes: Size = Field(64 * MIB, description="The largest message that it receives or sends.")
     drain_timeout_s: Seconds = Field(30.0, description="How long running calls may take to end when the server stops.")
     default_timeout_s: Seconds = Field(60.0, description="The deadline of a call that brings none.")

@@ -59,7 +59,7 @@ class Lane:
         live = [call for call in calls if self._is_open(call)]
         for call in live:
             call.alone = True
-            call.bucket = call.bucket or self._late.add(call, call.deadline)
+            call.bucket = self._late.add(call, call.deadline) if call.bucket is None else call.bucket
         self._waiting.extendleft(reversed(live))
         self.serve()
 
@@ -91,16 +91,20 @@ class Lane:
                 self._waiting.extendleft(reversed(rest))
                 return
 
-    def clear(self) -> None:
-        """Let nothing wait any more: the stream has ended."""
+    def clear(self) -> list[Member]:
+        """Let nothing wait any more; return what did."""
+        live = list(filter(self._is_open, self._waiting))
         self._waiting.clear()
+        for call in live:
+            self._forget_deadline(call)
+        return live
 
     def _is_open(self, call: Member) -> bool:
         return self._stream.open.get(call.number) is call
 
     def _wait(self, calls: Iterable[Member]) -> None:
         for call in calls:
-            call.bucket = call.bucket or self._late.add(call, call.deadline)
+            call.bucket = self._late.add(call, call.deadline) if call.bucket is None else call.bucket
             self._waiting.append(call)
         if len(self._waiting) > 2 * len(self._stream.open):  # of those that were cancelled
             self._waiting = deque(filter(self._is_open, self._waiting))
@@ -135,9 +139,9 @@ class Lane:
 
     def _forget_deadline(self, call: Member) -> None:
         """The pool watches it from now on."""
-        if call.bucket:
-            self._late.discard(call, call.bucket)
-            call.bucket = 0
+        if call.bucket is not None:
+            call.bucket.discard(call)
+            call.bucket = None
 
     def _next(self) -> tuple[list[Member], bool]:
         """Take the first of those that wait, with what follows it and can be packed with it; and whether it can."""

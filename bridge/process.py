@@ -7,7 +7,6 @@ is `app`.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from bridge.app import App
+from bridge.garbage import settle
 from bridge.log_output import log_to_stderr
 from bridge.service_manager import ServiceManager
 from bridge.telemetry import log
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bridge.app import Ready
     from bridge.config import Config
 
-GC_ALLOCATIONS = 20_000
 SAME_SIGNAL_S = 0.3
 
 
@@ -65,7 +64,7 @@ async def _serve(
         if not starting.done():
             starting.cancel()
             return 0
-        _settle_garbage()
+        settle()
         ready = starting.result()
         announce(ready)
         manager.ready(_status(ready))
@@ -103,13 +102,6 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 def _status(ready: Ready) -> str:
     return f"serving on {ready.address}"
-
-
-def _settle_garbage() -> None:
-    """Leave what start-up made out of every later collection, and collect less often: calls leave few cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
 
 
 class _Signals:

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 MakePool = Callable[["PoolOptions", bool], "Pool"]
 """Makes a pool; with True one for a trial, whose events are none of the server's."""
 FIXED = (
-    ("server", ("address", "max_message_bytes", "reflection", "keepalive_time_s", "keepalive_timeout_s", "cgroups")),
+    (
+        "server",
+        ("address", "fronts", "max_message_bytes", "reflection", "keepalive_time_s", "keepalive_timeout_s", "cgroups"),
+    ),
     ("sessions", ()),
     ("metrics", ()),
 )

@@ -67,19 +67,6 @@ class Tallies:
             tally = self.functions[name] = Tally()
         return tally
 
-    def add_alike(self, calls: Sequence[Call], now: float) -> None:
-        """Take in calls of one function that a worker has answered well at the same moment, and that used no model."""
-        tally, count = self._of(calls[0]), len(calls)
-        tally.codes[0] = tally.codes.get(0, 0) + count
-        started_s, leased_s = 0.0, calls[0].leased_at or now
-        for call in calls:
-            started_s += call.started_at
-            tally.bytes_in += call.bytes_in
-            tally.bytes_out += call.bytes_out
-            tally.worker_ns += call.worker_ns
-        tally.total_s += count * now - started_s
-        tally.queue_s += count * leased_s - started_s
-
     def add(self, call: Call, code: int) -> None:
         """Take in a call that has ended now."""
         tally = self._of(call)
@@ -103,3 +90,22 @@ class Tallies:
             tally.model_s += call.meta.model_s
             tally.nested += call.nested is not None
             add_up(self.models, call.meta.usage)
+
+    def add_packed(self, calls: Sequence[Call]) -> None:
+        """Take in calls of one function that were pooled, began together and have ended well now: `add` of each."""
+        tally = self._of(calls[0])
+        tally.codes[0] = tally.codes.get(0, 0) + len(calls)
+        now, leased_at = time.perf_counter(), calls[0].leased_at or 0.0
+        bytes_in = bytes_out = worker_ns = 0
+        started_s = 0.0
+        for call in calls:
+            call.ended_at = now
+            started_s += call.started_at
+            bytes_in += call.bytes_in
+            bytes_out += call.bytes_out
+            worker_ns += call.worker_ns
+        tally.bytes_in += bytes_in
+        tally.bytes_out += bytes_out
+        tally.worker_ns += worker_ns
+        tally.total_s += len(calls) * now - started_s
+        tally.queue_s += len(calls) * leased_at - started_s

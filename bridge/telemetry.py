@@ -85,12 +85,13 @@ class Telemetry:
         elif self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
 
-    def finished_alike(self, calls: Sequence[Call], now: float) -> None:
-        """Take note of calls of one function that a worker has answered well at the same moment: `perf_counter()`."""
-        self.tallies.add_alike(calls, now)
+    def finished_packed(self, calls: Sequence[Call]) -> None:
+        """Take note of calls of one function that ran in one pack, have called nothing and were answered well."""
         if self._log_calls:
             for call in calls:
-                log(logging.DEBUG, "call", **_fields(call, 0, ""))
+                self.finished(call, 0)
+        else:
+            self.tallies.add_packed(calls)
 
     def breaker_changed(self, event: BreakerChanged) -> None:
         """Log that a circuit breaker has opened or closed, and count it."""

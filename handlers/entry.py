@@ -125,13 +125,13 @@ class Entry:
         context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         token = context.enter()
         try:
-            handler = self._find(function)
+            handler = self._handlers.get(function) or self._find(function)
             response = handler.call(context.meta.method, body, context)
             if not isinstance(response, bytes):
                 response = self._own_loop().run(response)
             if len(response) > self._max_bytes:
                 raise too_large(len(response), self._max_bytes)
-            return True, _reply_meta(context), response
+            return True, _reply_meta(context) if context.used else _NO_META, response
         except BaseException as error:
             return self._failed(error, context)
         finally:

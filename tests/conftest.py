@@ -281,8 +281,9 @@ StartServer = Callable[..., RunningServer]
 
 
 @contextmanager
-def starter(folder: Path) -> Iterator[StartServer]:
+def starter(folder: Path, fronts: int) -> Iterator[StartServer]:
     """A function that starts servers, which run until the block ends."""
+    several = {"BRIDGE_SERVER__FRONTS": str(fronts)} if fronts > 1 else {}
     with ExitStack() as stack:
         count = itertools.count()
 
@@ -296,26 +297,32 @@ def starter(folder: Path) -> Iterator[StartServer]:
                 path.write_text(app)
             else:
                 path = app
-            return stack.enter_context(running(path, config, own, env or {}))
+            return stack.enter_context(running(path, config, own, {**several, **(env or {})}))
 
         yield start_one
 
 
+@pytest.fixture(scope="module")
+def fronts() -> int:
+    """The fronts of the servers that tests start, where their configuration does not say."""
+    return 1
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, fronts: int) -> Iterator[StartServer]:
     """`start_server(app, config, env)` starts a server of the test's own.
 
     `app` is a path or the source of a module, `config` the text of a bridge.toml (where none is given, one with the
     test model and without embeddings), `env` more environment variables.
     """
-    with starter(tmp_path) as start_one:
+    with starter(tmp_path, fronts) as start_one:
         yield start_one
 
 
 @pytest.fixture(scope="module")
-def start_shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+def start_shared_server(tmp_path_factory: pytest.TempPathFactory, fronts: int) -> Iterator[StartServer]:
     """`start_server` for fixtures whose server the tests of one module use."""
-    with starter(tmp_path_factory.mktemp("shared")) as start_one:
+    with starter(tmp_path_factory.mktemp("shared"), fronts) as start_one:
         yield start_one
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli import arguments
-from bridge.cli.benchmark_figures import PERCENTILES, Step, is_enough, saturation
+from bridge.cli.benchmark_figures import PERCENTILES, Step, is_enough, saturation, shown_parts
 from bridge.cli.benchmark_load import WARM_UP_S, Work, run_step
 from bridge.cli.benchmark_target import served
 from bridge.cli.connection import Connection
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+_Functions = invoke_pb2.ListFunctionsResponse
 CALL, STREAM = "InvokeService/Call", "InvokeService/StreamCall"
 ROUNDS_VS = 3
 LARGEST_LOAD = 4096
@@ -57,6 +58,8 @@ def run(options: BenchOptions, output: Output) -> int:
     with served(options.target, options.config) as address:
         work = _work(address, options)
         addresses = [address] if options.vs is None else [address, options.vs]
+        if options.vs is not None:
+            _reach(options.vs)
         measured = _measure(addresses, work, loads, options, output)
     names = [options.target if options.target == address else f"{options.target} ({address})", *addresses[1:]]
     if len(names) > 1 and names[0] == names[1]:
@@ -81,6 +84,16 @@ def run(options: BenchOptions, output: Output) -> int:
         options.html.write_text(page(report, found), encoding="utf-8")
         output.note(f"written: {options.html}")
     return ExitCode.OK if any(step.latencies.count for steps in measured for step in steps) else ExitCode.FAILED
+
+
+def _reach(address: str) -> None:
+    """Raise Failure where no server answers; it need not be a bridge."""
+    with Connection(address) as connection:
+        try:
+            connection.ask("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest(), _Functions)
+        except Failure as failure:
+            if failure.code == ExitCode.NO_CONNECTION:
+                raise
 
 
 def _loads(options: BenchOptions) -> tuple[Iterator[Step], bool]:
@@ -206,10 +219,12 @@ def _found(steps: list[Step], options: BenchOptions) -> dict[str, Any] | None:
 
 
 def _show(found: dict[str, list[Step]], options: BenchOptions, output: Output) -> None:
-    heads = ("LOAD", "CALLS/S", *(f"P{percent:g}" for percent in PERCENTILES), "QUEUE", "WORKER", "FRONT", "TRANSFER")
+    heads = ("LOAD", "CALLS/S", *(f"P{percent:g}" for percent in PERCENTILES))
+    parts = shown_parts([step for steps in found.values() for step in steps])
     for name, steps in found.items():
         output.line(f"{clean(options.function)} on {clean(name)}")
-        output.show(table((*heads, "ERRORS"), map(_row, steps)))
+        rows = [_row(step, parts) for step in steps]
+        output.show(table((*heads, *(part.upper() for part in parts), "ERRORS"), rows))
         if point := _found(steps, options):
             where = f"{point['rate']:g}/s" if point["rate"] is not None else f"{point['concurrency']} at a time"
             output.line(f"\nsaturated at {point['calls_per_s']:,.0f} calls/s, reached with {where}")
@@ -231,15 +246,14 @@ def _show(found: dict[str, list[Step]], options: BenchOptions, output: Output) -
     )
 
 
-def _row(step: Step) -> list[str]:
-    means = step.split.means() or {}
+def _row(step: Step, parts: Sequence[str]) -> list[str]:
+    means = step.split.means()
     errors = ", ".join(f"{count} {clean(reason)}" for reason, count in step.errors.most_common(3)) or "none"
     times = [duration(step.latencies.percentile(percent)) for percent in PERCENTILES]
     return [
         step.label,
         f"{step.goodput:,.0f}",
-        *times,
-        *(duration(part) for part in means.values()),
-        *([] if means else ["-"] * 4),
+        *(times if step.latencies.count else ["-"] * len(times)),
+        *(duration(means[part]) if means else "-" for part in parts),
         errors,
     ]

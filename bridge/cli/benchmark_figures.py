@@ -70,7 +70,8 @@ class Latencies:
         return points
 
 
-PARTS = ("queue", "worker", "front", "transfer")
+PARTS = ("queue", "worker", "model", "front", "transfer")
+"""Where a call spends its time; what a model takes is no part of what its worker takes."""
 
 
 @dataclass(slots=True)
@@ -80,16 +81,18 @@ class Split:
     count: int = 0
     queue_s: float = 0.0
     worker_s: float = 0.0
+    model_s: float = 0.0
     front_s: float = 0.0
     """In the front, and between it and the worker."""
     transfer_s: float = 0.0
     """Between the front and this client, this client's own time included."""
 
-    def add(self, latency_s: float, total_s: float, queue_s: float, worker_s: float) -> None:
-        """Count one call."""
+    def add(self, latency_s: float, total_s: float, queue_s: float, worker_s: float, model_s: float = 0.0) -> None:
+        """Count one call. `worker_s` includes `model_s`."""
         self.count += 1
         self.queue_s += queue_s
-        self.worker_s += worker_s
+        self.worker_s += max(0.0, worker_s - model_s)
+        self.model_s += model_s
         self.front_s += max(0.0, total_s - queue_s - worker_s)
         self.transfer_s += max(0.0, latency_s - total_s)
 
@@ -189,3 +192,8 @@ def saturation(steps: list[Step]) -> Step | None:
     """Return the smallest load that reached what the server can do, within five percent; None without any answer."""
     best = max((step.goodput for step in steps), default=0.0)
     return next((step for step in steps if best and step.goodput * GROWTH >= best), None)
+
+
+def shown_parts(steps: list[Step]) -> list[str]:
+    """Return the parts that are worth a column: a model only where calls spent time in one."""
+    return [part for part in PARTS if part != "model" or any(step.split.model_s for step in steps)]

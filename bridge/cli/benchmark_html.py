@@ -11,7 +11,7 @@ from html import escape
 from math import log10
 from typing import TYPE_CHECKING, Any
 
-from bridge.cli.benchmark_figures import PARTS, PERCENTILES
+from bridge.cli.benchmark_figures import PERCENTILES, shown_parts
 from bridge.cli.benchmark_plots import COLOURS, Series, bars, lines
 from bridge.cli.output import duration
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from bridge.cli.benchmark_figures import Step
 
-NINES = ("0", "90 %", "99 %", "99.9 %", "99.99 %")
+NINES = ("0 %", "90 %", "99 %", "99.9 %", "99.99 %")
+CLIENT_LIMIT = "At some loads this client was the limit, not the server: it may do more. "
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #667085; --line: #d8dde6; --ground: #fff; --card: #f7f8fa; }
 @media (prefers-color-scheme: dark) {
@@ -42,8 +43,9 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--soft);
 svg .grid { stroke: var(--line); stroke-width: 1; }
 .keys { font-size: 12px; color: var(--soft); } .keys i { display: inline-block; width: 10px; height: 10px;
   border-radius: 3px; margin: 0 5px 0 12px; } .keys i:first-child { margin-left: 0; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: 5px 9px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: 5px 7px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
 @media (max-width: 520px) { .plots { grid-template-columns: 1fr; } }
 """
@@ -60,6 +62,7 @@ def page(report: Mapping[str, Any], found: Mapping[str, Sequence[Step]]) -> str:
         *(_table(name, steps) for name, steps in found.items()),
         "<p>Queue and worker are from the receipts of calls; front is the rest of the time in the server, the way to "
         "the worker and back included; transfer is what the client waited beyond that, its own work included. "
+        + (CLIENT_LIMIT if any(step.limited_by_client for steps in found.values() for step in steps) else "")
         + ("Latency counts from when a call was due.</p>" if report["loop"] == "open" else "</p>"),
     ]
     data = json.dumps(report).replace("<", "\\u003c")
@@ -88,15 +91,20 @@ def _numbers(report: Mapping[str, Any]) -> str:
 
 
 def _plots(found: Mapping[str, Sequence[Step]]) -> list[str]:
-    labels = [step.label.removesuffix(" at a time") for step in next(iter(found.values()))]
+    first = next(iter(found.values()))
+    labels = [step.label.removesuffix(" at a time").removesuffix("/s") for step in first]
+    load = "by calls a second that came" if first[0].rate is not None else "by calls at a time"
+    parts = shown_parts([step for steps in found.values() for step in steps])
     goodput = [Series(name, [(x, step.goodput) for x, step in enumerate(steps)]) for name, steps in found.items()]
-    plots = [_figure("Calls per second", "by load", lines(goodput, labels=labels), goodput)]
+    plots = [_figure("Calls per second", load, lines(goodput, labels=labels), goodput)]
     for name, steps in found.items():
         by_load = [Series(f"p{percent:g}", _percentiles(steps, percent)) for percent in PERCENTILES]
-        plots.append(_figure("Latency", f"by load, {name}", lines(by_load, labels=labels, seconds=True), by_load))
+        plots.append(_figure("Latency", f"{load}, {name}", lines(by_load, labels=labels, seconds=True), by_load))
         if any(step.split.count for step in steps):
-            parts = [Series(part, _means(steps, part)) for part in PARTS]
-            plots.append(_figure("Where the time goes", f"mean of a call, {name}", bars(parts, labels), parts))
+            layers = [Series(part, _means(steps, part)) for part in parts]
+            plots.append(_figure("Where the time goes", f"mean of a call, {name}", bars(layers, labels), layers))
+            inside = layers[:-1]
+            plots.append(_figure("The same, in the server", f"without transfer, {name}", bars(inside, labels), inside))
         shown = dict.fromkeys((0, len(steps) // 2, len(steps) - 1))
         curves = [Series(steps[index].label, _tail(steps[index])) for index in shown if steps[index].goodput]
         plot = lines(curves, labels=NINES, seconds=True, marks=False)
@@ -130,15 +138,16 @@ def _figure(title: str, what: str, svg: str, series: Sequence[Series]) -> str:
 
 
 def _table(name: str, steps: Sequence[Step]) -> str:
-    heads = ["load", "calls", "calls/s", *(f"p{percent:g}" for percent in PERCENTILES), "longest", *PARTS, "errors"]
+    parts = shown_parts(list(steps))
+    heads = ["load", "calls", "calls/s", *(f"p{percent:g}" for percent in PERCENTILES), "longest", *parts, "errors"]
     rows = []
     for step in steps:
         means = step.split.means()
         errors = ", ".join(f"{count} {reason}" for reason, count in step.errors.most_common()) or "none"
         cells = [step.label, f"{step.latencies.count:,}", f"{step.goodput:,.0f}"]
-        cells += [duration(step.latencies.percentile(percent)) for percent in PERCENTILES]
-        cells += [duration(step.latencies.max_s)]
-        cells += [duration(means[part]) if means else "-" for part in PARTS] + [errors]
+        times = [*(step.latencies.percentile(percent) for percent in PERCENTILES), step.latencies.max_s]
+        cells += [duration(seconds) if step.latencies.count else "-" for seconds in times]
+        cells += [duration(means[part]) if means else "-" for part in parts] + [errors]
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

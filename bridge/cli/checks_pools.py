@@ -30,18 +30,17 @@ _STARTS = {
 }
 
 
-def running_pools(address: str) -> list[pool_pb2.Pool] | None:
-    """Return the pools of a bridge that serves on this address; None where none does."""
+def running_server(address: str) -> pool_pb2.PoolServiceListResponse | None:
+    """Return what a bridge that serves on this address says of itself; None where none does."""
     from bridge.cli.connection import Connection
     from bridge.v1 import pool_pb2
 
     request = pool_pb2.PoolServiceListRequest()
     with Connection(address) as connection:
         try:
-            reply = connection.ask("PoolService/List", request, pool_pb2.PoolServiceListResponse, ANSWER_S)
+            return connection.ask("PoolService/List", request, pool_pb2.PoolServiceListResponse, ANSWER_S)
         except Failure:
             return None
-    return list(reply.pools)
 
 
 def check_running(address: str, pools: list[pool_pb2.Pool]) -> Iterator[Finding]:

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from bridge.cli import settings
+from bridge.cli.checks_fronts import check_configured_fronts, check_running_fronts
 from bridge.cli.checks_machine import check_limits, check_memory, check_platform, check_port, check_threads
 from bridge.cli.checks_packages import check_extras, check_installation, check_packages
-from bridge.cli.checks_pools import check_cgroups, check_configured, check_ends, check_running, running_pools
+from bridge.cli.checks_pools import check_cgroups, check_configured, check_ends, check_running, running_server
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.findings import Finding
 from bridge.cli.output import Output, clean
@@ -65,12 +66,14 @@ def check_address(config: Config) -> Iterator[Finding]:
     """Yield whether the address is free, and how workers start: as a server that holds it says, or as configured."""
     address = config.server.address
     found = check_port(address)
-    pools = running_pools(address) if found.level == "problem" else None
-    if pools is None:
+    running = running_server(address) if found.level == "problem" else None
+    if running is None:
         yield found
+        yield check_configured_fronts(config.server.fronts, len(os.sched_getaffinity(0)))
         yield from check_configured(config)
     else:
-        yield from check_running(address, pools)
+        yield from check_running(address, list(running.pools))
+        yield from check_running_fronts(list(running.fronts))
 
 
 def check_metrics(config: Config) -> Iterator[Finding]:

@@ -65,6 +65,9 @@ def serve(
     ] = None,
     config: ConfigFile = None,
     address: Listen = None,
+    fronts: Annotated[
+        int | None, typer.Option("--fronts", metavar="N", help="Processes that take gRPC on the address.")
+    ] = None,
     pool: PoolChanges = None,
     settings: Changes = None,
     as_json: Json = False,
@@ -76,6 +79,7 @@ def serve(
         apps=tuple(apps or ()),
         config=config,
         address=address,
+        fronts=fronts,
         pools=tuple(pool or ()),
         settings=tuple(settings or ()),
     )
@@ -286,13 +290,17 @@ def profile(
         bool, typer.Option("--speedscope", help="Write for speedscope.app instead of a flame graph.")
     ] = False,
     native: Annotated[bool, typer.Option("--native", help="Also the frames of C code; slows the process.")] = False,
+    gil: Annotated[
+        bool,
+        typer.Option("--gil", help="Only while Python runs: leaves out what waits, and C code that lets go of it."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a flame graph of a running worker or of the front; needs py-spy and a server on this machine."""
     from bridge.cli import profiling
 
     options = profiling.ProfileOptions(
-        worker=worker, address=address, seconds=seconds, out=out, speedscope=speedscope, native=native
+        worker=worker, address=address, seconds=seconds, out=out, speedscope=speedscope, native=native, gil=gil
     )
     finish(as_json, lambda output: profiling.run(options, output))
 

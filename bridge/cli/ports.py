@@ -5,8 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bridge.cli.failures import ExitCode, Failure
+
+if TYPE_CHECKING:
+    import psutil
+
+FRONT_MODULE = "bridge.fronts.process"
+COMMAND_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,18 @@ def find_holder(address: str) -> Holder | None:
         for connection in psutil.net_connections(kind="tcp"):
             is_listening = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
             if is_listening and connection.pid is not None:
-                words = psutil.Process(connection.pid).cmdline()
-                command = " ".join(words) if len(" ".join(words)) <= 80 else " ".join(words)[:77] + "..."
-                return Holder(connection.pid, command)
+                return _holder(psutil.Process(connection.pid))
     except (psutil.Error, OSError):
         return None
     return None
+
+
+def _holder(process: psutil.Process) -> Holder:
+    """Return the process, or of a front of a server the server."""
+    words = process.cmdline()
+    if FRONT_MODULE in words and (parent := process.parent()) is not None:
+        process, words = parent, parent.cmdline()
+    command = " ".join(words)
+    return Holder(
+        process.pid, command if len(command) <= COMMAND_CHARACTERS else command[: COMMAND_CHARACTERS - 3] + "..."
+    )

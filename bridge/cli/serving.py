@@ -40,6 +40,7 @@ class ServeOptions:
     apps: tuple[str, ...]
     config: Path | None
     address: str | None
+    fronts: int | None
     pools: tuple[str, ...]
     settings: tuple[str, ...]
 
@@ -47,6 +48,8 @@ class ServeOptions:
 def run(options: ServeOptions, output: Output) -> int:
     """Serve until a signal ends it. Raises Failure."""
     changes = settings.overrides(options.settings, options.pools, options.address)
+    if options.fronts is not None:
+        changes["server.fronts"] = str(options.fronts)
     config = settings.load(options.config, changes)
     for app in options.apps:
         check_app(app)
@@ -136,12 +139,14 @@ def announce(ready: Ready, output: Output) -> None:
         output.json(
             {"event": "ready", "address": ready.address, "functions": names, "pools": dict(ready.pools)}
             | {"seconds": round(ready.seconds, 3)}
+            | ({"fronts": ready.fronts} if ready.fronts > 1 else {})
         )
         return
     from rich.panel import Panel
     from rich.text import Text
 
-    lines = [f"listening on {ready.address} after {duration(ready.seconds)}", ""]
+    fronts = f" with {ready.fronts} fronts" if ready.fronts > 1 else ""
+    lines = [f"listening on {ready.address}{fronts} after {duration(ready.seconds)}", ""]
     lines += function_lines(ready.functions)
     lines += ["", *(f"pool {name}: {clean(state)}" for name, state in ready.pools)]
     if next_command := suggest(ready):

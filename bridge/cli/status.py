@@ -16,6 +16,7 @@ from bridge.v1 import pool_pb2
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
 
+FRONT_COLUMNS = ("FRONT", "PID", "STATE", "OPEN", "CALLS", "CPU", "MEMORY", "LOOP LAG", "RESTARTS")
 SHOWN_EXITS = 3
 SHOWN_STDERR_LINES = 5
 SHOWN_GROWTH = 3
@@ -42,12 +43,6 @@ def run(address: str, watch_s: float | None, output: Output) -> int:
             time.sleep(watch_s)
 
 
-def ask(connection: Connection) -> tuple[str, list[pool_pb2.Pool]]:
-    """Return the server's health by name, and its pools. Raises Failure."""
-    health, seen = ask_all(connection)
-    return health, list(seen.pools)
-
-
 def ask_all(connection: Connection) -> tuple[str, pool_pb2.PoolServiceListResponse]:
     """Return the server's health by name, its pools and the calls that run or wait. Raises Failure."""
     question = health_pb2.HealthCheckRequest(service="")
@@ -66,6 +61,8 @@ def _show(output: Output, address: str, health: str, seen: pool_pb2.PoolServiceL
     columns = ("POOL", "STATE", "WORKERS", "STARTED BY", "RUNNING", "QUEUED", "CALLS", "RESTARTS", "PROOF", "CAUSE")
     output.show(table(columns, [_pool_row(pool) for pool in pools]))
     workers = [_worker_row(worker) for pool in pools for worker in pool.workers]
+    if seen.fronts:
+        output.show(table(FRONT_COLUMNS, [front_row(front, front.calls) for front in seen.fronts]))
     if workers:
         output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE", "NOTE"), workers))
     if calls := [_call_row(call) for call in seen.open_calls if call.age.ToTimedelta().total_seconds() >= OLD_CALL_S]:
@@ -130,6 +127,13 @@ def _worker_row(worker: pool_pb2.Worker) -> tuple[Any, ...]:
 def _call_row(call: pool_pb2.OpenCall) -> tuple[Any, ...]:
     where = call.pool or "the front"
     return (call.request_id, call.function, where, call.worker or ("waits" if call.pool else ""), _ago(call.age))
+
+
+def front_row(front: pool_pb2.Front, calls: object) -> tuple[Any, ...]:
+    """Return the columns of a front, with its calls or calls per second."""
+    state = pool_pb2.FrontState.Name(front.state).removeprefix("FRONT_STATE_").lower()
+    lag, cpu = _ago(front.loop_lag), _ago(front.cpu)
+    return (front.id, front.pid, state, front.open_calls, calls, cpu, size(front.rss_bytes), lag, front.restarts)
 
 
 def worker_state(worker: pool_pb2.Worker) -> str:

@@ -13,14 +13,14 @@ from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.messages import plain
 from bridge.cli.output import Output, clean, duration, size, table
-from bridge.cli.status import ask, pool_state, worker_state
+from bridge.cli.status import FRONT_COLUMNS, ask_all, front_row, pool_state, worker_state
 from bridge.v1 import pool_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from google.protobuf.duration_pb2 import Duration
-    from rich.console import Group
+    from rich.console import Group, RenderableType
 
 WORKER_COLUMNS = ("WORKER", "PID", "STATE", "RUNNING", "CALLS/S", "MEMORY", "AGE", "LAST ANSWER", "NOTE")
 POOL_COLUMNS = ("POOL", "STATE", "READY", "RUNNING", "QUEUED", "CALLS/S", "RESTARTS", "PROOF")
@@ -34,10 +34,12 @@ class View:
     health: str
     pools: tuple[pool_pb2.Pool, ...]
     at: float
+    fronts: tuple[pool_pb2.Front, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """Return the calls answered by each pool and each worker."""
         found = {f"pool {pool.name}": pool.calls for pool in self.pools}
+        found |= {front.id: front.calls for front in self.fronts}
         return found | {worker.id: worker.calls for pool in self.pools for worker in pool.workers}
 
 
@@ -64,8 +66,8 @@ def run(address: str, interval_s: float, output: Output, *, once: bool) -> int:
 
 def look(connection: Connection) -> View:
     """Ask the server. Raises Failure."""
-    health, pools = ask(connection)
-    return View(health, tuple(pools), time.monotonic())
+    health, seen = ask_all(connection)
+    return View(health, tuple(seen.pools), time.monotonic(), tuple(seen.fronts))
 
 
 def rates(before: View, after: View) -> dict[str, float]:
@@ -101,9 +103,12 @@ def _live(connection: Connection, interval_s: float, output: Output, before: Vie
 
 def _print(output: Output, address: str, view: View, per_second: Mapping[str, float]) -> None:
     if output.machine:
-        output.json(
-            {"health": view.health, "pools": [_fields(pool, per_second) for pool in view.pools]},
-        )
+        fields = {"health": view.health, "pools": [_fields(pool, per_second) for pool in view.pools]}
+        if view.fronts:
+            fields["fronts"] = [
+                {**plain(front), "calls_per_s": round(per_second[front.id], 3)} for front in view.fronts
+            ]
+        output.json(fields)
     else:
         output.show(picture(address, view, per_second))
 
@@ -127,7 +132,12 @@ def picture(address: str, view: View, per_second: Mapping[str, float], *, live: 
         head.append("  Ctrl-C ends this")
     pools = table(POOL_COLUMNS, [_pool_row(pool, per_second) for pool in view.pools])
     workers = [_worker_row(worker, per_second) for pool in view.pools for worker in pool.workers]
-    return Group(head, Text(), pools, Text(), table(WORKER_COLUMNS, workers))
+    parts: list[RenderableType] = [head, Text(), pools, Text(), table(WORKER_COLUMNS, workers)]
+    if view.fronts:
+        fronts = [front_row(front, _rate(per_second[front.id])) for front in view.fronts]
+        columns = ("CALLS/S" if column == "CALLS" else column for column in FRONT_COLUMNS)
+        parts += [Text(), table(tuple(columns), fronts)]
+    return Group(*parts)
 
 
 def _pool_row(pool: pool_pb2.Pool, per_second: Mapping[str, float]) -> tuple[Any, ...]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge import convert_pools as convert
+from bridge.convert_fronts import front_message
 from bridge.errors import bad_field
 from bridge.v1 import pool_pb2
 from handlers.errors import ExtraMissing, Unknown
 
 if TYPE_CHECKING:
-    from bridge.call import Call
+    from bridge.dispatch import Dispatcher
+    from bridge.fronts.front import Front
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
@@ -36,22 +38,23 @@ class PoolServicer:
         pools: Mapping[str, Pool],
         missing: Callable[[], Mapping[str, str]],
         snapshot: Callable[[], Snapshot],
-        cancel: Callable[[str], int],
-        oldest: Callable[[int], list[Call]],
+        calls: Dispatcher,
         drain_timeout_s: Callable[[], float],
+        fronts: Callable[[], Sequence[Front]] = tuple,
     ) -> None:
         self._pools = pools
         self._missing = missing
         self._snapshot = snapshot
-        self._cancel = cancel
-        self._oldest = oldest
+        self._calls = calls
         self._drain_timeout_s = drain_timeout_s
+        self._fronts = fronts
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
         names = sorted([*self._pools, *self._missing()])
-        open_calls = [convert.open_call(call) for call in self._oldest(MOST_OPEN_CALLS)]
-        return pool_pb2.PoolServiceListResponse(pools=[self._message(name) for name in names], open_calls=open_calls)
+        open_calls = [convert.open_call(call) for call in self._calls.oldest(MOST_OPEN_CALLS)]
+        pools, fronts = map(self._message, names), map(front_message, self._fronts())
+        return pool_pb2.PoolServiceListResponse(pools=pools, open_calls=open_calls, fronts=fronts)
 
     def get(self, request: pool_pb2.PoolServiceGetRequest) -> pool_pb2.PoolServiceGetResponse:
         """Answer PoolService.Get."""
@@ -103,7 +106,7 @@ class PoolServicer:
         """Answer PoolService.Cancel."""
         if not request.request_id:
             raise bad_field("request_id", "expected the request id of a call")
-        cancelled = self._cancel(request.request_id)
+        cancelled = self._calls.cancel(request.request_id)
         if not cancelled:
             shown = repr(request.request_id[:NAME_CHARACTERS])
             raise Unknown(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge.servicers.catalogue import CatalogueServicer
@@ -14,8 +14,9 @@ from bridge.servicers.session import rows as session_rows
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
 
 if TYPE_CHECKING:
-    from bridge.call import Call
+    from bridge.dispatch import Dispatcher
     from bridge.explain import Explainer
+    from bridge.fronts.front import Front
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -33,14 +34,14 @@ def local_handlers(
     find: Callable[[str], FunctionSpec],
     explainer: Explainer,
     session: SessionServicer,
-    cancel: Callable[[str], int],
-    oldest: Callable[[int], list[Call]],
+    calls: Dispatcher,
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
+    fronts: Callable[[], Sequence[Front]] = tuple,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, cancel, oldest, drain_timeout_s)
+    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),

@@ -25,17 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62ridge/v1/pool.proto\x12\tbridge.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9b\x06\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.bridge.v1.PoolState\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\r\x12\x13\n\x0b\x63oncurrency\x18\x05 \x01(\r\x12\x0e\n\x06queued\x18\x06 \x01(\r\x12\x13\n\x0bqueue_limit\x18\x07 \x01(\r\x12\x0f\n\x07running\x18\x08 \x01(\r\x12\x1a\n\x12memory_limit_bytes\x18\t \x01(\x04\x12\x10\n\x08restarts\x18\n \x01(\x04\x12\r\n\x05\x63\x61lls\x18\x0b \x01(\x04\x12\x11\n\tfunctions\x18\x0c \x03(\t\x12\"\n\x07workers\x18\r \x03(\x0b\x32\x11.bridge.v1.Worker\x12,\n\tproof_age\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x05\x65xits\x18\x0f \x03(\x0b\x32\x15.bridge.v1.WorkerExit\x12\x10\n\x08min_size\x18\x10 \x01(\r\x12\x10\n\x08max_size\x18\x11 \x01(\r\x12\x12\n\nstart_kind\x18\x12 \x01(\t\x12\x14\n\x0cstart_reason\x18\x13 \x01(\t\x12\x14\n\x0ctemplate_pid\x18\x14 \x01(\r\x12\x1f\n\x17memory_soft_limit_bytes\x18\x15 \x01(\x04\x12\x14\n\x0cqueued_bytes\x18\x16 \x01(\x04\x12\x19\n\x11queue_bytes_limit\x18\x17 \x01(\x04\x12/\n\nquarantine\x18\x18 \x03(\x0b\x32\x1b.bridge.v1.QuarantinedInput\x12)\n\x06growth\x18\x19 \x03(\x0b\x32\x19.bridge.v1.FunctionGrowth\x12\x31\n\x0e\x63heck_interval\x18\x1a \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rcheck_timeout\x18\x1b \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x1c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x63groups\x18\x1d \x01(\t\"r\n\x10QuarantinedInput\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65\x61ths\x18\x03 \x01(\r\x12\'\n\x04left\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x46unctionGrowth\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x13\n\x0bgrown_bytes\x18\x02 \x01(\x03\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x04\"\x8d\x02\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.bridge.v1.WorkerState\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\x04\x12\x11\n\trss_bytes\x18\x06 \x01(\x04\x12&\n\x03\x61ge\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05place\x18\x08 \x01(\r\x12/\n\x0csince_answer\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0erecycle_reason\x18\n \x01(\t\x12\x10\n\x08sessions\x18\x0b \x01(\r\"y\n\nWorkerExit\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x13\n\x0bstderr_tail\x18\x03 \x01(\t\x12&\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07ordered\x18\x05 \x01(\x08\"\x18\n\x16PoolServiceListRequest\"b\n\x17PoolServiceListResponse\x12\x1e\n\x05pools\x18\x01 \x03(\x0b\x32\x0f.bridge.v1.Pool\x12\'\n\nopen_calls\x18\x02 \x03(\x0b\x32\x13.bridge.v1.OpenCall\"v\n\x08OpenCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12&\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"%\n\x15PoolServiceGetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x16PoolServiceGetResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\"\x80\x01\n\x0cScaleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08min_size\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08max_size\x18\x04 \x01(\rH\x02\x88\x01\x01\x42\x07\n\x05_sizeB\x0b\n\t_min_sizeB\x0b\n\t_max_size\".\n\rScaleResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\"H\n\x0c\x44rainRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\rDrainResponse\x12\x0f\n\x07\x64rained\x18\x01 \x01(\x08\x12\x1d\n\x04pool\x18\x02 \x01(\x0b\x32\x0f.bridge.v1.Pool\"\x1d\n\rResumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0eResumeResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\".\n\x0eRestartRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\"B\n\x0fRestartResponse\x12\x10\n\x08replaced\x18\x01 \x01(\r\x12\x1d\n\x04pool\x18\x02 \x01(\x0b\x32\x0f.bridge.v1.Pool\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\"8\n\x13ReleaseInputRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"(\n\x14ReleaseInputResponse\x12\x10\n\x08released\x18\x01 \x01(\r*\xa4\x01\n\tPoolState\x12\x1a\n\x16POOL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13POOL_STATE_STARTING\x10\x01\x12\x14\n\x10POOL_STATE_READY\x10\x02\x12\x15\n\x11POOL_STATE_FAILED\x10\x03\x12\x17\n\x13POOL_STATE_DRAINING\x10\x04\x12\x1c\n\x18POOL_STATE_MISSING_EXTRA\x10\x05*\xb0\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15WORKER_STATE_STARTING\x10\x01\x12\x16\n\x12WORKER_STATE_READY\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x19\n\x15WORKER_STATE_STOPPING\x10\x04\x12\x1a\n\x16WORKER_STATE_SUSPENDED\x10\x05\x32\xb1\x04\n\x0bPoolService\x12M\n\x04List\x12!.bridge.v1.PoolServiceListRequest\x1a\".bridge.v1.PoolServiceListResponse\x12J\n\x03Get\x12 .bridge.v1.PoolServiceGetRequest\x1a!.bridge.v1.PoolServiceGetResponse\x12:\n\x05Scale\x12\x17.bridge.v1.ScaleRequest\x1a\x18.bridge.v1.ScaleResponse\x12:\n\x05\x44rain\x12\x17.bridge.v1.DrainRequest\x1a\x18.bridge.v1.DrainResponse\x12=\n\x06Resume\x12\x18.bridge.v1.ResumeRequest\x1a\x19.bridge.v1.ResumeResponse\x12@\n\x07Restart\x12\x19.bridge.v1.RestartRequest\x1a\x1a.bridge.v1.RestartResponse\x12=\n\x06\x43\x61ncel\x12\x18.bridge.v1.CancelRequest\x1a\x19.bridge.v1.CancelResponse\x12O\n\x0cReleaseInput\x12\x1e.bridge.v1.ReleaseInputRequest\x1a\x1f.bridge.v1.ReleaseInputResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62ridge/v1/pool.proto\x12\tbridge.v1\x1a\x1egoogle/protobuf/duration.proto\"\x9b\x06\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.bridge.v1.PoolState\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0c\n\x04size\x18\x04 \x01(\r\x12\x13\n\x0b\x63oncurrency\x18\x05 \x01(\r\x12\x0e\n\x06queued\x18\x06 \x01(\r\x12\x13\n\x0bqueue_limit\x18\x07 \x01(\r\x12\x0f\n\x07running\x18\x08 \x01(\r\x12\x1a\n\x12memory_limit_bytes\x18\t \x01(\x04\x12\x10\n\x08restarts\x18\n \x01(\x04\x12\r\n\x05\x63\x61lls\x18\x0b \x01(\x04\x12\x11\n\tfunctions\x18\x0c \x03(\t\x12\"\n\x07workers\x18\r \x03(\x0b\x32\x11.bridge.v1.Worker\x12,\n\tproof_age\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12$\n\x05\x65xits\x18\x0f \x03(\x0b\x32\x15.bridge.v1.WorkerExit\x12\x10\n\x08min_size\x18\x10 \x01(\r\x12\x10\n\x08max_size\x18\x11 \x01(\r\x12\x12\n\nstart_kind\x18\x12 \x01(\t\x12\x14\n\x0cstart_reason\x18\x13 \x01(\t\x12\x14\n\x0ctemplate_pid\x18\x14 \x01(\r\x12\x1f\n\x17memory_soft_limit_bytes\x18\x15 \x01(\x04\x12\x14\n\x0cqueued_bytes\x18\x16 \x01(\x04\x12\x19\n\x11queue_bytes_limit\x18\x17 \x01(\x04\x12/\n\nquarantine\x18\x18 \x03(\x0b\x32\x1b.bridge.v1.QuarantinedInput\x12)\n\x06growth\x18\x19 \x03(\x0b\x32\x19.bridge.v1.FunctionGrowth\x12\x31\n\x0e\x63heck_interval\x18\x1a \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rcheck_timeout\x18\x1b \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05grace\x18\x1c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07\x63groups\x18\x1d \x01(\t\"r\n\x10QuarantinedInput\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65\x61ths\x18\x03 \x01(\r\x12\'\n\x04left\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"F\n\x0e\x46unctionGrowth\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x13\n\x0bgrown_bytes\x18\x02 \x01(\x03\x12\r\n\x05\x63\x61lls\x18\x03 \x01(\x04\"\x8d\x02\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.bridge.v1.WorkerState\x12\x0f\n\x07running\x18\x04 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\x04\x12\x11\n\trss_bytes\x18\x06 \x01(\x04\x12&\n\x03\x61ge\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05place\x18\x08 \x01(\r\x12/\n\x0csince_answer\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0erecycle_reason\x18\n \x01(\t\x12\x10\n\x08sessions\x18\x0b \x01(\r\"y\n\nWorkerExit\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\x12\x13\n\x0bstderr_tail\x18\x03 \x01(\t\x12&\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07ordered\x18\x05 \x01(\x08\"\x18\n\x16PoolServiceListRequest\"\x84\x01\n\x17PoolServiceListResponse\x12\x1e\n\x05pools\x18\x01 \x03(\x0b\x32\x0f.bridge.v1.Pool\x12\'\n\nopen_calls\x18\x02 \x03(\x0b\x32\x13.bridge.v1.OpenCall\x12 \n\x06\x66ronts\x18\n \x03(\x0b\x32\x10.bridge.v1.Front\"\xba\x02\n\x05\x46ront\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.bridge.v1.FrontState\x12\x12\n\nopen_calls\x18\x04 \x01(\r\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\x04\x12&\n\x03\x63pu\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\trss_bytes\x18\x07 \x01(\x04\x12+\n\x08loop_lag\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nlink_delay\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08restarts\x18\x0b \x01(\r\"v\n\x08OpenCall\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x0e\n\x06worker\x18\x04 \x01(\t\x12&\n\x03\x61ge\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"%\n\x15PoolServiceGetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"7\n\x16PoolServiceGetResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\"\x80\x01\n\x0cScaleRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08min_size\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08max_size\x18\x04 \x01(\rH\x02\x88\x01\x01\x42\x07\n\x05_sizeB\x0b\n\t_min_sizeB\x0b\n\t_max_size\".\n\rScaleResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\"H\n\x0c\x44rainRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"?\n\rDrainResponse\x12\x0f\n\x07\x64rained\x18\x01 \x01(\x08\x12\x1d\n\x04pool\x18\x02 \x01(\x0b\x32\x0f.bridge.v1.Pool\"\x1d\n\rResumeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0eResumeResponse\x12\x1d\n\x04pool\x18\x01 \x01(\x0b\x32\x0f.bridge.v1.Pool\".\n\x0eRestartRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06worker\x18\x02 \x01(\t\"B\n\x0fRestartResponse\x12\x10\n\x08replaced\x18\x01 \x01(\r\x12\x1d\n\x04pool\x18\x02 \x01(\x0b\x32\x0f.bridge.v1.Pool\"#\n\rCancelRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"#\n\x0e\x43\x61ncelResponse\x12\x11\n\tcancelled\x18\x01 \x01(\r\"8\n\x13ReleaseInputRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"(\n\x14ReleaseInputResponse\x12\x10\n\x08released\x18\x01 \x01(\r*\xa4\x01\n\tPoolState\x12\x1a\n\x16POOL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13POOL_STATE_STARTING\x10\x01\x12\x14\n\x10POOL_STATE_READY\x10\x02\x12\x15\n\x11POOL_STATE_FAILED\x10\x03\x12\x17\n\x13POOL_STATE_DRAINING\x10\x04\x12\x1c\n\x18POOL_STATE_MISSING_EXTRA\x10\x05*\xb0\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15WORKER_STATE_STARTING\x10\x01\x12\x16\n\x12WORKER_STATE_READY\x10\x02\x12\x19\n\x15WORKER_STATE_DRAINING\x10\x03\x12\x19\n\x15WORKER_STATE_STOPPING\x10\x04\x12\x1a\n\x16WORKER_STATE_SUSPENDED\x10\x05*v\n\nFrontState\x12\x1b\n\x17\x46RONT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46RONT_STATE_STARTING\x10\x01\x12\x17\n\x13\x46RONT_STATE_SERVING\x10\x02\x12\x18\n\x14\x46RONT_STATE_STOPPING\x10\x03\x32\xb1\x04\n\x0bPoolService\x12M\n\x04List\x12!.bridge.v1.PoolServiceListRequest\x1a\".bridge.v1.PoolServiceListResponse\x12J\n\x03Get\x12 .bridge.v1.PoolServiceGetRequest\x1a!.bridge.v1.PoolServiceGetResponse\x12:\n\x05Scale\x12\x17.bridge.v1.ScaleRequest\x1a\x18.bridge.v1.ScaleResponse\x12:\n\x05\x44rain\x12\x17.bridge.v1.DrainRequest\x1a\x18.bridge.v1.DrainResponse\x12=\n\x06Resume\x12\x18.bridge.v1.ResumeRequest\x1a\x19.bridge.v1.ResumeResponse\x12@\n\x07Restart\x12\x19.bridge.v1.RestartRequest\x1a\x1a.bridge.v1.RestartResponse\x12=\n\x06\x43\x61ncel\x12\x18.bridge.v1.CancelRequest\x1a\x19.bridge.v1.CancelResponse\x12O\n\x0cReleaseInput\x12\x1e.bridge.v1.ReleaseInputRequest\x1a\x1f.bridge.v1.ReleaseInputResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.pool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POOLSTATE']._serialized_start=2479
-  _globals['_POOLSTATE']._serialized_end=2643
-  _globals['_WORKERSTATE']._serialized_start=2646
-  _globals['_WORKERSTATE']._serialized_end=2822
+  _globals['_POOLSTATE']._serialized_start=2831
+  _globals['_POOLSTATE']._serialized_end=2995
+  _globals['_WORKERSTATE']._serialized_start=2998
+  _globals['_WORKERSTATE']._serialized_end=3174
+  _globals['_FRONTSTATE']._serialized_start=3176
+  _globals['_FRONTSTATE']._serialized_end=3294
   _globals['_POOL']._serialized_start=68
   _globals['_POOL']._serialized_end=863
   _globals['_QUARANTINEDINPUT']._serialized_start=865
@@ -48,38 +50,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKEREXIT']._serialized_end=1446
   _globals['_POOLSERVICELISTREQUEST']._serialized_start=1448
   _globals['_POOLSERVICELISTREQUEST']._serialized_end=1472
-  _globals['_POOLSERVICELISTRESPONSE']._serialized_start=1474
-  _globals['_POOLSERVICELISTRESPONSE']._serialized_end=1572
-  _globals['_OPENCALL']._serialized_start=1574
-  _globals['_OPENCALL']._serialized_end=1692
-  _globals['_POOLSERVICEGETREQUEST']._serialized_start=1694
-  _globals['_POOLSERVICEGETREQUEST']._serialized_end=1731
-  _globals['_POOLSERVICEGETRESPONSE']._serialized_start=1733
-  _globals['_POOLSERVICEGETRESPONSE']._serialized_end=1788
-  _globals['_SCALEREQUEST']._serialized_start=1791
-  _globals['_SCALEREQUEST']._serialized_end=1919
-  _globals['_SCALERESPONSE']._serialized_start=1921
-  _globals['_SCALERESPONSE']._serialized_end=1967
-  _globals['_DRAINREQUEST']._serialized_start=1969
-  _globals['_DRAINREQUEST']._serialized_end=2041
-  _globals['_DRAINRESPONSE']._serialized_start=2043
-  _globals['_DRAINRESPONSE']._serialized_end=2106
-  _globals['_RESUMEREQUEST']._serialized_start=2108
-  _globals['_RESUMEREQUEST']._serialized_end=2137
-  _globals['_RESUMERESPONSE']._serialized_start=2139
-  _globals['_RESUMERESPONSE']._serialized_end=2186
-  _globals['_RESTARTREQUEST']._serialized_start=2188
-  _globals['_RESTARTREQUEST']._serialized_end=2234
-  _globals['_RESTARTRESPONSE']._serialized_start=2236
-  _globals['_RESTARTRESPONSE']._serialized_end=2302
-  _globals['_CANCELREQUEST']._serialized_start=2304
-  _globals['_CANCELREQUEST']._serialized_end=2339
-  _globals['_CANCELRESPONSE']._serialized_start=2341
-  _globals['_CANCELRESPONSE']._serialized_end=2376
-  _globals['_RELEASEINPUTREQUEST']._serialized_start=2378
-  _globals['_RELEASEINPUTREQUEST']._serialized_end=2434
-  _globals['_RELEASEINPUTRESPONSE']._serialized_start=2436
-  _globals['_RELEASEINPUTRESPONSE']._serialized_end=2476
-  _globals['_POOLSERVICE']._serialized_start=2825
-  _globals['_POOLSERVICE']._serialized_end=3386
+  _globals['_POOLSERVICELISTRESPONSE']._serialized_start=1475
+  _globals['_POOLSERVICELISTRESPONSE']._serialized_end=1607
+  _globals['_FRONT']._serialized_start=1610
+  _globals['_FRONT']._serialized_end=1924
+  _globals['_OPENCALL']._serialized_start=1926
+  _globals['_OPENCALL']._serialized_end=2044
+  _globals['_POOLSERVICEGETREQUEST']._serialized_start=2046
+  _globals['_POOLSERVICEGETREQUEST']._serialized_end=2083
+  _globals['_POOLSERVICEGETRESPONSE']._serialized_start=2085
+  _globals['_POOLSERVICEGETRESPONSE']._serialized_end=2140
+  _globals['_SCALEREQUEST']._serialized_start=2143
+  _globals['_SCALEREQUEST']._serialized_end=2271
+  _globals['_SCALERESPONSE']._serialized_start=2273
+  _globals['_SCALERESPONSE']._serialized_end=2319
+  _globals['_DRAINREQUEST']._serialized_start=2321
+  _globals['_DRAINREQUEST']._serialized_end=2393
+  _globals['_DRAINRESPONSE']._serialized_start=2395
+  _globals['_DRAINRESPONSE']._serialized_end=2458
+  _globals['_RESUMEREQUEST']._serialized_start=2460
+  _globals['_RESUMEREQUEST']._serialized_end=2489
+  _globals['_RESUMERESPONSE']._serialized_start=2491
+  _globals['_RESUMERESPONSE']._serialized_end=2538
+  _globals['_RESTARTREQUEST']._serialized_start=2540
+  _globals['_RESTARTREQUEST']._serialized_end=2586
+  _globals['_RESTARTRESPONSE']._serialized_start=2588
+  _globals['_RESTARTRESPONSE']._serialized_end=2654
+  _globals['_CANCELREQUEST']._serialized_start=2656
+  _globals['_CANCELREQUEST']._serialized_end=2691
+  _globals['_CANCELRESPONSE']._serialized_start=2693
+  _globals['_CANCELRESPONSE']._serialized_end=2728
+  _globals['_RELEASEINPUTREQUEST']._serialized_start=2730
+  _globals['_RELEASEINPUTREQUEST']._serialized_end=2786
+  _globals['_RELEASEINPUTRESPONSE']._serialized_start=2788
+  _globals['_RELEASEINPUTRESPONSE']._serialized_end=2828
+  _globals['_POOLSERVICE']._serialized_start=3297
+  _globals['_POOLSERVICE']._serialized_end=3858
 # @@protoc_insertion_point(module_scope)

@@ -68,6 +68,11 @@ modules = ["{POOLED_APP}"]
 [sessions]
 max_sessions = 50
 """
+ALSO_WITH_FRONTS = {
+    f"test_rpc_{name}.py"
+    for name in ("cancel", "large", "multiplex", "retries", "sessions", "sessions_strict", "slow_readers", "streams")
+}
+"""Files whose tests run against a server with two fronts as well: whatever goes through them in a way of its own."""
 DETAILS = (ErrorInfo, BadRequest, RetryInfo, RequestInfo, DebugInfo)
 
 
@@ -128,8 +133,10 @@ def ended(call: Any, values: list[Any], error: grpc.RpcError | None = None) -> O
 class Rpc:
     """Calls a server and returns outcomes, never exceptions."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, own_connection: bool = False) -> None:
+        """Clients of one process share a connection, but for those that want one of their own."""
         options = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
+        options.append(("grpc.use_local_subchannel_pool", int(own_connection)))
         self.address = address
         self.channel = grpc.insecure_channel(address, options=options)
         self._futures: list[Any] = []
@@ -193,6 +200,11 @@ class Rpc:
     def pool(self, name: str) -> pool_pb2.Pool:
         request = pool_pb2.PoolServiceGetRequest(name=name)
         return self.unary("PoolService/Get", request, pool_pb2.PoolServiceGetResponse).value.pool
+
+    def fronts(self) -> list[pool_pb2.Front]:
+        """The fronts that serve, where the server has several."""
+        reply = self.unary("PoolService/List", pool_pb2.PoolServiceListRequest(), pool_pb2.PoolServiceListResponse)
+        return [front for front in reply.value.fronts if front.state == pool_pb2.FRONT_STATE_SERVING]
 
     def workers(self, pool: str) -> dict[str, int]:
         """The pool's ready workers and their process ids."""
@@ -265,6 +277,16 @@ class Gate:
         self._listener.close()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.path.name in ALSO_WITH_FRONTS and "fronts" in metafunc.fixturenames:
+        metafunc.parametrize("fronts", [1, 2], ids=["1-front", "2-fronts"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def fronts(request: pytest.FixtureRequest) -> int:
+    return getattr(request, "param", 1)
+
+
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     opened = Gate()
@@ -298,13 +320,35 @@ def connect() -> Iterator[Any]:
     """`connect(address)`: a client of a server of the test's own."""
     clients: list[Rpc] = []
 
-    def one(address: str) -> Rpc:
-        clients.append(Rpc(address))
+    def one(address: str, *, own_connection: bool = False) -> Rpc:
+        clients.append(Rpc(address, own_connection=own_connection))
         return clients[-1]
 
     yield one
     for client in clients:
         client.channel.close()
+
+
+@pytest.fixture
+def connect_to_each(connect: Any) -> Any:
+    """`connect_to_each(address)`: for each front of a server, by its id, a client that is connected to it."""
+
+    def each(address: str) -> dict[str, Rpc]:
+        observer = connect(address)
+        found: dict[str, Rpc] = {}
+        fronts = {front.id for front in observer.fronts()}
+        assert len(fronts) > 1, "the server has one front only"
+        while len(found) < len(fronts):
+            client = connect(address, own_connection=True)
+            client.call("bridge.echo")
+            before = {front.id: front.calls for front in observer.fronts()}
+            for _ in range(5):
+                client.call("bridge.echo")
+            (name,) = [front.id for front in observer.fronts() if front.calls >= before[front.id] + 5]
+            found.setdefault(name, client)
+        return found
+
+    return each
 
 
 class Launched:

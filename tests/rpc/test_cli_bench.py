@@ -1,10 +1,15 @@
 """`bridge bench` and `bridge profile` against real servers: figures, reports, and errors that say what to do."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
+from bridge_client import connect
 
 CONFIG = """
 [pools.general]
@@ -117,8 +122,9 @@ def test_wrong_usage(running, arguments, said):
     assert said in bridge("bench", running.address, *arguments, code=2).stderr
 
 
-def test_no_server():
+def test_no_server(running):
     assert "cannot connect" in bridge("bench", "127.0.0.1:1", code=3).stderr
+    assert "cannot connect to 127.0.0.1:1" in bridge("bench", running.address, "--vs", "127.0.0.1:1", code=3).stderr
 
 
 def test_a_profile_without_py_spy_says_how_to_install_it(running, monkeypatch, tmp_path):
@@ -128,29 +134,56 @@ def test_a_profile_without_py_spy_says_how_to_install_it(running, monkeypatch, t
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     options = profiling.ProfileOptions(
-        worker="front", address=running.address, seconds=1, out=None, speedscope=False, native=False
+        worker="front", address=running.address, seconds=1, out=None, speedscope=False, native=False, gil=False
     )
     with pytest.raises(Failure) as caught:
         profiling.run(options, None)
     assert "pip install py-spy" in caught.value.lines[0]
 
 
-def test_profiles_of_the_front_and_of_a_worker(running, tmp_path):
-    pytest.importorskip("grpc")
-    from shutil import which
-
-    if which("py-spy", path=f"{sys.prefix}/bin") is None and which("py-spy") is None:
+@pytest.fixture
+def profile(running):
+    """`profile(worker, *options)` is what `bridge profile --json` says, while calls are made."""
+    if shutil.which("py-spy", path=f"{sys.prefix}/bin:{os.environ['PATH']}") is None:
         pytest.skip("py-spy is not installed")
-    done = bridge("profile", "nobody", "-a", running.address, code=2)
-    assert "general-1" in done.stderr
-    for worker, out in (("front", tmp_path / "front.svg"), ("general-1", tmp_path / "worker.json")):
-        kind = ("--speedscope",) if out.suffix == ".json" else ()
-        command = ("profile", worker, "-a", running.address, "-d", "1", "-o", str(out), "--json", *kind)
-        done = subprocess.run(
-            [sys.executable, "-m", "bridge.cli", *command], capture_output=True, text=True, timeout=90, check=False
-        )
-        if done.returncode and "trace" in done.stderr:
-            pytest.skip("this process may not trace others")
+    ended = threading.Event()
+
+    def keep_calling():
+        with connect(running.address) as client:
+            while not ended.is_set():
+                client.call("greet", name="you")
+
+    caller = threading.Thread(target=keep_calling)
+    caller.start()
+
+    def look(worker, *options):
+        command = [sys.executable, "-m", "bridge.cli", "profile", worker, "-a", running.address, "-d", "1", "--json"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=90, check=False)
+        if "may not trace" in done.stderr:
+            pytest.skip("this user may not trace other processes")
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["file"] == str(out)
-        assert out.stat().st_size > 100
+        return json.loads(done.stdout)
+
+    yield look
+    ended.set()
+    caller.join()
+
+
+def test_an_unknown_worker_is_told_from_those_that_there_are(running):
+    assert "there is front, general-1" in bridge("profile", "nobody", "-a", running.address, code=2).stderr
+
+
+def test_a_flame_graph_of_the_front(profile, tmp_path):
+    out = tmp_path / "front.svg"
+    assert profile("front", "-o", str(out), "--gil")["file"] == str(out)
+    text = out.read_text()
+    assert ">front, 1 s, with the GIL held<" in text
+    assert "bridge/servicers/forward.py" in text
+    assert "py-spy" not in re.search(r'id="title".*', text)[0]
+
+
+def test_a_profile_of_a_worker_for_speedscope(profile, tmp_path):
+    out = tmp_path / "worker.json"
+    profile("general-1", "-o", str(out), "--speedscope")
+    frames = json.loads(out.read_text())["shared"]["frames"]
+    assert any(frame["file"].endswith("pool/child.py") for frame in frames)

@@ -7,15 +7,15 @@ from xml.dom import minidom
 
 import pytest
 
-from bridge.cli.benchmark_figures import Latencies, Split, Step, is_enough, saturation
+from bridge.cli.benchmark_figures import PARTS, Latencies, Split, Step, is_enough, saturation, shown_parts
 from bridge.cli.benchmark_html import page
 
 
-def step(goodput, p99_s=0.001, errors=0, concurrency=1):
+def step(goodput, p99_s=0.001, errors=0, concurrency=1, model_s=0.0):
     made = Step(concurrency=concurrency, seconds=1.0, errors=Counter({"UNAVAILABLE": errors} if errors else {}))
     for _ in range(goodput):
         made.latencies.add(p99_s)
-        made.split.add(p99_s, p99_s / 2, p99_s / 8, p99_s / 8)
+        made.split.add(p99_s, p99_s / 2, p99_s / 8, p99_s / 8, model_s)
     return made
 
 
@@ -47,6 +47,19 @@ def test_nothing_has_no_percentiles():
     assert Latencies().percentile(99) == 0
     assert Split().means() is None
     assert Step(concurrency=1).goodput == 0
+
+
+def test_the_parts_of_a_call_add_up_to_its_latency():
+    split = Split()
+    split.add(latency_s=1.0, total_s=0.9, queue_s=0.1, worker_s=0.5, model_s=0.3)
+    means = split.means()
+    assert means == pytest.approx({"queue": 0.1, "worker": 0.2, "model": 0.3, "front": 0.3, "transfer": 0.1})
+    assert sum(means.values()) == pytest.approx(1.0)
+
+
+def test_a_model_is_a_part_only_of_calls_that_ask_one():
+    assert "model" not in shown_parts([step(10)])
+    assert shown_parts([step(10), step(10, model_s=0.0001)]) == list(PARTS)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +97,8 @@ def test_the_page_needs_nothing_from_anywhere_and_escapes_what_it_shows():
     assert "f<b>" not in text.replace("\\u003c", "<") or "f&lt;b&gt;" in text
     assert not re.search(r'(src|href|url)\s*[=(]\s*["\']?http', text)
     plots = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(plots) == 4
+    assert len(plots) == 5
+    assert "<td>-</td>" in text, "a step without an answer has no percentiles"
     for plot in plots:
         minidom.parseString(plot)
         assert "nan" not in plot

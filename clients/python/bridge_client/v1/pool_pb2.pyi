@@ -27,6 +27,13 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_DRAINING: _ClassVar[WorkerState]
     WORKER_STATE_STOPPING: _ClassVar[WorkerState]
     WORKER_STATE_SUSPENDED: _ClassVar[WorkerState]
+
+class FrontState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRONT_STATE_UNSPECIFIED: _ClassVar[FrontState]
+    FRONT_STATE_STARTING: _ClassVar[FrontState]
+    FRONT_STATE_SERVING: _ClassVar[FrontState]
+    FRONT_STATE_STOPPING: _ClassVar[FrontState]
 POOL_STATE_UNSPECIFIED: PoolState
 POOL_STATE_STARTING: PoolState
 POOL_STATE_READY: PoolState
@@ -39,6 +46,10 @@ WORKER_STATE_READY: WorkerState
 WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_STOPPING: WorkerState
 WORKER_STATE_SUSPENDED: WorkerState
+FRONT_STATE_UNSPECIFIED: FrontState
+FRONT_STATE_STARTING: FrontState
+FRONT_STATE_SERVING: FrontState
+FRONT_STATE_STOPPING: FrontState
 
 class Pool(_message.Message):
     __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups")
@@ -169,12 +180,40 @@ class PoolServiceListRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools", "open_calls")
+    __slots__ = ("pools", "open_calls", "fronts")
     POOLS_FIELD_NUMBER: _ClassVar[int]
     OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    FRONTS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
     open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ...) -> None: ...
+    fronts: _containers.RepeatedCompositeFieldContainer[Front]
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., fronts: _Optional[_Iterable[_Union[Front, _Mapping]]] = ...) -> None: ...
+
+class Front(_message.Message):
+    __slots__ = ("id", "pid", "state", "open_calls", "calls", "cpu", "rss_bytes", "loop_lag", "link_delay", "age", "restarts")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    CPU_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LOOP_LAG_FIELD_NUMBER: _ClassVar[int]
+    LINK_DELAY_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    pid: int
+    state: FrontState
+    open_calls: int
+    calls: int
+    cpu: _duration_pb2.Duration
+    rss_bytes: int
+    loop_lag: _duration_pb2.Duration
+    link_delay: _duration_pb2.Duration
+    age: _duration_pb2.Duration
+    restarts: int
+    def __init__(self, id: _Optional[str] = ..., pid: _Optional[int] = ..., state: _Optional[_Union[FrontState, str]] = ..., open_calls: _Optional[int] = ..., calls: _Optional[int] = ..., cpu: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., rss_bytes: _Optional[int] = ..., loop_lag: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., link_delay: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., restarts: _Optional[int] = ...) -> None: ...
 
 class OpenCall(_message.Message):
     __slots__ = ("request_id", "function", "pool", "worker", "age")
