@@ -15,8 +15,8 @@ from bridge.v1.common_pb2 import BudgetState
 
 PICO = 10**12
 """The parts of a dollar in which dollars are counted."""
-_DOLLARS = re.compile(r"\d{1,9}(\.\d{0,12})?|\.\d{1,12}")
-_WHOLE = re.compile(r"\d{1,15}")
+_DOLLARS = re.compile(r"[0-9]{1,9}(\.[0-9]{0,12})?|\.[0-9]{1,12}")
+_WHOLE = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
