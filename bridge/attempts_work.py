@@ -16,10 +16,11 @@ from bridge.attempts_failures import breaks, judged
 from bridge.attempts_plan import Plan, Step
 from bridge.attempts_record import Attempted, Tried, attempt_at, cost_usd, reason, take_over, total_usage
 from bridge.attempts_shadow import LARGEST_BYTES, Answer
-from bridge.budgets import Amount
+from bridge.breakers import by_order
 from bridge.errors import BridgeError
 from bridge.inside import adopt
 from bridge.routes import RoutedSpec
+from bridge.spending import afford
 from handlers.errors import HandlerError
 from pool.errors import CancelledByOperator, PoolError
 
@@ -122,7 +123,7 @@ class Attempts:
         if self._told is None or failure.reason != "BREAKER_OPEN":
             self._told = error
         following = self._plan.after(step, failure, self._call.deadline - self._owner.loop.time())
-        if following is None:
+        if following is None or not afford(self._call):
             raise self._told
         return following
 
@@ -146,7 +147,7 @@ class Attempts:
         tasks = {first}
         try:
             await asyncio.wait(tasks, timeout=after_s)
-            if not first.done() and (beside := self._plan.hedge(step)) is not None:
+            if not first.done() and (beside := self._plan.hedge(step)) is not None and afford(self._call):
                 self._record.hedged = True
                 tasks.add(self._owner.loop.create_task(self._try(beside)))
             waiting = set(tasks)
@@ -213,8 +214,6 @@ class Attempts:
     def _begin(self, step: Step) -> Attempt:
         """Begin an attempt, where its breakers let it through. Raises BREAKER_OPEN."""
         owner, alternative = self._owner, step.alternative
-        if step.kind != "first" and (budget := self._call.identity.budget) is not None:
-            budget.spend(Amount(calls=1))
         tried = Tried(alternative.label, step.kind)
         tickets: dict[str, int] = {}
         try:
@@ -282,14 +281,17 @@ class Attempts:
     def _judge(
         self, attempt: Attempt, outcome: str, ok: bool | None, seconds: float | None, *, well: bool | None = None
     ) -> None:
-        """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None."""
+        """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None.
+
+        `well` is False where its answer was a failure all the same, which counts for a breaker that opens by order.
+        """
         owner, label = self._owner, attempt.tried.alternative
         owner.counters.attempts[self._route.name, label, outcome] += 1
         for key, ticket in attempt.tickets.items():
             if ok is None:
                 owner.breakers.leave(key, ticket)
             else:
-                owner.breakers.record(key, ok, ticket)
+                owner.breakers.record(key, ok and not (well is False and by_order(key)), ticket)
         if seconds is not None:
             good = ok is not False if well is None else well
             cost = cost_usd(attempt.call.meta)
@@ -331,8 +333,7 @@ class Attempts:
         call, record = self._call, self._record
         for attempt in self._running:  # they lost against another, and are ending
             adopt(call, attempt.call)
-        call.attempts = record
-        call.meta = total_usage(self._metas)
+        call.attempts, call.meta = record, total_usage(self._metas)
         last = self._last if self._won is None else self._won.call
         if last is not None:
             take_over(call, last)

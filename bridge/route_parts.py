@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
-from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State
+from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State, by_order
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
 from bridge.routes import RoutedSpec
@@ -73,11 +73,9 @@ class RouteParts:
     def _rule_of(self, key: str) -> BreakerRule | None:
         if key.startswith(PROVIDER):
             return _rule(self._config.breakers.providers)
-        name = key.removeprefix(FUNCTION).partition("/")[0]
-        label = key.removeprefix(f"{FUNCTION}{name}/")
-        route = self._config.routes.get(name)
-        if route is None or label.startswith("pool/") or label == "native":
-            return None  # a function where it runs: its breaker opens by order alone
+        route = self._config.routes.get(key.removeprefix(FUNCTION).partition("/")[0])
+        if route is None or by_order(key):
+            return None
         return _rule(route.breaker or self._config.breakers.routes)
 
     def _breaker_changed(self, event: BreakerChanged) -> None:

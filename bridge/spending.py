@@ -16,6 +16,7 @@ import msgspec
 
 from bridge import receipts
 from bridge.budgets import NOTHING, Amount, Budget, pico
+from bridge.errors import BridgeError
 from bridge.nested import inside_of
 
 if TYPE_CHECKING:
@@ -139,6 +140,18 @@ class BudgetedRunner:
             spending.end(used + Amount(calls=1), known=True)
         else:
             spending.end(used, known=False)
+
+
+def afford(call: Call) -> bool:
+    """Let a call pay for one attempt more; return whether its budget suffices."""
+    budget = call.identity.budget
+    if budget is None:
+        return True
+    try:
+        budget.spend(Amount(calls=1))
+    except BridgeError:
+        return False
+    return True
 
 
 def used_of(meta: ReplyMeta) -> Amount:

@@ -27,7 +27,7 @@ _RECORDING = threading.Lock()
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_usage", "asker", "deadline", "meta", "model_s", "used")
+    __slots__ = ("_own_s", "_usage", "asker", "deadline", "meta", "model_s", "used")
 
     def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
@@ -50,6 +50,16 @@ class CallContext:
             if self._usage is None:
                 self._usage = {}
             add_up(self._usage, (record,))
+
+    @property
+    def own_s(self) -> float:
+        """The seconds that the call has itself taken, where it was under way for longer; 0 where none were recorded."""
+        return getattr(self, "_own_s", 0.0)
+
+    def record_own(self, seconds: float) -> None:
+        """Say that the call has itself taken less time than it was under way for."""
+        self.used = True
+        self._own_s = seconds
 
     def ask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""

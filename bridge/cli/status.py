@@ -21,6 +21,7 @@ SHOWN_EXITS = 3
 SHOWN_STDERR_LINES = 5
 SHOWN_GROWTH = 3
 SHOWN_CALLS = 10
+SHOWN_ANOMALIES = 3
 OLD_CALL_S = 1.0
 """Younger calls are gone before anybody could cancel them."""
 GROWTH_BYTES = 16 << 20
@@ -82,6 +83,8 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
         if growth.grown_bytes >= GROWTH_BYTES:
             calls = "1 call" if growth.calls == 1 else f"{growth.calls} calls"
             output.line(f"{name}: {clean(growth.function)} grew the heap by {size(growth.grown_bytes)} in {calls}")
+    for anomaly in pool.anomalies[:SHOWN_ANOMALIES]:
+        output.line(f"{name}: {_ago(anomaly.age)} ago: {clean(anomaly.cause)}")
     for refused in pool.quarantine:
         output.line(
             f"{name}: an input of {clean(refused.function)} is refused for {_ago(refused.left)} more: it killed "

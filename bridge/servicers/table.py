@@ -41,7 +41,7 @@ def local_handlers(
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, fronts)
+    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, telemetry.last_anomalies, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
