@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 LISTED = 32
 """Nested calls of one call that are listed at most; a trailer has room for fewer."""
 NAME_CHARACTERS = 64
-SUMMED = ("queue_us", "worker_us", "model_us", "bytes_in", "bytes_out")
+SUMMED = ("total_us", "queue_us", "worker_us", "model_us", "bytes_in", "bytes_out")
 
 
 class Sums:
     """What nested calls took together, those that they made in turn included. Times in microseconds."""
 
-    __slots__ = ("bytes_in", "bytes_out", "calls", "failed", "model_us", "queue_us", "usage", "worker_us")
+    __slots__ = ("bytes_in", "bytes_out", "calls", "failed", "model_us", "queue_us", "total_us", "usage", "worker_us")
 
     def __init__(self) -> None:
         self.calls = self.failed = 0
-        self.queue_us = self.worker_us = self.model_us = self.bytes_in = self.bytes_out = 0
+        self.total_us = self.queue_us = self.worker_us = self.model_us = self.bytes_in = self.bytes_out = 0
         self.usage: dict[str, UsageRecord] = {}
 
     def add_call(self, receipt: Receipt, usage: Iterable[UsageRecord], *, failed: bool) -> None:
