@@ -191,6 +191,8 @@ class Dispatcher:
         """Join the session, find the place of a nested call, and keep to the budget: then a call is never batched."""
         if call.identity.session_id:
             call.session = self._join(call)
+        if runner is self._attempts:
+            return runner  # it finds the place of each attempt
         if call.nested is not None and call.nested.host(call.pool) is not None:
             runner = self._runners[HostedRunner]
         return runner if call.identity.budget is None else self._within_budget(runner)
