@@ -186,6 +186,8 @@ def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOption
             temperature=model.temperature,
             max_tokens=model.max_tokens,
             breakers=breakers.get(name, ()),
+            input_price=model.input_price,
+            output_price=model.output_price,
         )
         for name, model in config.models.items()
     }
