@@ -6,7 +6,6 @@ that took. Functions that declare where they run never come here.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import resource
 import time
@@ -20,7 +19,6 @@ from bridge.auto_copies import Copies
 from bridge.auto_counters import AutoCounters
 from bridge.auto_figures import Figures
 from bridge.errors import BridgeError
-from bridge.front_load import FrontLoad
 from bridge.router import Measured
 from bridge.telemetry import log
 from pool.errors import WorkerLost, WorkerMemoryLimit, WorkerProtocol
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 
     from bridge.auto_figures import Known
     from bridge.call import Call
+    from bridge.front_load import FrontLoad
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.router import NativeLimits
@@ -67,12 +66,16 @@ class AutoPlacement:
     """Decides for one front."""
 
     def __init__(
-        self, pools: Mapping[str, Pool], limits: NativeLimits, now: Callable[[], float] = time.monotonic
+        self,
+        pools: Mapping[str, Pool],
+        limits: NativeLimits,
+        load: FrontLoad,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pools = pools
         self.waits = Waits()
         self.counters = AutoCounters()
-        self.load = FrontLoad(asyncio.get_running_loop())
+        self.load = load
         self.now = now
         self.figures = Figures(now)
         self.renew(limits)
@@ -215,12 +218,13 @@ class AutoRunner:
 
     def _ran_native(self, call: Call, known: Known, predicted_s: float, before: Usage | None) -> None:
         placement, seconds = self._placement, call.worker_ns / 1e9
-        placement.figures.ran_native(call.function, call.bytes_in, seconds)
         placement.counters.predicted(call.function, "native", predicted_s, seconds)
         if before is not None:
             placement.load.ran(seconds)
-        limit_s = placement.limits.max_p99_s
-        if seconds > limit_s and not was_preempted(before, limit_s):
+        if seconds > placement.limits.max_p99_s:
+            seconds = own_s(seconds, before)
+        placement.figures.ran_native(call.function, call.bytes_in, seconds)
+        if seconds > placement.limits.max_p99_s:
             placement.counters.overruns[call.function] += 1
             placement.figures.overran(known)
 
@@ -269,9 +273,12 @@ def thread_usage() -> Usage:
     return usage.ru_utime + usage.ru_stime, usage.ru_nvcsw
 
 
-def was_preempted(before: Usage | None, limit_s: float) -> bool:
-    """Return whether a call took long because the processor was taken away, not because it computed or waited."""
+def own_s(seconds: float, before: Usage | None) -> float:
+    """Return what of a call's time is its own doing.
+
+    Not that in which the system gave the processor to others; but what it waited for is. Unknown of an async call.
+    """
     if before is None:
-        return False
+        return seconds
     cpu_s, waits = thread_usage()
-    return waits == before[1] and cpu_s - before[0] < limit_s / 2
+    return min(seconds, cpu_s - before[0]) if waits == before[1] else seconds

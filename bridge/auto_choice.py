@@ -84,6 +84,11 @@ class Load(Protocol):
         ...
 
     @property
+    def calls_per_s(self) -> float:
+        """How many calls come to it."""
+        ...
+
+    @property
     def lag_s(self) -> float:
         """How late its loop is."""
         ...
@@ -116,8 +121,12 @@ def excluded(known: Known, load: Load, limits: NativeLimits, request_bytes: int,
 
 
 def native_burden_s(known: Known, load: Load) -> float:
-    """Return what a call in the front costs, itself and those that wait for the front meanwhile."""
-    return known.native_s * (1.0 + waiters(load))
+    """Return what a call in the front costs: itself, those that wait for the front, and those that come meanwhile.
+
+    Those that come meanwhile wait for half of it on average.
+    """
+    seconds = known.native_s
+    return seconds * (1.0 + waiters(load) + load.calls_per_s * seconds / 2)
 
 
 def pooled_burden_s(known: Known, load: Load, wait_s: float) -> float:

@@ -24,7 +24,7 @@ LEAST = 8.0
 SOME = 0.5
 """What fewer are worth is too old to be of use."""
 SURE = 32.0
-"""With so many in the front, those in workers do not count for its p99."""
+"""With so many in the front, those in workers do not count for its p99, unless one has lately overrun."""
 HALF_LIFE_S = 600.0
 TRANSFER_HALF_LIFE_S = 30.0
 """The way to a worker depends on the load, so its times grow old sooner."""
@@ -108,18 +108,19 @@ class Figures:
         of_native, of_service = best(native, known.kind, LEAST, now), best(service, known.kind, LEAST, now)
         known.timed = of_native is not None or of_service is not None
         here = of_native or of_service
-        known.native_s = 0.0 if here is None else here.mean or 0.0
+        known.native_s = 0.0 if here is None else here.usual
         known.native_p99_s = 0.0
-        if own is not None and own.samples(now) >= SURE:
+        suspect = now < known.hold_until + QUIET * known.hold_s
+        if own is not None and own.samples(now) >= SURE and not suspect:
             known.native_p99_s = own.quantile(0.99) or 0.0
         else:
             for found in (own, of_native, of_service):
                 if found is not None and found.samples(now) >= SOME:
                     known.native_p99_s = max(known.native_p99_s, found.quantile(0.99) or 0.0)
         there = best(service, known.kind, SOME, now) or of_native
-        known.service_s = 0.0 if there is None else there.mean or 0.0
+        known.service_s = 0.0 if there is None else there.usual
         transfer = best(self.transfers.sizes(function, way_of(pool)), known.kind, SOME, now)
-        known.transfer_s = TRANSFER_S if transfer is None else transfer.mean or 0.0
+        known.transfer_s = TRANSFER_S if transfer is None else transfer.usual
         known.overran = now < known.hold_until
         known.deadly = function in self.deadly
         known.stale_at = now + KEPT_S if known.timed else now

@@ -17,6 +17,7 @@ HALF_LIFE_CALLS = 1000.0
 LEAST_S = 1e-7
 MOST_S = 1e5
 CLASSES = 40
+OUTLIER = 10.0
 _STEP = log(1.05)
 _RESCALE = 1e12
 """Weights grow instead of being faded one by one; from here on they are scaled back."""
@@ -79,6 +80,17 @@ class Fading:
         """The mean in seconds; None before the first time."""
         return self._sum / self._total if self._total else None
 
+    @property
+    def usual(self) -> float:
+        """The mean, in which no time counts as more than `OUTLIER` medians, in seconds; 0 before the first.
+
+        One call that a busy machine held up for a second must not be remembered as what calls take.
+        """
+        if not self._total:
+            return 0.0
+        most = OUTLIER * (self.quantile(0.5) or 0.0)
+        return sum(min(most, _middle(index)) * weight for index, weight in self._buckets.items()) / self._total
+
     def quantile(self, q: float) -> float | None:
         """Return the least time that so great a part of all do not exceed, in seconds; None before the first."""
         return self.quantiles((q,))[0] if self._total else None
@@ -97,8 +109,13 @@ class Fading:
                     break
                 index = following
                 reached += buckets[index]
-            found.append(LEAST_S * exp((index + 0.5) * _STEP))
+            found.append(_middle(index))
         return tuple(found)
+
+
+def _middle(index: int) -> float:
+    """Return the time that stands for a bucket."""
+    return LEAST_S * exp((index + 0.5) * _STEP)
 
 
 class _Track:

@@ -5,11 +5,13 @@ Owns nothing but these objects, which belong to one front.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from bridge.auto import AutoPlacement, AutoRunner
 from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
+from bridge.front_load import FrontLoad
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.router import NativeLimits, Router
@@ -38,7 +40,7 @@ class Runners:
         routes: RouteParts,
     ) -> None:
         limits = native_limits(config)
-        self.placement = AutoPlacement(pools, limits)
+        self.placement = AutoPlacement(pools, limits, FrontLoad(asyncio.get_running_loop()))
         self.router = Router(limits, self.placement)
         self.native = NativeRunner(native, sessions.asks)
         self.pooled = PooledRunner(pools, sessions.sessions)

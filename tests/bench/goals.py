@@ -78,6 +78,9 @@ GOALS = _table(
     Goal(name="bare_1000", what="bare echo, 1,000 callers / 16, calls/s"),
     Goal(name="payload_1mib", what="1 MiB echo in a worker / bare echo, calls/s"),
     Goal(name="multiplex_50_native", what="50 calls a message in the front / bare unary calls"),
+    Goal(name="router_by_hand", what="auto / each function where it does best by itself", lower_is_better=True),
+    Goal(name="router_oracle", what="auto / an oracle that knows what each request takes", lower_is_better=True),
+    Goal(name="router_prediction_error", what="mean error of predictions / what calls took", lower_is_better=True),
     Goal(name="front_memory_100k", what="the front's memory after 100,000 calls / after 10,000", lower_is_better=True),
 )
 """By name; those that must reach something first."""

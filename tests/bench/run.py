@@ -11,8 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +20,7 @@ import echo_rounds  # noqa: E402
 import embeddings_bench  # noqa: E402
 import front_memory  # noqa: E402
 import grpc  # noqa: E402
+import router_bench  # noqa: E402
 import run_streams  # noqa: E402
 from generators import Generator, LoadError, choose  # noqa: E402
 from goals import GOALS  # noqa: E402
@@ -82,10 +81,7 @@ def embeddings(_options: argparse.Namespace, console: Console, _generator: Gener
 
 
 def router(options: argparse.Namespace, console: Console, _generator: Generator) -> Values:
-    if find_spec("router_bench") is None:
-        raise LoadError("tests/bench/router_bench.py is missing; it measures router_auto")
-    found: Values = import_module("router_bench").figures(console, workers=options.workers)
-    return found
+    return router_bench.figures(console, workers=options.workers)
 
 
 PARTS: dict[str, Callable[[argparse.Namespace, Console, Generator], Values]] = {
@@ -98,7 +94,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Console, Generator], Values]] = {
 FIGURES_OF = {
     "streams": ("multiplex_50", "multiplex_50_native", "stream_single", "stream_aggregated"),
     "embeddings": ("embed_batched", "embed_token_budget"),
-    "router": ("router_auto",),
+    "router": ("router_auto", "router_by_hand", "router_oracle", "router_prediction_error"),
     "memory": ("front_memory",),
 }
 """What is missing where a part fails; the rest is the echo's."""

@@ -22,7 +22,7 @@ from bridge.router import NativeLimits
 
 LIMITS = NativeLimits(max_request_bytes=1000, concurrency=4, max_p99_s=0.005)
 QUICK = {"timed": True, "native_s": 100e-6, "native_p99_s": 200e-6, "service_s": 100e-6, "transfer_s": 200e-6}
-IDLE = {"busy": 0.1, "lag_s": 0.0, "turn_s": 0.0}
+IDLE = {"busy": 0.1, "calls_per_s": 10.0, "lag_s": 0.0, "turn_s": 0.0}
 
 
 def known(**changed):
@@ -59,6 +59,15 @@ def load(**changed):
         ),
         pytest.param({"native_s": 350e-6}, {}, 0.0, 100, 0, Why.POOLED_FASTER, id="slower in the front"),
         pytest.param({"native_s": 350e-6}, {}, 0.01, 100, 0, Why.NATIVE_FASTER, id="others wait for workers"),
+        pytest.param(
+            {"native_s": 0.002, "service_s": 0.002},
+            {"calls_per_s": 500.0},
+            0.0,
+            100,
+            0,
+            Why.POOLED_FASTER,
+            id="others come meanwhile",
+        ),
         pytest.param({}, {"busy": 0.85}, 0.0, 100, 0, Why.POOLED_FASTER, id="others wait for the front"),
         pytest.param({"native_s": 20e-6}, {"busy": 1.0}, 0.0, 100, 0, Why.NATIVE_FASTER, id="a trifle"),
         pytest.param({"native_s": 0.004, "service_s": 0.004}, {"busy": 0.0}, 0.0, 9, 0, Why.NATIVE_FASTER, id="idle"),
@@ -79,7 +88,7 @@ KNOWN = st.builds(
     service_s=SECONDS,
     transfer_s=SECONDS,
 )
-LOAD = st.builds(load, busy=st.floats(0.0, 1.0), lag_s=SECONDS, turn_s=SECONDS)
+LOAD = st.builds(load, busy=st.floats(0.0, 1.0), calls_per_s=st.floats(0.0, 1e4), lag_s=SECONDS, turn_s=SECONDS)
 ANY_LIMITS = st.builds(
     NativeLimits,
     max_request_bytes=st.integers(1, 5000),

@@ -43,16 +43,16 @@ def test_nothing_is_known_before_a_few_calls(figures, clock):
     pooled(figures, 100, 0.001, count=2)
     known = look(figures, clock, 100)
     assert known.timed
-    assert known.service_s == known.native_s == pytest.approx(0.001)
+    assert known.service_s == known.native_s == pytest.approx(0.001, rel=0.03)
     assert known.native_p99_s == pytest.approx(0.001, rel=0.03)
-    assert known.transfer_s == pytest.approx(0.0002)
+    assert known.transfer_s == pytest.approx(0.0002, rel=0.03)
 
 
 def test_a_size_without_times_takes_those_of_the_next_larger_one(figures, clock):
     pooled(figures, 1000, 0.002)
     pooled(figures, 10_000, 0.02)
-    assert look(figures, clock, 100).native_s == pytest.approx(0.002)
-    assert look(figures, clock, 3000).native_s == pytest.approx(0.02)
+    assert look(figures, clock, 100).native_s == pytest.approx(0.002, rel=0.03)
+    assert look(figures, clock, 3000).native_s == pytest.approx(0.02, rel=0.03)
     assert not look(figures, clock, 50_000).timed, "what smaller requests take says nothing of it"
 
 
@@ -74,7 +74,7 @@ def test_the_worst_of_both_ways_counts_until_the_front_has_its_own_times(figures
     pooled(figures, 100, 0.004)
     native(figures, 100, 0.0001)
     assert look(figures, clock, 100).native_p99_s == pytest.approx(0.004, rel=0.03)
-    assert look(figures, clock, 100).native_s == pytest.approx(0.0001)
+    assert look(figures, clock, 100).native_s == pytest.approx(0.0001, rel=0.03)
     native(figures, 100, 0.0001, count=int(SURE))
     assert look(figures, clock, 100).native_p99_s == pytest.approx(0.0001, rel=0.03)
     native(figures, 100, 0.05, count=2)
@@ -107,6 +107,18 @@ def test_a_size_that_overran_is_held_longer_each_time(figures, clock):
     assert known.hold_until - clock.now() == pytest.approx(HOLD_S), "that is long ago"
 
 
+def test_after_an_overrun_workers_are_believed_again(figures, clock):
+    native(figures, 100, 0.0001, count=int(SURE) + 8)
+    pooled(figures, 100, 0.02, count=ENOUGH)
+    known = look(figures, clock, 100)
+    assert known.native_p99_s == pytest.approx(0.0001, rel=0.03)
+    figures.overran(known)
+    clock.turn(HOLD_S)
+    assert look(figures, clock, 100).native_p99_s == pytest.approx(0.02, rel=0.03)
+    clock.turn(11 * HOLD_S)
+    assert look(figures, clock, 100).native_p99_s == pytest.approx(0.0001, rel=0.03)
+
+
 def test_a_deadly_function_is_deadly_at_every_size_until_the_code_changes(figures, clock):
     pooled(figures, 100, 0.0001)
     figures.deadly.add("f")
@@ -130,6 +142,6 @@ def test_what_was_reckoned_is_used_for_a_moment(figures, clock):
     pooled(figures, 100, 0.001)
     known = look(figures, clock, 100)
     pooled(figures, 100, 0.009)
-    assert figures.known("f", "general", 100).service_s == pytest.approx(0.001)
+    assert figures.known("f", "general", 100).service_s == pytest.approx(0.001, rel=0.03)
     assert look(figures, clock, 100) is known
-    assert known.service_s == pytest.approx(0.005, rel=0.02)
+    assert known.service_s == pytest.approx(0.005, rel=0.03)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.front_load import STALE_S, TICK_S, FrontLoad
+from bridge.front_load import CALL_S, STALE_S, TICK_S, FrontLoad
 
 
 class Loop:
@@ -62,6 +62,19 @@ def test_it_follows_how_busy_the_thread_is(load, loop):
     assert load.lag_s == pytest.approx(0.0, abs=1e-9)
 
 
+def test_calls_are_reckoned_from_the_work_that_is_not_native(load, loop):
+    for _ in range(60):
+        load.touch()
+        load.ran(0.25 * TICK_S)
+        loop.tick(busy=0.55)
+    assert load.calls_per_s == pytest.approx(0.3 / CALL_S, rel=0.01)
+    for _ in range(60):
+        load.touch()
+        load.ran(TICK_S)
+        loop.tick(busy=0.9)
+    assert load.calls_per_s == pytest.approx(0.0, abs=1.0)
+
+
 def test_late_timers_are_lag_and_one_counts_little(load, loop):
     load.touch()
     loop.tick(late_s=0.05)
@@ -78,7 +91,7 @@ def test_what_is_old_is_forgotten(load, loop):
         loop.tick(busy=1.0, late_s=0.05)
     loop.now += STALE_S + 0.1
     load.touch()
-    assert (load.busy, load.lag_s) == (0.0, 0.0)
+    assert (load.busy, load.lag_s, load.calls_per_s) == (0.0, 0.0, 0.0)
 
 
 def test_native_calls_add_up_within_a_turn_of_the_loop(load, loop):

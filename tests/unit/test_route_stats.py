@@ -59,6 +59,20 @@ def test_several_quantiles_in_one_pass_are_those_that_are_asked_for_singly(times
     assert fading.quantiles(tuple(sorted(wanted))) == tuple(fading.quantile(q) for q in sorted(wanted))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(1e-4, 8e-4), min_size=1, max_size=100))
+def test_what_is_usual_is_the_mean_where_nothing_is_far_off(times):
+    fading = fading_of(times)
+    assert fading.usual == pytest.approx(fading.mean, rel=0.026)
+
+
+def test_what_is_far_off_counts_little_in_what_is_usual():
+    fading = fading_of([0.001] * 9 + [5.0])
+    assert fading.mean > 0.5
+    assert fading.usual == pytest.approx((9 * 0.001 + 0.01) / 10, rel=0.03)
+    assert fading_of([]).usual == 0.0
+
+
 def test_many_calls_push_old_ones_out_without_time_passing():
     fading = fading_of([1.0] * 5000 + [0.001] * 2000, half_life_calls=100.0)
     assert fading.quantile(0.99) == pytest.approx(0.001, rel=0.03)
