@@ -91,9 +91,13 @@ class Lane:
                 self._waiting.extendleft(reversed(rest))
                 return
 
-    def clear(self) -> None:
-        """Let nothing wait any more: the stream has ended."""
+    def clear(self) -> list[Member]:
+        """Let nothing wait any more; return what did."""
+        live = list(filter(self._is_open, self._waiting))
         self._waiting.clear()
+        for call in live:
+            self._forget_deadline(call)
+        return live
 
     def _is_open(self, call: Member) -> bool:
         return self._stream.open.get(call.number) is call

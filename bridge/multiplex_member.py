@@ -1,4 +1,4 @@
-"""The record of a call of a multiplexed stream, and what the calls of one stream have in common."""
+"""The record of a call of a multiplexed stream, and its options."""
 
 from __future__ import annotations
 
@@ -55,30 +55,6 @@ class Member(Call, eq=False, kw_only=True):
             number=number,
             runner=self.runner,
             lane=self.lane,
-        )
-
-
-class Callers:
-    """Who makes the calls of one stream that have no options: the identity of each differs in its request id only."""
-
-    __slots__ = ("_of", "_prefix")
-
-    def __init__(self, of: Identity) -> None:
-        self._of = of
-        self._prefix = f"{of.request_id}."
-
-    def identity(self, number: int) -> Identity:
-        """Return who makes a call."""
-        of = self._of
-        return Identity(
-            f"{self._prefix}{number}",
-            of.session_id,
-            of.tenant,
-            of.traceparent,
-            of.timeout_ms,
-            of.priority,
-            of.session_mode,
-            of.session_ordered,
         )
 
 

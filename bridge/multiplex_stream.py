@@ -17,7 +17,7 @@ from bridge.errors import BridgeError, Code, bad_field
 from bridge.interceptors.errors import guard_call, refused
 from bridge.interceptors.identity import identify_member
 from bridge.multiplex_lane import Lane
-from bridge.multiplex_member import CALL, Callers, Member, read_options
+from bridge.multiplex_member import CALL, Member, read_options
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Ended, Entry, greeting, read
 from bridge.packing import REQUEST_BYTES
 from handlers.errors import HandlerError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from bridge.call import Call
     from bridge.dispatch import Runner
     from bridge.multiplex import Multiplexer
-    from bridge.receipts import Shared
     from bridge.server import Read, Write
 
 
@@ -41,7 +40,6 @@ class Stream:
     def __init__(self, owner: Multiplexer, call: Call) -> None:
         self._owner = owner
         self._call = call
-        self._callers = Callers(call.identity)
         self._answers = Answers()
         self._something = asyncio.Event()
         """There are answers, or there will be none."""
@@ -116,7 +114,7 @@ class Stream:
 
     def _begin(self, entries: Sequence[Entry]) -> int:
         """Begin calls that came together, until answers of native ones fill the room; return how many."""
-        owner = self._owner
+        owner, of = self._owner, self._call.identity
         started_at, now = time.perf_counter(), owner.loop.time()
         deadline = self._deadline(now)
         known: dict[bytes, tuple[Member, list[Member]]] = {}
@@ -133,13 +131,12 @@ class Stream:
             alike = None if options else known.get(request[: 2 + request[1]] if size > 1 else b"")
             if alike is not None and size <= REQUEST_BYTES:
                 first, pack = alike
-                call = first.another(number, self._callers.identity(number), request)
+                call = first.another(number, identify_member(of, number, None), request)
                 self.open[number] = call
                 pack.append(call)
                 continue
-            call = Member(
-                CALL, self._callers.identity(number), request, deadline, size, started_at, stream=self, number=number
-            )
+            identity = identify_member(of, number, None)
+            call = Member(CALL, identity, request, deadline, size, started_at, stream=self, number=number)
             self.open[number] = call
             if (lane := self._place(call, options, now)) is not None:
                 if call.runner is owner.dispatcher.pooled and owner.packer.takes(call, lane.pool):
@@ -238,13 +235,19 @@ class Stream:
             self._answers.add(call.number, RESPONSE, body, shared, receipt)
         self._something.set()
 
-    def answer_packed(self, calls: list[Member], ended: list[Ended], shared: Shared) -> None:
-        """Take the ends of calls of one pack that went well."""
+    def answer_packed(self, calls: list[Member], bodies: list[bytes]) -> None:
+        """Take the ends of calls of one pack that went well; they have been counted."""
         self._owner.dispatcher.leave(calls)
-        for call in calls:
-            del self.open[call.number]
-            self._request_bytes -= call.bytes_in
-        self._answers.add_ended(ended, shared)
+        first, open_calls = calls[0], self.open
+        leased_at, ended_at = first.leased_at or 0.0, first.ended_at
+        ended: list[Ended] = []
+        for call, body in zip(calls, bodies, strict=True):
+            number, started_at, bytes_in = call.number, call.started_at, call.bytes_in
+            del open_calls[number]
+            self._request_bytes -= bytes_in
+            queue_us, total_us = int((leased_at - started_at) * 1e6), int((ended_at - started_at) * 1e6)
+            ended.append((number, body, queue_us, call.worker_ns // 1000, total_us, bytes_in))
+        self._answers.add_ended(ended, (first.function, first.route, first.reason, first.pool, first.worker))
         self._something.set()
 
     def _cancel(self, number: int) -> None:
@@ -265,13 +268,18 @@ class Stream:
         self._owner.telemetry.finished(call, Code.CANCELLED)
 
     def drain(self) -> None:
-        """Read no more; end with the last answer."""
+        """Read no more, refuse what waits for its turn; end with the last answer."""
+        self._read_no_more()
+        for call in [call for lane in self._lanes.values() for call in lane.clear()]:
+            self.answer(call, None, refused(shutting_down(), call, self._owner.telemetry))
+
+    def _read_no_more(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
 
     def end(self) -> None:
         """The stream has ended: nobody waits for what is still open."""
-        self.drain()
+        self._read_no_more()
         calls, self.open = list(self.open.values()), {}
         for lane in self._lanes.values():
             lane.clear()

@@ -129,12 +129,14 @@ _ID = "\0id\0"
 @lru_cache(maxsize=256)
 def _around_id(method: str, tenant: str, traceparent: str) -> tuple[bytes, bytes]:
     """Return what precedes and follows the request id in what an entry is told of a call without a session."""
-    head, tail = _encode(CallMeta(method, _ID, tenant=tenant, traceparent=traceparent)).split(_encode(_ID))
+    bare = not tenant and not traceparent
+    meta = (method, _ID) if bare else CallMeta(method, _ID, tenant=tenant, traceparent=traceparent)
+    head, tail = _encode(meta).split(_encode(_ID))
     return head, tail
 
 
 def call_metas(calls: Iterable[Call]) -> list[bytes]:
-    """Return `call_meta` of each of these calls, none of which has a session, in half the time."""
+    """Return what an entry is told about each of these calls, none of which has a session: `call_meta` in less time."""
     metas, trace, head, tail = [], None, b"", b""
     for call in calls:
         identity = call.identity

@@ -26,7 +26,6 @@ from pool.packs import PACK_MEMBERS
 if TYPE_CHECKING:
     from bridge.call import Call
     from bridge.multiplex_member import Member
-    from bridge.multiplex_wire import Ended
     from bridge.telemetry import Telemetry
     from pool.errors import PoolError
     from pool.frames import Reply
@@ -123,10 +122,9 @@ class Packer:
 
     def results(self, pack: Pack, records: list[Record]) -> None:
         """Members have ended."""
-        worker = "" if pack.worker is None else pack.worker.id
-        launched_at, now, finished = pack.launched_at, time.perf_counter(), self._telemetry.finished
+        worker, launched_at = "" if pack.worker is None else pack.worker.id, pack.launched_at
         calls: list[Member] = []
-        ended: list[Ended] = []
+        bodies: list[bytes] = []
         for index, ok, worker_ns, meta, body in records:
             call: Member | None = pack.end(index)
             if call is None:
@@ -134,19 +132,15 @@ class Packer:
             call.worker = worker
             call.leased_at = launched_at
             call.worker_ns = worker_ns
-            if not ok or meta:
+            if not ok or meta or call.inside is not None:
                 self._settle(call, ok, meta, body)
-                continue
-            call.bytes_out = len(body)
-            finished(call, 0)
-            started_at = call.started_at
-            queue_us, total_us = int((launched_at - started_at) * 1e6), int((now - started_at) * 1e6)
-            ended.append((call.number, body, queue_us, worker_ns // 1000, total_us, call.bytes_in))
-            calls.append(call)
+            else:
+                call.bytes_out = len(body)
+                calls.append(call)
+                bodies.append(body)
         if calls:
-            first = calls[0]
-            shared = (first.function, receipts.POOLED, first.reason, first.pool, worker)
-            _lane(pack).stream.answer_packed(calls, ended, shared)
+            self._telemetry.finished_packed(calls)
+            _lane(pack).stream.answer_packed(calls, bodies)
 
     def _settle(self, call: Member, ok: bool, meta: bytes, body: bytes) -> None:
         _, failure = guard_step(partial(settle, call, ok, meta), call, self._telemetry)

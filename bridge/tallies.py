@@ -13,6 +13,8 @@ from bridge.call import EMPTY_META
 from handlers.usage import add_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.call import Call
     from handlers.contract import UsageRecord
 
@@ -84,3 +86,25 @@ class Tallies:
             tally.model_s += call.meta.model_s
             tally.nested += call.nested is not None
             add_up(self.models, call.meta.usage)
+
+    def add_packed(self, calls: Sequence[Call]) -> None:
+        """Take in calls of one function that were pooled, began together and have ended well now: `add` of each."""
+        name = calls[0].function
+        tally = self.functions.get(name)
+        if tally is None:
+            tally = self.functions[name] = Tally()
+        tally.codes[0] = tally.codes.get(0, 0) + len(calls)
+        now, leased_at = time.perf_counter(), calls[0].leased_at or 0.0
+        bytes_in = bytes_out = worker_ns = 0
+        started_s = 0.0
+        for call in calls:
+            call.ended_at = now
+            started_s += call.started_at
+            bytes_in += call.bytes_in
+            bytes_out += call.bytes_out
+            worker_ns += call.worker_ns
+        tally.bytes_in += bytes_in
+        tally.bytes_out += bytes_out
+        tally.worker_ns += worker_ns
+        tally.total_s += len(calls) * now - started_s
+        tally.queue_s += len(calls) * leased_at - started_s

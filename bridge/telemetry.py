@@ -17,6 +17,8 @@ from bridge.tallies import Tallies
 from pool import events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bridge.attempts_choice import BoundsChanged
     from bridge.breakers import BreakerChanged
     from bridge.call import Call
@@ -82,6 +84,14 @@ class Telemetry:
             log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))
         elif self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
+
+    def finished_packed(self, calls: Sequence[Call]) -> None:
+        """Take note of calls of one function that ran in one pack, have called nothing and were answered well."""
+        if self._log_calls:
+            for call in calls:
+                self.finished(call, 0)
+        else:
+            self.tallies.add_packed(calls)
 
     def breaker_changed(self, event: BreakerChanged) -> None:
         """Log that a circuit breaker has opened or closed, and count it."""

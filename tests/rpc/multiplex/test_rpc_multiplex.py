@@ -268,7 +268,7 @@ def test_one_stream_does_not_fill_the_queue_of_a_pool(rpc, multiplex, gate, even
     limit = mux.max_open_calls
     mux.send(*[mux.request("act", how="hold", port=gate.port) for _ in range(2)])
     holding = [gate.entered(), gate.entered()]
-    ids = mux.send(*[mux.request("add", a=1, b=2) for _ in range(limit + 500)])
+    ids = mux.send(*[mux.request("add", {"priority": 3}, a=1, b=2) for _ in range(limit + 500)])
     ids += mux.send(mux.request("add", a=1, b=2))
     (native,) = mux.send(mux.request("native_add", {"timeout_ms": 10_000}, a=1, b=2))
     eventually(lambda: rpc.pool("general").queued >= 18, "calls to wait")
@@ -326,4 +326,26 @@ def test_a_drain_lets_open_calls_end_and_ends_the_stream(start_server, connect, 
     error = mux.failure()
     assert error.code() is Code.UNAVAILABLE
     assert "shutting down" in error.details()
+    assert server.process.wait(15) == 0
+
+
+def test_a_drain_refuses_what_waits_in_the_stream_and_in_the_queue(start_server, connect, multiplex, gate, eventually):
+    server = start_server(APP, CONFIG)
+    rpc = connect(server.address)
+    mux = multiplex(rpc)
+    mux.learn("add", a=1, b=2)
+    mux.send(*[mux.request("act", how="hold", port=gate.port) for _ in range(2)])
+    holding = [gate.entered(), gate.entered()]
+    ids = mux.send(*[mux.request("add", a=1, b=2) for _ in range(60)])
+    mux.send(mux.request("native_add", a=1, b=2))
+    assert mux.answers(1)[0].value == 3, "what was sent before it has been read"
+    assert 0 < rpc.pool("general").queued <= 19
+    server.process.terminate()
+    answers = mux.answers(60)
+    assert {answer.id for answer in answers} == set(ids)
+    assert {answer.reason for answer in answers} == {"SHUTTING_DOWN"}
+    for held in holding:
+        held.release()
+    assert {answer.value for answer in mux.answers(2)} == {"hold"}
+    assert mux.failure().code() is Code.UNAVAILABLE
     assert server.process.wait(15) == 0
