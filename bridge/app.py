@@ -193,7 +193,7 @@ class App:
     async def _listen(self, native: Entry) -> str:
         config, registry = self._config, self._registry
         sessions = self._sessions
-        resolver = Resolver(lambda: registry.snapshot, self._plan)
+        resolver = Resolver(registry, self._plan)
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)

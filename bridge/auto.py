@@ -7,7 +7,6 @@ that took. Functions that declare where they run never come here.
 from __future__ import annotations
 
 import logging
-import resource
 import time
 from contextlib import aclosing
 from random import random
@@ -207,22 +206,20 @@ class AutoRunner:
     async def in_front(self, call: Call, known: Known) -> tuple[bytes, float]:
         """Run a call in the front; return its answer, and how long it took."""
         predicted_s = known.native_s
-        before = None if call.spec is None or call.spec.is_async else thread_usage()
         try:
             body = await self._native.run(call)
         except BridgeError:
-            self._ran_native(call, known, predicted_s, before)
+            self._ran_native(call, known, predicted_s)
             raise
-        self._ran_native(call, known, predicted_s, before)
+        self._ran_native(call, known, predicted_s)
         return body, call.worker_ns / 1e9
 
-    def _ran_native(self, call: Call, known: Known, predicted_s: float, before: Usage | None) -> None:
+    def _ran_native(self, call: Call, known: Known, predicted_s: float) -> None:
         placement, seconds = self._placement, call.worker_ns / 1e9
         placement.counters.predicted(call.function, "native", predicted_s, seconds)
-        if before is not None:
+        if call.spec is not None and not call.spec.is_async:
             placement.load.ran(seconds)
-        if seconds > placement.limits.max_p99_s:
-            seconds = own_s(seconds, before)
+        seconds = call.meta.own_s or seconds
         placement.figures.ran_native(call.function, call.bytes_in, seconds)
         if seconds > placement.limits.max_p99_s:
             placement.counters.overruns[call.function] += 1
@@ -244,7 +241,8 @@ class AutoRunner:
         if call.retried:
             placement.keep_out(call)
             return body, took_s
-        service_s, queue_s = call.worker_ns / 1e9, max(0.0, (call.leased_at or began) - began)
+        service_s = call.meta.own_s or call.worker_ns / 1e9
+        queue_s = max(0.0, (call.leased_at or began) - began)
         placement.figures.ran_pooled(call.function, call.pool, call.bytes_in, service_s, took_s - queue_s - service_s)
         if raw_wait_s:
             placement.waits.learn(call.pool, raw_wait_s, queue_s)
@@ -258,27 +256,6 @@ class AutoRunner:
         if call.retried or isinstance(error, DEATHS):
             placement.keep_out(call)
         elif call.leased_at is not None:
-            ran_s = call.worker_ns / 1e9 or time.perf_counter() - call.leased_at
+            ran_s = call.meta.own_s or call.worker_ns / 1e9 or time.perf_counter() - call.leased_at
             if call.worker_ns or ran_s > known.service_s:
                 placement.figures.ran_pooled(call.function, call.pool, call.bytes_in, ran_s, known.transfer_s)
-
-
-Usage = tuple[float, int]
-"""Processor seconds of this thread, and how often it has waited for something."""
-
-
-def thread_usage() -> Usage:
-    """Return what this thread has used so far."""
-    usage = resource.getrusage(resource.RUSAGE_THREAD)
-    return usage.ru_utime + usage.ru_stime, usage.ru_nvcsw
-
-
-def own_s(seconds: float, before: Usage | None) -> float:
-    """Return what of a call's time is its own doing.
-
-    Not that in which the system gave the processor to others; but what it waited for is. Unknown of an async call.
-    """
-    if before is None:
-        return seconds
-    cpu_s, waits = thread_usage()
-    return min(seconds, cpu_s - before[0]) if waits == before[1] else seconds

@@ -49,7 +49,7 @@ class Member:
         self.alone = False
         """Whether it has been told to run by itself."""
         self.batch: Batch | None = None
-        self.bucket = 0
+        self.bucket: set[Member] | None = None
         """Where its deadline is watched."""
 
     def fail(self, error: BaseException) -> None:

@@ -160,7 +160,7 @@ class BatchedRunner:
                 self._turn(group)
             raise
         finally:
-            self._deadlines.discard(member, member.bucket)
+            member.bucket.discard(member)
             self._leave(member)
             call.job = None  # they know each other
         if found is not None:

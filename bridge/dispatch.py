@@ -177,7 +177,8 @@ class Dispatcher:
         spec = call.spec = self._resolver.resolve(call)
         if call.deadline <= self._loop.time():
             raise BridgeError(Code.DEADLINE_EXCEEDED, "IN_QUEUE", "the deadline had passed when the call arrived")
-        decision = self._router.decide(spec, call.bytes_in, self._native.running)
+        router = self._router
+        decision = router.fixed.get(spec.name) or router.decide(spec, call.bytes_in, self._native.running)
         call.reason = decision.reason
         call.pool = decision.pool
         runner = self._runners[type(decision)]

@@ -26,17 +26,20 @@ _FIXED = {1: 8, 5: 4}
 
 def first_name(request: bytes, message: type[Message], field: str) -> str:
     """Return the string in field 1 of a serialized `message`, whose name is `field`; "" where it is not set."""
-    if len(request) > 1 and request[0] == _TAG and request[1] < 0x80:
-        end = 2 + request[1]
-        if end <= len(request):
-            try:
-                return request[2:end].decode("utf-8")
-            except UnicodeDecodeError:
-                raise malformed(message.DESCRIPTOR.name) from None
+    if begins_with_name(request):
+        try:
+            return request[2 : 2 + request[1]].decode("utf-8")
+        except UnicodeDecodeError:
+            raise malformed(message.DESCRIPTOR.name) from None
     try:
         return str(getattr(message.FromString(request), field))
     except DecodeError:
         raise malformed(message.DESCRIPTOR.name) from None
+
+
+def begins_with_name(request: bytes) -> bool:
+    """Return whether field 1 stands at the start, of fewer than 128 bytes: tag, length in one byte, name."""
+    return len(request) > 1 and request[0] == _TAG and request[1] < 0x80 and 2 + request[1] <= len(request)
 
 
 def wants_items(request: bytes) -> bool:

@@ -59,7 +59,7 @@ class Lane:
         live = [call for call in calls if self._is_open(call)]
         for call in live:
             call.alone = True
-            call.bucket = call.bucket or self._late.add(call, call.deadline)
+            call.bucket = self._late.add(call, call.deadline) if call.bucket is None else call.bucket
         self._waiting.extendleft(reversed(live))
         self.serve()
 
@@ -104,7 +104,7 @@ class Lane:
 
     def _wait(self, calls: Iterable[Member]) -> None:
         for call in calls:
-            call.bucket = call.bucket or self._late.add(call, call.deadline)
+            call.bucket = self._late.add(call, call.deadline) if call.bucket is None else call.bucket
             self._waiting.append(call)
         if len(self._waiting) > 2 * len(self._stream.open):  # of those that were cancelled
             self._waiting = deque(filter(self._is_open, self._waiting))
@@ -139,9 +139,9 @@ class Lane:
 
     def _forget_deadline(self, call: Member) -> None:
         """The pool watches it from now on."""
-        if call.bucket:
-            self._late.discard(call, call.bucket)
-            call.bucket = 0
+        if call.bucket is not None:
+            call.bucket.discard(call)
+            call.bucket = None
 
     def _next(self) -> tuple[list[Member], bool]:
         """Take the first of those that wait, with what follows it and can be packed with it; and whether it can."""

@@ -32,7 +32,7 @@ class Member(Call, eq=False, kw_only=True):
     task: asyncio.Task[None] | None = None
     begun: bool = False
     """Whether its task has."""
-    bucket: int = 0
+    bucket: set[Member] | None = None
     """Of its deadline, while it waits in its lane."""
     alone: bool = False
     """Whether it is not to be packed."""

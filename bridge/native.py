@@ -48,23 +48,24 @@ class NativeRunner:
     async def run(self, call: Call) -> bytes:
         """Run a unary call. A synchronous function runs in the event loop: it is small, that is why it is native."""
         self._begin(call)
-        started = time.perf_counter_ns()
+        entry, started = self._entry, time.perf_counter_ns()
         try:
             meta = call_meta(call)
-            if self._entry.is_async(call.function):
+            if entry.is_async(call.function):
                 loop = asyncio.get_running_loop()
                 call.job = asyncio.current_task()
                 async with asyncio.timeout(max(0.0, call.deadline - loop.time())):
-                    ok, reply_meta, body = await self._entry.acall(call.function, meta, call.request, None)
+                    ok, reply_meta, body = await entry.acall(call.function, meta, call.request, None)
             else:
-                ok, reply_meta, body = self._entry.call(call.function, meta, call.request, None)
+                ok, reply_meta, body = entry.call(call.function, meta, call.request, None)
         except TimeoutError:
             raise _too_late() from None
         finally:
             self.running -= 1
             call.job = None
             call.worker_ns = time.perf_counter_ns() - started
-        settle(call, ok, reply_meta)
+        if reply_meta or not ok:
+            settle(call, ok, reply_meta)
         return body
 
     def cancel(self, call: Call) -> bool:

@@ -10,8 +10,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bridge import receipts
 from bridge.native import call_meta, settle
+from bridge.receipts import POOLED
 from pool.calls import Call as Job
 from pool.errors import PoolError, Stopped, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
@@ -40,10 +40,10 @@ class PooledRunner:
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a PoolError where no worker answered, a BridgeError where the function failed."""
-        pool = self._pool(call)
+        pool = self._pools.get(call.pool) or self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
-        job = call.job = self._submit(call, pool, stream=False)
+        job = call.job = self._submit(call, pool, False)
         try:
             reply = await job.future
         except (WorkerLost, WorkerProtocol) as error:
@@ -52,7 +52,8 @@ class PooledRunner:
         except WorkerGone as error:
             raise self._lost(call, pool, error.worker) from None
         finally:
-            note(call, job)
+            if (worker := job.worker) is not None:
+                call.worker, call.leased_at = worker.id, job.launched_at
             pool.release(job)
             call.job = None  # they know each other: what is left to the garbage collector keeps its bytes until then
         self._settle(call, pool, reply)
@@ -63,7 +64,7 @@ class PooledRunner:
         pool = self._pool(call)
         if call.session is not None and call.session.mode == "strict":
             await self._bind(call, call.session, pool)
-        job = call.job = self._submit(call, pool, stream=True)
+        job = call.job = self._submit(call, pool, True)
         assert job.buffer is not None
         sent = False
         try:
@@ -99,7 +100,7 @@ class PooledRunner:
         if not may_retry(call, pool, time.perf_counter() - (job.launched_at or call.started_at)):
             raise error
         try:
-            again = call.job = self._submit(call, pool, stream=job.buffer is not None)
+            again = call.job = self._submit(call, pool, job.buffer is not None)
         except PoolError:
             raise error from None
         note_retry(call, error)
@@ -124,10 +125,12 @@ class PooledRunner:
         if isinstance(job, Job) and job.queued and pool is not None:
             pool.turn_away(job)
 
-    def _submit(self, call: Call, pool: Pool, *, stream: bool) -> Job:
-        call.route = receipts.POOLED
+    def _submit(self, call: Call, pool: Pool, stream: bool) -> Job:
+        call.route = POOLED
         session, identity = call.session, call.identity
         if session is None:
+            if not (stream or identity.priority or identity.tenant):
+                return pool.submit_plain(call.function, call_meta(call), call.request, call.deadline, call)
             return pool.submit(
                 call.function,
                 call_meta(call),
@@ -203,10 +206,11 @@ class PooledRunner:
         return self._pools[pool].options.queue_limit if pool else NATIVE_QUEUE
 
     def _settle(self, call: Call, pool: Pool, reply: Reply) -> None:
-        call.worker_ns = reply.worker_ns
+        call.worker_ns = worker_ns = reply.worker_ns
         call.memory_change = reply.rss_change
-        pool.served(reply.worker_ns / 1e9, call.function)
-        settle(call, reply.ok, reply.meta)
+        pool.served(worker_ns / 1e9, call.function)
+        if reply.meta or not reply.ok:
+            settle(call, reply.ok, reply.meta)
 
 
 def _cause(error: WorkerLost | WorkerProtocol) -> str:

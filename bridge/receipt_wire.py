@@ -26,6 +26,7 @@ def _varint(number: int) -> bytes:
     return bytes(data)
 
 
+_UNCHANGED = b"p\0"
 VARINTS = tuple(_varint(number) for number in range(SHORT))
 _LOW = tuple(bytes((number & 0x7F | 0x80, number >> 7 | 0x80)) for number in range(SHORT))
 """The first two bytes of a longer varint, by its lowest 14 bits."""
@@ -60,6 +61,20 @@ def write(
 
     The tags are those of fields 1, 8, 9, 11, 12 and 13.
     """
+    if queue_us >= 0:  # all the others are lengths, or come from an unsigned field
+        try:
+            return b"\n%b%b@%bH%bX%b`%bh%b%b" % (
+                VARINTS[len(request_id)],
+                request_id,
+                VARINTS[queue_us],
+                VARINTS[worker_us],
+                VARINTS[total_us],
+                VARINTS[bytes_in],
+                VARINTS[bytes_out],
+                _same(*of),
+            )
+        except IndexError:  # one of them is not SHORT
+            pass
     return b"\n%b%b@%bH%bX%b`%bh%b%b" % (
         varint(len(request_id)),
         request_id,
@@ -85,7 +100,7 @@ def numbers(queue_us: int, worker_us: int, total_us: int, bytes_in: int, bytes_o
 
 def memory_change(change: int) -> bytes:
     """Return field 14, to be added to a receipt."""
-    return b"p" + varint(change)
+    return _UNCHANGED if change == 0 else b"p" + varint(change)
 
 
 def batch(size: int, batch_us: int) -> bytes:

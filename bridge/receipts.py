@@ -16,6 +16,7 @@ from handlers.usage import total
 NATIVE = 1
 POOLED = 2
 _ROUTES = {0: "none", NATIVE: "native", POOLED: "pooled"}
+_ROUTE_PAIRS = {route: ("bridge-route", name) for route, name in _ROUTES.items()}
 
 RECEIPT_BYTES = 1300
 """Trailers have 8 KiB in all, of which a failure's status takes most."""
@@ -77,13 +78,13 @@ def trailers(call: Call) -> Trailers:
 def _ordinary(call: Call) -> Trailers:
     """Return the trailers of a call that ran to its end without a session or a language model: the most calls."""
     now = call.ended_at or time.perf_counter()
-    leased_at = call.leased_at
+    leased_at, started_at, worker = call.leased_at, call.started_at, call.worker
     data = receipt_wire.write(
         call.identity.request_id.encode(),
-        (call.function, call.route, call.reason, call.pool, call.worker),
-        0 if leased_at is None else int((leased_at - call.started_at) * 1e6),
+        (call.function, call.route, call.reason, call.pool, worker),
+        0 if leased_at is None else int((leased_at - started_at) * 1e6),
         call.worker_ns // 1000,
-        int((now - call.started_at) * 1e6),
+        int((now - started_at) * 1e6),
         call.bytes_in,
         call.bytes_out,
     )
@@ -91,9 +92,9 @@ def _ordinary(call: Call) -> Trailers:
         data += receipt_wire.memory_change(call.memory_change)
     elif call.batch_size:
         data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
-    if call.worker:
-        return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]), ("bridge-worker", call.worker))
-    return (("bridge-receipt-bin", data), ("bridge-route", _ROUTES[call.route]))
+    if worker:
+        return (("bridge-receipt-bin", data), _ROUTE_PAIRS[call.route], ("bridge-worker", worker))
+    return (("bridge-receipt-bin", data), _ROUTE_PAIRS[call.route])
 
 
 def receipt(call: Call) -> Receipt:

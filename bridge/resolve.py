@@ -5,11 +5,11 @@ Reads the current catalogue; owns nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from bridge.envelope import first_name
+from bridge.envelope import begins_with_name, first_name
 from bridge.errors import BridgeError, Code
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, program_pb2
 from handlers import names
@@ -73,11 +73,24 @@ class Absent(Protocol):
         ...
 
 
-class Resolver:
-    """Finds functions in the current catalogue; `plan` says of a built-in one why it is not there."""
+class Catalogues(Protocol):
+    """Where the current catalogue is: `handlers.registry.Registry`."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot], plan: Absent) -> None:
-        self._snapshot = snapshot
+    snapshot: Snapshot
+
+
+class Resolver:
+    """Finds functions in the current catalogue; `plan` says of a built-in one why it is not there.
+
+    Owns, per RPC, what the first bytes of requests have been found to mean: tag, length and name of a function that is
+    in the catalogue, so there are no more of them than functions.
+    """
+
+    def __init__(self, catalogues: Catalogues, plan: Absent) -> None:
+        self._catalogues = catalogues
+        self._of: Snapshot | None = None
+        """The catalogue that `_known` is of."""
+        self._known: dict[str, dict[bytes, FunctionSpec]] = {}
         self.renew(plan)
 
     def renew(self, plan: Absent) -> None:
@@ -90,10 +103,23 @@ class Resolver:
 
         Raises Unknown, ExtraMissing, MALFORMED_REQUEST, or POOL_UNAVAILABLE where its pool is switched off.
         """
+        request, snapshot = call.request, self._catalogues.snapshot
+        if snapshot is not self._of:
+            self._of, self._known = snapshot, {method: {} for method in FORWARDED}
+        known = self._known[call.method]
+        head = request[: 2 + request[1]] if len(request) > 1 else b""
+        if (spec := known.get(head)) is not None:
+            call.function = spec.name
+            return spec
         rule = FORWARDED[call.method]
+        spec = self._find(call, rule, snapshot)
+        if not rule.function and call.function == spec.name and begins_with_name(request):
+            known[head] = spec
+        return spec
+
+    def _find(self, call: Call, rule: Forwarded, snapshot: Snapshot) -> FunctionSpec:
         name = rule.function or first_name(call.request, rule.message, rule.field)  # type: ignore[arg-type]
         call.function = catalog.FUNCTION_PREFIX + name if rule.kind == "metric" else name
-        snapshot = self._snapshot()
         try:
             if rule.kind == "program":
                 return snapshot.find_program(name)
@@ -108,7 +134,7 @@ class Resolver:
     def find(self, name: str) -> FunctionSpec:
         """Return a function by its own name. Raises as `resolve` does."""
         try:
-            return self._snapshot().find(name)
+            return self._catalogues.snapshot.find(name)
         except Unknown:
             self._explain(name)
             raise

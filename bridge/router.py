@@ -87,19 +87,17 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self._pooled: dict[str, Pooled | Batched | Routed] = {}
+        self.fixed: dict[str, Pooled | Batched | Routed] = {}
+        """By function, what does not depend on the call: once it is here, `decide` need not be asked."""
 
     def forget(self) -> None:
         """Forget what was decided: the catalogue has other entries."""
-        self._pooled.clear()
+        self.fixed.clear()
 
     def decide(self, spec: FunctionSpec, request_bytes: int, native_running: int) -> Decision:
         """Return where a call of `spec` with a request of this size runs while so many native calls run."""
         if spec.placement == "pooled":
-            decision = self._pooled.get(spec.name)
-            if decision is None:
-                decision = self._pooled[spec.name] = in_a_worker(spec)
-            return decision
+            return self.fixed.setdefault(spec.name, in_a_worker(spec))
         if spec.placement == "auto":
             return self._auto.decide(spec, request_bytes, native_running)
         limits = self._limits

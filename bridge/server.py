@@ -79,31 +79,40 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _MOST = (1 << 31) - 1
 
 
-class _UnaryBehaviour:
-    """Answers unary requests.
+class _UnaryCall:
+    """One unary request: what grpcio takes for its method's handler, and for that handler's behaviour.
 
-    grpcio asks `inspect` at every request whether a behaviour is asynchronous. An awaitable answers with the first
-    question, a plain coroutine function with the sixth; that is what `__await__` is for, and all it is for.
+    grpcio decodes a request's metadata to find its handler, and again where a behaviour asks for it. Made for one
+    request, the handler keeps what was decoded.
     """
 
-    __slots__ = ("_handler",)
+    __slots__ = ("_handler", "_metadata")
 
-    def __init__(self, handler: Unary) -> None:
+    request_streaming = response_streaming = False
+    request_deserializer = response_serializer = None
+
+    def __init__(self, handler: Unary, metadata: Metadata) -> None:
         self._handler = handler
+        self._metadata = metadata
+
+    @property
+    def unary_unary(self) -> _UnaryCall:
+        """The behaviour."""
+        return self
 
     def __await__(self) -> Generator[None, None, None]:
+        """Tell grpcio that the behaviour is asynchronous, and do nothing else.
+
+        It asks `inspect` at every request: an awaitable answers the first question, a coroutine function the sixth.
+        """
         raise TypeError("call it with a request and its context")
 
     async def __call__(self, request: bytes, context: Any) -> bytes | None:
-        answer = await self._handler(request, context.invocation_metadata() or (), context.time_remaining())
+        answer = await self._handler(request, self._metadata, context.time_remaining())
         if answer.code:
             await context.abort(_CODES[answer.code], answer.message, answer.trailers)
         context.set_trailing_metadata(answer.trailers)
         return answer.body
-
-
-def _unary(handler: Unary) -> grpc.RpcMethodHandler:
-    return grpc.unary_unary_rpc_method_handler(_UnaryBehaviour(handler))
 
 
 def _streaming(handler: Streaming) -> grpc.RpcMethodHandler:
@@ -150,10 +159,9 @@ class GrpcServer:
     ) -> None:
         self._options = options
         self._server = grpc.aio.server(options=_channel_arguments(options))
-        methods = {path: _unary(handler) for path, handler in unary.items()}
-        methods |= {path: _streaming(handler) for path, handler in streaming.items()}
-        methods |= {path: _conversation(handler) for path, handler in conversations.items()}
-        self._server.add_generic_rpc_handlers((_Handlers(methods),))
+        others = {path: _streaming(handler) for path, handler in streaming.items()}
+        others |= {path: _conversation(handler) for path, handler in conversations.items()}
+        self._server.add_generic_rpc_handlers((_Handlers(unary, others),))
         if options.reflection:
             self._add_reflection(names)
 
@@ -185,12 +193,16 @@ class GrpcServer:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds a handler by the method's path: one look-up for all services."""
 
-    def __init__(self, methods: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        self._methods = methods
+    def __init__(self, unary: Mapping[str, Unary], others: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._unary = unary
+        self._others = others
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | _UnaryCall | None:
         """Return the handler, or None for an unknown method."""
-        return self._methods.get(handler_call_details.method)
+        unary = self._unary.get(handler_call_details.method)
+        if unary is not None:
+            return _UnaryCall(unary, handler_call_details.invocation_metadata or ())
+        return self._others.get(handler_call_details.method)
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:

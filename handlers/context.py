@@ -20,20 +20,23 @@ from handlers.loop_calls import current_loop_calls
 from handlers.usage import add_up
 
 _CURRENT: ContextVar[CallContext] = ContextVar("bridge_call")
+_RECORDING = threading.Lock()
+"""One for all calls: to record is short and rare, and most calls never do."""
 
 
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_lock", "_usage", "asker", "deadline", "meta", "model_s")
+    __slots__ = ("_own_s", "_usage", "asker", "deadline", "meta", "model_s", "used")
 
     def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
         self.asker = asker
         self.deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self.model_s = 0.0
+        self.used = False
+        """Whether anything has been recorded."""
         self._usage: dict[str, UsageRecord] | None = None
-        self._lock = threading.Lock()
 
     def remaining_s(self) -> float | None:
         """Return the seconds left until the deadline, never below 0; None where there is no deadline."""
@@ -41,11 +44,22 @@ class CallContext:
 
     def record_usage(self, record: UsageRecord, model_s: float = 0.0) -> None:
         """Add the use of a model to this call's receipt. `model_s` is the time in seconds that the model took."""
-        with self._lock:
+        with _RECORDING:
+            self.used = True
             self.model_s += model_s
             if self._usage is None:
                 self._usage = {}
             add_up(self._usage, (record,))
+
+    @property
+    def own_s(self) -> float:
+        """The seconds that the call has itself taken, where it was under way for longer; 0 where none were recorded."""
+        return getattr(self, "_own_s", 0.0)
+
+    def record_own(self, seconds: float) -> None:
+        """Say that the call has itself taken less time than it was under way for."""
+        self.used = True
+        self._own_s = seconds
 
     def ask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""

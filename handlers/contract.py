@@ -213,6 +213,9 @@ class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
     usage: tuple[UsageRecord, ...] = ()
     model_s: float = 0.0
     error: ErrorRecord | None = None
+    own_s: float = 0.0
+    """Seconds that the call has itself taken, where it was under way for longer than that; 0 where that is not so, or
+    not measured."""
 
 
 class Handler(Protocol):

@@ -125,13 +125,13 @@ class Entry:
         context = CallContext(_decode_meta(meta), timeout_s, self._asker)
         token = context.enter()
         try:
-            handler = self._find(function)
+            handler = self._handlers.get(function) or self._find(function)
             response = handler.call(context.meta.method, body, context)
             if not isinstance(response, bytes):
                 response = self._own_loop().run(response)
             if len(response) > self._max_bytes:
                 raise too_large(len(response), self._max_bytes)
-            return True, _reply_meta(context), response
+            return True, _reply_meta(context) if context.used else _NO_META, response
         except BaseException as error:
             return self._failed(error, context)
         finally:
@@ -234,7 +234,7 @@ class Entry:
             record = msgspec.structs.replace(record, traceback=_traceback(error))
         if not isinstance(error, HandlerError):
             _log(error, context.meta.request_id)
-        return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record))
+        return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record, own_s=context.own_s))
 
 
 def attempt(work: Callable[[], T]) -> T | BaseException:
@@ -285,9 +285,9 @@ def plain_text(text: str) -> str:
 
 
 def _reply_meta(context: CallContext) -> bytes:
-    if not context.usage and not context.model_s:
+    if not context.usage and not context.model_s and not context.own_s:
         return _NO_META
-    return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s))
+    return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, own_s=context.own_s))
 
 
 def _traceback(error: BaseException) -> str:

@@ -87,12 +87,8 @@ class Registry:
     """Holds the current snapshot. Start, reload and created programs each merge anew."""
 
     def __init__(self) -> None:
-        self._snapshot = self._reported = Snapshot()
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The current catalogue."""
-        return self._snapshot
+        self.snapshot = self._reported = Snapshot()
+        """The current catalogue: a plain attribute, because every call reads it."""
 
     def merge(self, by_pool: Mapping[str, Catalogue], default_pools: Mapping[str, str] = DEFAULT_POOLS) -> Snapshot:
         """Replace the catalogue by what the pools report, and return it.
@@ -106,8 +102,8 @@ class Registry:
                 _check_name(spec, pool)
                 reported.setdefault(spec.name, {})[pool] = spec
         chosen = [_placed(copies, tuple(by_pool), default_pools) for copies in reported.values()]
-        self._snapshot = self._reported = Snapshot(chosen, self._snapshot.generation + 1)
-        return self._snapshot
+        self.snapshot = self._reported = Snapshot(chosen, self.snapshot.generation + 1)
+        return self.snapshot
 
     @property
     def reported(self) -> Snapshot:
@@ -117,8 +113,8 @@ class Registry:
     def lay_over(self, specs: Mapping[str, FunctionSpec]) -> Snapshot:
         """Put these in the place of the reported items of their names, or beside them, until the next call or merge."""
         kept = [spec for spec in self._reported.functions if spec.name not in specs]
-        self._snapshot = Snapshot([*kept, *specs.values()], self._snapshot.generation + 1)
-        return self._snapshot
+        self.snapshot = Snapshot([*kept, *specs.values()], self.snapshot.generation + 1)
+        return self.snapshot
 
 
 def _check_name(spec: FunctionSpec, pool: str) -> None:

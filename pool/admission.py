@@ -92,27 +92,27 @@ class Admission:
     def submit(self, call: Call, prefer: str | None = None) -> None:
         """Launch a call where a slot is free, else let it wait.
 
-        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable.
-
         `prefer` names the only worker to take while it is a member. Call `release` when the caller has done with it.
+        Raises QueueFull, DeadlineUnreachable, Quarantined, Stopped or PoolUnavailable.
         """
         if self._refusal is not None:
             raise self._refusal()
         if self.quarantine.armed and (refused := self._quarantined(call.function, call.body)) is not None:
             raise refused
-        room = self._room.values()
+        room = self._room
         long = self._times.usual_s > PACKED_S
-        worker = next(iter(room) if long else reversed(room), None)
         if prefer is not None and prefer in self._members:
             call.pinned = prefer
-            worker = self._room.get(prefer)
-        self._arrivals += 1
-        call.number = self._arrivals
-        if worker is None:
-            if self._queue.count or not self._lines.add(call, self._capacity.limit):
+            worker = room.get(prefer)
+        else:
+            worker = next(iter(room.values()) if long else reversed(room.values()), None)
+        self._arrivals = call.number = self._arrivals + 1
+        alone = len(room) == len(self._members) or (long and worker is not None)  # no line, or none that is worth it
+        if alone or self._queue.count or not self._lines.add(call, self._capacity.limit):
+            if worker is not None:
+                self._launch(call, worker)
+            else:
                 self._enqueue(call)
-        elif long or self._queue.count or not self._lines.add(call, self._capacity.limit):
-            self._launch(call, worker)
         if call.deadline is not None:
             call.bucket = self._deadlines.add(call, call.deadline)
 
@@ -135,8 +135,8 @@ class Admission:
 
     def release(self, call: Call) -> None:
         """Say that the caller has done with a call; where it has not ended, that is its cancel. May be called again."""
-        if call.bucket:
-            self._deadlines.discard(call, call.bucket)
+        if call.bucket is not None:
+            call.bucket.discard(call)
         if call.account is not None:
             self._pay(call)
         if call.future.done() and not call.future.cancelled():

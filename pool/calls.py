@@ -96,7 +96,8 @@ class Call:
         self.context: object = None
         self.grace: asyncio.TimerHandle | None = None
         self.lined = self.queued = self.abandoned = False
-        self.id = self.bucket = self.number = 0
+        self.bucket: set[Call] | None = None
+        self.id = self.number = 0
         self.launched_at = 0.0
 
     def arm(self, tokens: Tokens) -> None:

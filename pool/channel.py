@@ -56,10 +56,7 @@ class Channel:
             return
         total = len(head) + len(body)
         try:
-            if total <= SMALL:
-                sent = self._sock.send(head + body if body else head)
-            else:
-                sent = self._sock.sendmsg((head, body))
+            sent = self._sock.send(head + body) if total <= SMALL else self._sock.sendmsg((head, body))
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -92,8 +89,9 @@ class Channel:
 
     def _readable(self) -> None:
         """Read what is there, once: the loop comes back for more, so that no worker starves the others."""
+        reader = self._reader
         try:
-            count = self._sock.recv_into(self._reader.space())
+            count = self._sock.recv_into(reader.space())
         except BlockingIOError:
             return
         except OSError:
@@ -101,13 +99,15 @@ class Channel:
         if count == 0:
             self._end("")
             return
-        self._reader.filled(count)
-        self._deliver()
+        self._deliver(count)
 
-    def _deliver(self) -> None:
+    def _deliver(self, count: int) -> None:
+        """Take so many bytes that have been read; pass on the frames that are whole."""
+        reader, on_frame = self._reader, self._on_frame
+        reader.filled(count)
         try:
-            while (frame := self._reader.next()) is not None:
-                self._on_frame(*frame)
+            while (frame := reader.next()) is not None:
+                on_frame(*frame)
                 if self._closed:
                     return
         except FrameError as error:
@@ -126,8 +126,7 @@ class Channel:
         if count == 0:
             self.close()
             return
-        self._reader.filled(count)
-        self._deliver()
+        self._deliver(count)
 
     def _end(self, why: str) -> None:
         on_closed = self._on_closed

@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 class Deadlines(Generic[Item]):
     """Calls `expired(item)` once an item's deadline has passed, unless it was discarded before."""
 
-    __slots__ = ("_armed", "_buckets", "_expired", "_heap", "_loop", "_timer")
+    __slots__ = ("_armed", "_buckets", "_expired", "_heap", "_loop", "_near", "_timer")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[Item], None]) -> None:
         self._loop = loop
@@ -31,27 +31,28 @@ class Deadlines(Generic[Item]):
         self._heap: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
         self._armed = 0
+        self._near = 0.0
+        """Deadlines before this are surely less than FAR_S away: the clock need not be read for them."""
 
-    def add(self, item: Item, deadline: float) -> int:
-        """Watch an item; return the bucket that `discard` wants. `deadline` is on the loop's clock."""
+    def add(self, item: Item, deadline: float) -> set[Item]:
+        """Watch an item until it is discarded from the bucket that this returns. `deadline` is on the loop's clock.
+
+        The bucket itself stays until its time: that is cheaper than to look for it.
+        """
         bucket = int(deadline / RESOLUTION_S) + 1
-        if deadline - self._loop.time() > FAR_S:
-            bucket += -bucket % _FAR_BUCKETS
-        items = self._buckets.get(bucket)
-        if items is None:
-            self._buckets[bucket] = {item}
-            heapq.heappush(self._heap, bucket)
-            if self._timer is None or bucket < self._armed:
-                self._arm()
-        else:
-            items.add(item)
-        return bucket
-
-    def discard(self, item: Item, bucket: int) -> None:
-        """Watch an item no more. Its bucket stays until its time: that is cheaper than to look for it."""
+        if deadline > self._near:
+            self._near = self._loop.time() + FAR_S
+            if deadline > self._near:
+                bucket += -bucket % _FAR_BUCKETS
         items = self._buckets.get(bucket)
         if items is not None:
-            items.discard(item)
+            items.add(item)
+            return items
+        items = self._buckets[bucket] = {item}
+        heapq.heappush(self._heap, bucket)
+        if self._timer is None or bucket < self._armed:
+            self._arm()
+        return items
 
     def close(self) -> None:
         """Watch nothing any more."""
@@ -73,6 +74,7 @@ class Deadlines(Generic[Item]):
         self._timer = None
         now = self._loop.time()
         while self._heap and self._heap[0] * RESOLUTION_S <= now:
-            for item in self._buckets.pop(heapq.heappop(self._heap)):
-                self._expired(item)
+            items = self._buckets.pop(heapq.heappop(self._heap))
+            while items:  # who expires may discard others
+                self._expired(items.pop())
         self._arm()

@@ -17,6 +17,7 @@ HEADER_SIZE = HEADER.size
 _CALL = Struct("<dHI")
 _CALL_FRAME = Struct(HEADER.format + _CALL.format[1:])
 _RESULT = Struct("<?Qq?I")
+_RESULT_FRAME = Struct(HEADER.format + _RESULT.format[1:])
 _CREDIT = Struct("<I")
 _ASK = Struct("<IH")
 _ANSWER = Struct("<I?")
@@ -127,14 +128,19 @@ def _encoded(function: str) -> bytes:
     return function.encode("utf-8")
 
 
+_CALL_SIZE = _CALL.size
+_RESULT_SIZE = _RESULT.size
+_read_result = _RESULT.unpack_from
+
+
 def call_head(kind: int, call_id: int, deadline: float, function: str, meta: bytes, size: int) -> bytes:
     """Return all of a CALL, STREAM or PACK frame but the last `size` bytes, the request itself.
 
     `deadline` is on the machine's monotonic clock, which both ends share; -1 for none.
     """
     name = _encoded(function)
-    extra = len(name) + len(meta)
-    return _CALL_FRAME.pack(_CALL.size + extra + size, kind, call_id, deadline, len(name), len(meta)) + name + meta
+    named, told = len(name), len(meta)
+    return _CALL_FRAME.pack(_CALL_SIZE + named + told + size, kind, call_id, deadline, named, told) + name + meta
 
 
 def read_call(kind: int, call_id: int, body: Body) -> Request:
@@ -157,9 +163,9 @@ def read_call(kind: int, call_id: int, body: Body) -> Request:
 
 def result_head(call_id: int, ok: bool, meta: bytes, size: int, worker_ns: int, rss_change: int | None) -> bytes:
     """Return all of a RESULT frame but the last `size` bytes, the response itself."""
-    length = _RESULT.size + len(meta) + size
-    known = rss_change is not None
-    return HEADER.pack(length, RESULT, call_id) + _RESULT.pack(ok, worker_ns, rss_change or 0, known, len(meta)) + meta
+    told, known = len(meta), rss_change is not None
+    head = _RESULT_FRAME.pack(_RESULT_SIZE + told + size, RESULT, call_id, ok, worker_ns, rss_change or 0, known, told)
+    return head + meta if meta else head
 
 
 def read_result(body: Body) -> Reply:
@@ -167,14 +173,18 @@ def read_result(body: Body) -> Reply:
     payload = None
     if type(body) is Large:
         payload, body = body.payload, memoryview(body.prefix)
-    if len(body) < _RESULT.size:
-        raise FrameError(f"a result of {len(body)} bytes, expected at least {_RESULT.size}")
-    ok, worker_ns, rss_change, known, meta_size = _RESULT.unpack_from(body)
-    body_at = _RESULT.size + meta_size
-    if body_at > len(body):
-        raise FrameError(f"a result that states {meta_size} bytes of meta in a body of {len(body)}")
+    size = len(body)
+    if size < _RESULT_SIZE:
+        raise FrameError(f"a result of {size} bytes, expected at least {_RESULT_SIZE}")
+    ok, worker_ns, rss_change, known, meta_size = _read_result(body)
+    meta, body_at = b"", _RESULT_SIZE
+    if meta_size:
+        body_at += meta_size
+        if body_at > size:
+            raise FrameError(f"a result that states {meta_size} bytes of meta in a body of {size}")
+        meta = bytes(body[_RESULT_SIZE:body_at])
     response = bytes(body[body_at:]) if payload is None else payload
-    return Reply(ok, bytes(body[_RESULT.size : body_at]), response, worker_ns, rss_change if known else None)
+    return Reply(ok, meta, response, worker_ns, rss_change if known else None)
 
 
 def read_chunk(body: Body) -> bytes:

@@ -61,12 +61,19 @@ class Lines:
             return False
         if call.tenant or call.priority:
             self.ranked = True
-        best, room, lined = None, 0, 0
-        for worker in self._members.values():
-            lined += worker.lined
-            if worker.line_room > room and (call.pinned is None or call.pinned == worker.id):
-                best, room = worker, worker.line_room
-        if best is None or lined >= limit or (self.ranked and best.lined >= self.longest()):
+        members = self._members
+        if call.pinned is not None:
+            best: Slots | None = members[call.pinned]
+            most = members[call.pinned].line_room
+        else:
+            best, most = None, 0
+            for worker in members.values():
+                if (room := worker.line_room) > most:
+                    best, most = worker, room
+        if best is None or most <= 0 or (self.ranked and best.lined >= self.longest()):
+            return False
+        # counted only where all lines together, each as long as this one may be, could be too many
+        if len(members) * (best.lined + most) > limit and sum(worker.lined for worker in members.values()) >= limit:
             return False
         self.append(best, call)
         return True

@@ -197,6 +197,13 @@ class Pool:
             self._admission.submit(call, prefer)
         return call
 
+    def submit_plain(self, function: str, meta: bytes, body: bytes, deadline: float, context: object) -> Call:
+        """Do as `submit` for a unary call that prefers nothing and nobody, as most calls are."""
+        call = Call(function, meta, body, deadline, self._loop.create_future())
+        call.context, call.on_ask = context, self._on_ask
+        self._admission.submit(call)
+        return call
+
     def packs(self, function: str, size: int) -> bool:
         """Whether a call may be packed: workers run one call at a time, and no input like it has killed one."""
         return self.options.concurrency == 1 and not self._admission.quarantine.suspects(function, size)

@@ -10,6 +10,8 @@ from pool.errors import FrameError
 from pool.exact import unwritten
 from pool.frames import HEADER, HEADER_SIZE, MAX_FRAME_BYTES, Large, prefix_size
 
+_read_header = HEADER.unpack_from
+
 
 class FrameReader:
     """Cuts a stream of bytes into frames. The owner reads into `space()` and then calls `filled(n)`.
@@ -44,7 +46,8 @@ class FrameReader:
             return self._big[self._big_filled :]
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == len(self._buffer):
+            return self._view
+        if self._end == len(self._buffer):
             self._buffer[: self._end - self._start] = self._buffer[self._start : self._end]
             self._end -= self._start
             self._start = 0
@@ -81,16 +84,16 @@ class FrameReader:
             body, self._big_body, self._big = self._big_body, None, None
             assert body is not None
             return (*self._big_head, cast(memoryview, body))  # those who get a Large expect it
-        available = self._end - self._start
-        if available < HEADER_SIZE:
+        body_at = self._start + HEADER_SIZE
+        if body_at > self._end:
             return None
-        length, kind, call_id = HEADER.unpack_from(self._buffer, self._start)
+        length, kind, call_id = _read_header(self._buffer, self._start)
         if length > self._limit:
             raise FrameError(f"a frame of {length} bytes, the limit is {self._limit}")
-        body_at = self._start + HEADER_SIZE
-        if available >= HEADER_SIZE + length:
-            self._start = body_at + length
-            return kind, call_id, self._view[body_at : self._start]
+        end = body_at + length
+        if end <= self._end:
+            self._start = end
+            return kind, call_id, self._view[body_at:end]
         if self._kinds is not None and kind not in self._kinds:
             raise FrameError(f"a frame of unknown kind {kind}")
         if HEADER_SIZE + length > len(self._buffer):

@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 from collections.abc import Callable
+from functools import partial
 
 PACKS = 64
 """Packs of calls that may be on their way to one worker."""
@@ -37,8 +38,8 @@ _LIBC.mmap.argtypes = (
     ctypes.c_long,
 )
 _LIBC.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-_SEMAPHORES = _LIBC if hasattr(_LIBC, "sem_init") else ctypes.CDLL("libpthread.so.0", use_errno=True)
-"""glibc before 2.34 has them in a library of their own."""
+_SEMAPHORES = ctypes.PyDLL(None if hasattr(_LIBC, "sem_init") else "libpthread.so.0", use_errno=True)
+"""glibc before 2.34 has them in a library of their own. None that is used here ever waits: the GIL is kept."""
 
 
 def shared_memory() -> int:
@@ -62,14 +63,15 @@ class Tokens:
     The `mmap` module is not used because it keeps a descriptor open, to which user code in the worker could write.
     """
 
-    __slots__ = ("_address", "_init", "_post", "_slot", "_take", "dropped", "outbox")
+    __slots__ = ("_address", "_init", "_slot", "_take", "dropped", "outbox", "put")
 
     def __init__(self, descriptor: int, *, new: bool = False) -> None:
         at = _LIBC.mmap(None, SIZE, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
         if at == ctypes.c_void_p(-1).value:
             raise OSError(ctypes.get_errno(), "shared memory could not be mapped")
         self._address: ctypes.c_void_p | None = ctypes.c_void_p(at)
-        self._post: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_post
+        self.put: Callable[[], int] = partial(_SEMAPHORES.sem_post, self._address)
+        """Adds a token."""
         self._take: Callable[[ctypes.c_void_p | None], int] = _SEMAPHORES.sem_trywait
         self._init: Callable[[ctypes.c_void_p | None, int, int], int] = _SEMAPHORES.sem_init
         self._slot = 0
@@ -82,10 +84,6 @@ class Tokens:
             error = OSError(ctypes.get_errno(), "a shared semaphore could not be made")
             self.close()
             raise error
-
-    def put(self) -> None:
-        """Add a token."""
-        self._post(self._address)
 
     def take(self) -> bool:
         """Take a token; return whether there was one."""
@@ -125,7 +123,8 @@ class Tokens:
         """Give back the memory; there is no token any more. May be called again."""
         address, self._address = self._address, None
         if address is not None:
-            self._post = self._take = _nothing
+            self.put = partial(_nothing, None)
+            self._take = _nothing
             self.outbox = memoryview(b"")
             self.dropped = memoryview(b"").cast("Q")
             _LIBC.munmap(address, SIZE)

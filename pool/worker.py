@@ -28,6 +28,7 @@ from pool.stop import kill_group, kill_with_stack, send
 from pool.tokens import PACKS
 
 _CALL_ID = struct.Struct("<Q")
+_READY = State.READY
 
 
 class Worker:
@@ -46,6 +47,8 @@ class Worker:
         self.state = State.STARTING
         self.free = options.concurrency
         self.answered = 0
+        self.lined = 0
+        """Calls that are lined up behind the running one, as far as is known here."""
         self.rss_bytes = 0
         self.started_at = loop.time()
         self.killed: Killed | None = None
@@ -105,11 +108,6 @@ class Worker:
             self._wake_idle()
 
     @property
-    def lined(self) -> int:
-        """Calls that are lined up behind the running one, as far as is known here."""
-        return len(self._lined)
-
-    @property
     def next_lined(self) -> int | None:
         """The number of the first call in line."""
         return self._lined[0].number if self._lined else None
@@ -122,7 +120,7 @@ class Worker:
     @property
     def line_room(self) -> int:
         """How many more calls may be lined up now: none while one that was taken back has not been passed over."""
-        return 0 if self.free or self._passed_over or self.state is not State.READY else self._line - len(self._lined)
+        return 0 if self.free or self._passed_over or self.state is not _READY else self._line - self.lined
 
     def launch(self, call: Call) -> None:
         """Send a call into a taken slot; its end gives the slot back."""
@@ -135,6 +133,7 @@ class Worker:
         """Send a call ahead of its turn; it is begun when those before it have ended, unless it is taken back."""
         call.lined = True
         self._lined.append(call)
+        self.lined += 1
         self.child.tokens.put()  # before the frame: the worker passes over a call that has no token
         self._send(call, frames.LINED | (call.kind if call.buffer is None else frames.STREAM))
 
@@ -147,10 +146,9 @@ class Worker:
         self._calls[call_id] = call
         if call.more:
             call.arm(self.child.tokens)
+        body = call.body
         deadline = -1.0 if call.deadline is None else call.deadline
-        self._channel.send(
-            frames.call_head(kind, call_id, deadline, call.function, call.meta, len(call.body)), call.body
-        )
+        self._channel.send(frames.call_head(kind, call_id, deadline, call.function, call.meta, len(body)), body)
 
     def take_back(self, *, pinned: bool = True) -> Call | None:
         """Return the call that was lined up last, for another worker: it has not begun and never will here.
@@ -160,6 +158,7 @@ class Worker:
         if not self._lined or (self._lined[-1].pinned is not None and not pinned) or not self.child.tokens.take():
             return None
         call = self._lined.pop()
+        self.lined -= 1
         del self._calls[call.id]
         self._passed_over.add(call.id)
         call.worker = None
@@ -168,16 +167,15 @@ class Worker:
             call.buffer.credit = None
         return call
 
-    def _begin_next(self) -> bool:
-        """The running call has ended: the next in line, if there is one, is begun by the worker by itself."""
-        if not self._lined:
-            return False
+    def _begin_next(self) -> None:
+        """The running call has ended: the worker begins the next in line by itself."""
         call = self._lined.popleft()
+        self.lined -= 1
         call.lined = False
         call.launched_at = time.perf_counter()
         if call.on_launch is not None:
             call.on_launch(self.id)
-        return True
+        self._hooks.slot_free(self)
 
     def abandon(self, call: Call) -> None:
         """Say that nobody waits for a call any more: the worker is told, and killed if it goes on past the grace."""
@@ -254,22 +252,9 @@ class Worker:
         self._channel.send(frames.pack_credit(call_id, amount))
 
     def _on_frame(self, kind: int, call_id: int, body: memoryview) -> None:
-        if kind == frames.RESULT:
-            self._on_result(call_id, body)
-        elif kind == frames.CHUNK:
-            self._on_chunk(call_id, body)
-        elif kind == frames.PACKED:
-            self.answered += packs.results(self._calls.get(call_id), bytes(body))
-        elif kind == frames.ASK:
-            asks.begin(packs.asker(self._calls, call_id), body, self._channel.send)
-        elif kind == frames.READY:
-            self._hooks.ready(bytes(body))
-        elif kind == frames.FAILED:
-            self._hooks.failed(str(body, "utf-8", "replace"))
-        else:
-            raise FrameError(f"a frame of unknown kind {kind}")
-
-    def _on_result(self, call_id: int, body: frames.Body) -> None:
+        if kind != frames.RESULT:
+            self._on_other(kind, call_id, body)
+            return
         reply = frames.read_result(body)
         call = self._calls.get(call_id)
         if call is None or call.lined:
@@ -285,12 +270,26 @@ class Worker:
         self.answered += 1
         if reply.rss_change:
             self._hooks.grew(call.function, reply.rss_change)
-        if self._lined and self._begin_next():
-            self._hooks.slot_free(self)
+        if self.lined:
+            self._begin_next()
         else:
             self.give_back()
         if not call.future.done():
             call.future.set_result(reply)
+
+    def _on_other(self, kind: int, call_id: int, body: memoryview) -> None:
+        if kind == frames.CHUNK:
+            self._on_chunk(call_id, body)
+        elif kind == frames.PACKED:
+            self.answered += packs.results(self._calls.get(call_id), bytes(body))
+        elif kind == frames.ASK:
+            asks.begin(packs.asker(self._calls, call_id), body, self._channel.send)
+        elif kind == frames.READY:
+            self._hooks.ready(bytes(body))
+        elif kind == frames.FAILED:
+            self._hooks.failed(str(body, "utf-8", "replace"))
+        else:
+            raise FrameError(f"a frame of unknown kind {kind}")
 
     def _on_passed_over(self, call_id: int) -> None:
         if call_id not in self._passed_over:
@@ -325,6 +324,7 @@ class Worker:
         left = []
         calls, self._calls = list(self._calls.values()), {}
         self._lined.clear()
+        self.lined = 0
         while calls and not calls[-1].abandoned and self.child.tokens.take():
             call = calls.pop()
             call.worker, call.lined = None, False

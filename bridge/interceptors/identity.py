@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from bridge.call import Identity
 from bridge.errors import bad_metadata
@@ -17,8 +17,21 @@ VALUE_CHARACTERS = 256
 _PREFIX = os.urandom(6).hex()
 _NUMBERS = itertools.count(1)
 PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
+_READ = frozenset(
+    (
+        "x-request-id",
+        "x-session-id",
+        "x-session-mode",
+        "x-session-ordered",
+        "x-tenant",
+        "x-timeout-ms",
+        "x-priority",
+        "traceparent",
+    )
+)
+"""The keys that mean something here: most requests have none of them."""
 
-Metadata = Iterable[tuple[str, str | bytes]]
+Metadata = Sequence[tuple[str, str | bytes]]
 
 
 def new_request_id() -> str:
@@ -28,14 +41,19 @@ def new_request_id() -> str:
 
 def identify(metadata: Metadata) -> Identity:
     """Read the metadata of a request. Raises BAD_METADATA where a value can not be used."""
+    for key, _ in metadata:
+        if key in _READ:
+            return _identify(metadata)
+    return Identity(new_request_id(), bare=True)
+
+
+def _identify(metadata: Metadata) -> Identity:
     request_id = session_id = tenant = traceparent = ""
     timeout_ms: int | None = None
     priority = NORMAL
     mode: Mode | None = None
     ordered: bool | None = None
     for key, value in metadata:
-        if key[:2] != "x-" and key != "traceparent":
-            continue
         match key:
             case "x-request-id":
                 request_id = _text(key, value)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from bridge.call import Call, new_call
+from bridge.call import Call
 from bridge.deadline import timeout_s
 from bridge.envelope import join_items, wants_items
 from bridge.errors import request_too_large
@@ -55,13 +56,12 @@ class Forwarder:
         return unary, streaming
 
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
-        identity = identify(metadata)
-        if len(request) > self._largest:
-            raise request_too_large(len(request), self._largest)
-        timeout = self._default_s
+        identity, size, timeout = identify(metadata), len(request), self._default_s
+        if size > self._largest:
+            raise request_too_large(size, self._largest)
         if remaining_s is not None or identity.timeout_ms is not None:
             timeout = timeout_s(remaining_s, identity.timeout_ms, self._default_s, self._longest_s)
-        return new_call(method, identity, request, self._loop.time() + timeout)
+        return Call(method, identity, request, self._loop.time() + timeout, size, time.perf_counter())
 
     async def _stream(self, call: Call, write: Write) -> None:
         now = self._loop.time

@@ -15,6 +15,7 @@ from handlers.contract import FunctionSpec
 from handlers.functions.batched import BatchedHandler
 from handlers.functions.declare import Declaration, declaration_of
 from handlers.functions.handler import FunctionHandler
+from handlers.functions.measured import MeasuredHandler
 from handlers.functions.signature import Signature, inspect_signature
 from handlers.loading import LoadFailed
 from handlers.session_hooks import is_hook
@@ -77,7 +78,10 @@ def handler_of(
         module=module_name,
         batch=None if batch is None else batch.rule(),
     )
-    return FunctionHandler(function, spec, signature) if batch is None else BatchedHandler(function, spec, signature)
+    if batch is not None:
+        return BatchedHandler(function, spec, signature)
+    measured = spec.placement == "auto" and not spec.is_async
+    return (MeasuredHandler if measured else FunctionHandler)(function, spec, signature)
 
 
 def _check_auto(served_as: str, declaration: Declaration, signature: Signature) -> None:

@@ -73,11 +73,10 @@ def test_each_is_told_once_in_order_and_never_early(loop, told, deadlines):
 def test_who_is_discarded_is_not_told(loop, told, deadlines):
     buckets = {number: deadlines.add(number, 1000.5) for number in range(10)}
     for number in range(0, 10, 2):
-        deadlines.discard(number, buckets[number])
-        deadlines.discard(number, buckets[number])
+        buckets[number].discard(number)
     loop.turn(1001)
     assert sorted(item for item, _ in told) == [1, 3, 5, 7, 9]
-    deadlines.discard(1, buckets[1])
+    buckets[1].discard(1)
 
 
 def test_an_earlier_deadline_moves_the_timer_and_a_later_one_does_not(loop, told, deadlines):
@@ -112,6 +111,29 @@ def test_one_that_is_added_while_others_are_told_is_told_too(loop):
     deadlines.add(0, 1000)
     loop.turn(1001)
     assert told == [0, 1, 2, 3]
+
+
+def test_who_expires_may_discard_others_that_are_due_as_well(loop):
+    told, buckets = [], {}
+
+    def expired(item):
+        told.append(item)
+        for other in range(10):
+            buckets[other].discard(other)
+
+    deadlines = Deadlines(loop, expired)
+    buckets |= {number: deadlines.add(number, 1000.5) for number in range(10)}
+    loop.turn(1001)
+    assert len(told) == 1
+
+
+def test_what_was_far_away_once_is_told_in_time_when_it_is_near(loop, told, deadlines):
+    deadlines.add("first", 1000.5)
+    loop.turn(1050)
+    deadlines.add("near", 1149.505)
+    deadlines.add("far", 1150.505)
+    loop.turn(1200)
+    assert told[1:] == [("near", pytest.approx(1149.51)), ("far", pytest.approx(1151.0))]
 
 
 def test_deadlines_far_away_share_buckets(loop, told, deadlines):
