@@ -201,7 +201,7 @@ class App:
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks(), self._routes.providers.asks() | BudgetAsks().answers())
+        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
