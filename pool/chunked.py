@@ -49,6 +49,7 @@ class Keeper:
         self._last = now
         if (quick < QUICK_CHUNKS and not self._kept) or not self._keep(chunk, now):
             self.flush()
+            self._most = 1  # the next that is kept is sent at once, which tells the front to look for others
             self._number += 1
             self._send(frames.HEADER.pack(len(chunk), frames.CHUNK, self._call_id), chunk)
         elif not quick or self._kept >= self._most or self._outbox.size > BYTES or now - self._since > KEEP_NS:
