@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bridge.anomalies.words import in_words
+from bridge.attempts_work import Attempts
 from bridge.convert import set_duration
 from bridge.v1 import pool_pb2
 from pool.calls import Call as Job
@@ -110,6 +111,8 @@ def open_call(call: Call) -> pool_pb2.OpenCall:
         pool=call.pool,
     )
     job = call.job
+    if isinstance(job, Attempts) and (attempt := job.newest) is not None:
+        message.pool, job = attempt.pool, attempt.job
     if isinstance(job, Job) and job.worker is not None and not job.lined:
         message.worker = job.worker.id
     set_duration(message.age, time.perf_counter() - call.started_at)

@@ -65,6 +65,14 @@ class RouteParts:
             self.runner.renew()
         self._lay_over()
 
+    def keys(self) -> set[str]:
+        """Return the keys of all breakers that there may be."""
+        routes = self.table.routes.values()
+        found = {key for route in routes for one in (*route.alternatives, *route.fallback) for key in one.keys}
+        for spec in self._registry.reported.functions:
+            found |= set(alone(spec).alternatives[0].keys[1:])
+        return found | {one.key for one in self.breakers.snapshot()}
+
     def drain(self) -> None:
         """Run no more copies of calls, and end those that run: nobody is to wait for them."""
         if self.runner is not None:

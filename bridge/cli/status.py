@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health_pb2
 
+from bridge.cli.breakers import news
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode
 from bridge.cli.messages import plain
@@ -68,6 +69,8 @@ def _show(output: Output, address: str, health: str, seen: pool_pb2.PoolServiceL
         output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE", "NOTE"), workers))
     if calls := [_call_row(call) for call in seen.open_calls if call.age.ToTimedelta().total_seconds() >= OLD_CALL_S]:
         output.show(table(("REQUEST ID", "FUNCTION", "POOL", "WORKER", "FOR"), calls[:SHOWN_CALLS]))
+    for line in news(seen.breakers):
+        output.line(line)
     for pool in pools:
         _show_news(output, pool)
 

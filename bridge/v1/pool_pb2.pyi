@@ -46,6 +46,13 @@ class AnomalyAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ANOMALY_ACTION_OPEN_BREAKER: _ClassVar[AnomalyAction]
     ANOMALY_ACTION_SCALE_UP: _ClassVar[AnomalyAction]
 
+class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BREAKER_STATE_UNSPECIFIED: _ClassVar[BreakerState]
+    BREAKER_STATE_CLOSED: _ClassVar[BreakerState]
+    BREAKER_STATE_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_HALF_OPEN: _ClassVar[BreakerState]
+
 class FrontState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FRONT_STATE_UNSPECIFIED: _ClassVar[FrontState]
@@ -76,6 +83,10 @@ ANOMALY_ACTION_UNSPECIFIED: AnomalyAction
 ANOMALY_ACTION_RECYCLE: AnomalyAction
 ANOMALY_ACTION_OPEN_BREAKER: AnomalyAction
 ANOMALY_ACTION_SCALE_UP: AnomalyAction
+BREAKER_STATE_UNSPECIFIED: BreakerState
+BREAKER_STATE_CLOSED: BreakerState
+BREAKER_STATE_OPEN: BreakerState
+BREAKER_STATE_HALF_OPEN: BreakerState
 FRONT_STATE_UNSPECIFIED: FrontState
 FRONT_STATE_STARTING: FrontState
 FRONT_STATE_SERVING: FrontState
@@ -241,14 +252,62 @@ class PoolServiceListRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools", "open_calls", "fronts")
+    __slots__ = ("pools", "open_calls", "breakers", "fronts")
     POOLS_FIELD_NUMBER: _ClassVar[int]
     OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    BREAKERS_FIELD_NUMBER: _ClassVar[int]
     FRONTS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
     open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
+    breakers: _containers.RepeatedCompositeFieldContainer[Breaker]
     fronts: _containers.RepeatedCompositeFieldContainer[Front]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., fronts: _Optional[_Iterable[_Union[Front, _Mapping]]] = ...) -> None: ...
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., breakers: _Optional[_Iterable[_Union[Breaker, _Mapping]]] = ..., fronts: _Optional[_Iterable[_Union[Front, _Mapping]]] = ...) -> None: ...
+
+class Breaker(_message.Message):
+    __slots__ = ("key", "state", "cause", "left", "calls", "failures", "refused")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    state: BreakerState
+    cause: str
+    left: _duration_pb2.Duration
+    calls: int
+    failures: int
+    refused: int
+    def __init__(self, key: _Optional[str] = ..., state: _Optional[_Union[BreakerState, str]] = ..., cause: _Optional[str] = ..., left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., calls: _Optional[int] = ..., failures: _Optional[int] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class OpenBreakerRequest(_message.Message):
+    __slots__ = ("key", "duration", "cause")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    duration: _duration_pb2.Duration
+    cause: str
+    def __init__(self, key: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class OpenBreakerResponse(_message.Message):
+    __slots__ = ("breaker",)
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    breaker: Breaker
+    def __init__(self, breaker: _Optional[_Union[Breaker, _Mapping]] = ...) -> None: ...
+
+class CloseBreakerRequest(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...
+
+class CloseBreakerResponse(_message.Message):
+    __slots__ = ("closed",)
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    closed: bool
+    def __init__(self, closed: _Optional[bool] = ...) -> None: ...
 
 class Front(_message.Message):
     __slots__ = ("id", "pid", "state", "open_calls", "calls", "cpu", "rss_bytes", "loop_lag", "link_delay", "age", "restarts")
