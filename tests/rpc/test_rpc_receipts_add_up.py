@@ -123,7 +123,8 @@ class Mix:
                 ("nothing", {}),
                 ("native", {"size": 5}),
                 ("nests", {"depth": self.random.randrange(4), "times": self.random.randrange(3)}),
-                ("anests", {"what": self.random.choice(["good", "bad", "abad", "dies"]), "times": 5}),
+                ("anests", {"what": self.random.choice(["good", "bad", "abad"]), "times": 5}),
+                ("anests", {"what": "dies", "times": 1}),
                 ("anests", {"what": "together", "times": 6}),
                 ("leaves", {}),
                 ("asks", {"times": self.random.randrange(4)}),
@@ -133,7 +134,7 @@ class Mix:
                 ("items", {"count": 3}),
             ]
         )
-        self.keep(self.rpc.call(name, metadata=self.metadata(), **arguments))
+        self.keep(self.rpc.call(name, metadata=self.metadata(), timeout=60.0, **arguments))
 
     def stream(self):
         name = self.random.choice(["items", "breaks", "good"])
@@ -160,8 +161,9 @@ class Mix:
         name = f"c-{self.random.random()}"
         started = self.rpc.start("sleeps", metadata=[("x-request-id", name)], seconds=20.0, nests=True)
         request = pool_pb2.CancelRequest(request_id=name)
-        while self.rpc.unary("PoolService/Cancel", request, pool_pb2.CancelResponse).code is not grpc.StatusCode.OK:
-            pass
+        while not started.future.done():
+            if self.rpc.unary("PoolService/Cancel", request, pool_pb2.CancelResponse).code is grpc.StatusCode.OK:
+                break
         self.keep(started.outcome())
 
     def multiplexed(self):
