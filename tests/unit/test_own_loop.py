@@ -99,7 +99,7 @@ def test_a_signal_raises_in_code_that_computes(own, alarm):
 
 @pytest.fixture
 def no_collector_hooks():
-    """What a signal raises inside a hook of the garbage collector is lost; hypothesis has such a hook, workers do not."""
+    """What a signal raises inside a hook of the garbage collector is lost. Hypothesis has one; workers have none."""
     hooks = gc.callbacks[:]
     gc.callbacks.clear()
     yield
