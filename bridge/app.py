@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.anomalies.watch import AnomalyWatch
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
@@ -97,13 +98,14 @@ class App:
         self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
+        self._registry = Registry()
+        self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
         self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
-        self._registry = Registry()
-        self._routes = RouteParts(config, self._registry, self._telemetry)
         self._loop_lag = LoopLag()
         self._metrics: MetricsServer | None = None
         self._listener = Listener(config.server, _fatal)
@@ -124,6 +126,7 @@ class App:
     def _pool_event(self, event: PoolEvent) -> None:
         self._sessions.pool_event(event)
         self._telemetry.pool_event(event)
+        self._anomalies.pool_event(event)
         self._health.pool_event(event)
 
     async def start(self) -> Ready:
@@ -146,7 +149,7 @@ class App:
         address = await self._listen(native)
         self._serve_metrics()
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
-        self._tasks.append(asyncio.create_task(self._readers.watch()))
+        self._tasks += [asyncio.create_task(self._readers.watch()), asyncio.create_task(self._anomalies.run())]
         if self._runners is not None:
             self._tasks.append(asyncio.create_task(IdleMemory(self._runners.dispatcher).watch()))
         for task in self._tasks:
@@ -208,7 +211,8 @@ class App:
             lambda: self._plan.missing,
             lambda: registry.snapshot,
             resolver.find,
-            Explainer(resolver.find, runners, self._pools, sessions.sessions),
+            Explainer(resolver.find, runners, self._pools, sessions.sessions, self._routes),
+            self._routes,
             self._sessions.servicer,
             dispatcher,
             lambda: self._config.server.drain_timeout_s,
@@ -290,6 +294,7 @@ class App:
         self._listener.renew(config.server)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
+        self._anomalies.renew(config)
 
     @property
     def is_well(self) -> bool:

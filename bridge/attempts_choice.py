@@ -148,6 +148,30 @@ class Chooser:
             return self._by_weight(tied, "", f"{why}{words}, as {len(tied) - 1} more: ")
         return Choice(alternative=tied[0].alternative, why=why + words)
 
+    def likely(self, route: Route, sticky: str) -> tuple[str, dict[str, float]]:
+        """Return by what a call would be answered, in words, and how likely by each alternative. Changes nothing."""
+        known = self.predictions(route)
+        candidates = [one for one in known if one.alternative.weight > 0 and self.allows(one.alternative)]
+        left = [one for one in candidates if not one.outside] or candidates
+        if not left:
+            return "the breakers of all alternatives are open", {}
+        by = route.config.choose
+        shares = _shares(left)
+        if by == "weights":
+            if sticky:
+                kept = max(left, key=lambda one: _claim(sticky, one.alternative)).alternative.label
+                return "by weights, and calls like this one are kept to one alternative", {kept: 1.0}
+            return "by weights", shares
+        if not all(one.known for one in left):
+            return f"by weights, as not all have been measured for {by}", shares
+        best = min(_cost_of(one, by) for one in left)
+        tied = [one for one in left if _cost_of(one, by) == best]
+        others = [one for one in left if one not in tied]
+        explored = route.config.explore if others else 0.0
+        likely = {label: share * (1.0 - explored) for label, share in _shares(tied).items()}
+        likely |= {label: share * explored for label, share in _shares(others).items()}
+        return f"by {by}: {_figure(tied[0], by)}, the best of {len(left)}", likely
+
     def predictions(self, route: Route) -> list[Prediction]:
         """Return what is expected of each alternative of a route."""
         now = self._clock()
@@ -195,6 +219,11 @@ def _outside(route: Route, p95_s: float | None, success: float | None, cost_usd:
     if config.min_success is not None and success is not None and success < config.min_success:
         found.append(f"{success:.1%} go well, under {config.min_success:.1%}")
     return ", ".join(found)
+
+
+def _shares(some: Sequence[Prediction]) -> dict[str, float]:
+    total = sum(one.alternative.weight for one in some)
+    return {one.alternative.label: one.alternative.weight / total for one in some}
 
 
 def _cost_of(one: Prediction, by: str) -> float:

@@ -12,9 +12,9 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from bridge import status
-from bridge.attempts_failures import breaks, judged
+from bridge.attempts_judge import Attempt, Judge
 from bridge.attempts_plan import Plan, Step
-from bridge.attempts_record import Attempted, Tried, attempt_at, cost_usd, reason, take_over, total_usage
+from bridge.attempts_record import Attempted, Tried, attempt_at, reason, take_over, total_usage
 from bridge.attempts_shadow import LARGEST_BYTES, Answer
 from bridge.errors import BridgeError
 from bridge.inside import adopt
@@ -26,28 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from bridge.attempts import AttemptsRunner
-    from bridge.call import Call
-    from bridge.dispatch import Runner
+    from bridge.call import Call, Identity
     from bridge.routes import Alternative, Route
     from handlers.contract import FunctionSpec, ReplyMeta
 
 FAILURES = (BridgeError, HandlerError, PoolError)
 CANCELLED = "CANCELLED"
-
-
-class Attempt:
-    """One attempt that runs. `call` is its own record; `tickets` are of the breakers that let it through."""
-
-    __slots__ = ("body", "call", "runner", "started", "step", "tickets", "tried")
-
-    def __init__(self, step: Step, call: Call, tried: Tried, tickets: dict[str, int]) -> None:
-        self.step = step
-        self.call = call
-        self.tried = tried
-        self.tickets = tickets
-        self.runner: Runner | None = None
-        self.body = b""
-        self.started = time.perf_counter()
 
 
 class Attempts:
@@ -58,7 +42,8 @@ class Attempts:
         self._call = call
         self._route = route
         self._record = Attempted(route.name, tried=[])
-        self._plan = Plan(route, owner.budgets(route), owner.means, self._record, self._sticky())
+        self._plan = Plan(route, owner.budgets(route), owner.means, self._record, sticky_key(route, call.identity))
+        self._judge = Judge(route.name, owner.means)
         self._why = ""
         self._running: list[Attempt] = []
         self._won: Attempt | None = None
@@ -67,11 +52,6 @@ class Attempts:
         self._told: Exception | None = None
         """The failure that the caller hears of, if there is no answer: the last of an attempt that was begun."""
         self._pause: asyncio.Future[None] | None = None
-
-    def _sticky(self) -> str:
-        by, identity = self._route.config.sticky, self._call.identity
-        kept = {"session": identity.session_id, "request": identity.request_id, "tenant": identity.tenant}.get(by, "")
-        return f"{self._route.name}\0{kept}" if kept else ""
 
     async def run(self) -> bytes:
         """Return the answer of the first attempt that has one."""
@@ -213,14 +193,9 @@ class Attempts:
         """Begin an attempt, where its breakers let it through. Raises BREAKER_OPEN."""
         owner, alternative = self._owner, step.alternative
         tried = Tried(alternative.label, step.kind)
-        tickets: dict[str, int] = {}
         try:
-            for key in alternative.keys:
-                tickets[key] = owner.breakers.enter(key)
+            tickets = self._judge.let_through(alternative)
         except BridgeError as refusal:
-            for key, ticket in tickets.items():
-                owner.breakers.leave(key, ticket)
-            owner.counters.attempts[self._route.name, alternative.label, "refused"] += 1
             tried.failure = refusal.reason
             self._record.tried.append(tried)
             raise
@@ -253,44 +228,17 @@ class Attempts:
             if self._won is None:
                 self._won = attempt
                 self._record.alternative = tried.alternative
-            self._judge(attempt, "ok", True, seconds or elapsed_s)
+            self._judge.well(attempt, seconds or elapsed_s)
         elif isinstance(failure, FAILURES):
             told = status.of_exception(failure, idempotent=attempt.step.alternative.idempotent)
             tried.failure = told.reason
             if self._won is None:
                 self._record.alternative = tried.alternative
-            self._judge_failure(attempt, told, elapsed_s)
+            self._judge.failed(attempt, told, elapsed_s)
         else:
             lost = tried.failure == CANCELLED
             tried.failure = CANCELLED
-            # Of one that lost against another, it is known that it would have taken longer than this.
-            self._judge(attempt, "cancelled", None, elapsed_s if lost else None)
-
-    def _judge_failure(self, attempt: Attempt, failure: BridgeError, seconds: float) -> None:
-        usual_s = self._owner.stats.quantile(self._route.name, attempt.tried.alternative, 0.95) or 0.0
-        if failure.reason == "IN_WORKER" and seconds < usual_s:  # its caller allowed too little: no fault of it
-            self._judge(attempt, "failed", None, None)
-        elif breaks(failure):
-            self._judge(attempt, "failed", False, seconds)
-        else:
-            counts = judged(failure)
-            self._judge(attempt, "failed", True if counts else None, seconds if counts else None, well=False)
-
-    def _judge(
-        self, attempt: Attempt, outcome: str, ok: bool | None, seconds: float | None, *, well: bool | None = None
-    ) -> None:
-        """Tell breakers whether it went well (None: nobody knows), and the figures, unless `seconds` is None."""
-        owner, label = self._owner, attempt.tried.alternative
-        owner.counters.attempts[self._route.name, label, outcome] += 1
-        for key, ticket in attempt.tickets.items():
-            if ok is None:
-                owner.breakers.leave(key, ticket)
-            else:
-                owner.breakers.record(key, ok, ticket)
-        if seconds is not None:
-            good = ok is not False if well is None else well
-            cost = cost_usd(attempt.call.meta)
-            owner.stats.observe(self._route.name, label, seconds=seconds, ok=good, cost_usd=cost)
+            self._judge.cancelled(attempt, elapsed_s if lost else None)
 
     def _send_copies(self, body: bytes) -> None:
         if not self._route.shadows or len(body) > LARGEST_BYTES:
@@ -305,6 +253,11 @@ class Attempts:
             if one.label != self._record.alternative:
                 spec = self._spec(one)
                 self._owner.shadows.send(self._call, self._route, one, spec, answer, streams=streams)
+
+    @property
+    def newest(self) -> Call | None:
+        """The attempt that was begun last, of those that run."""
+        return self._running[-1].call if self._running else None
 
     def cancel(self) -> bool:
         """End all attempts with CANCELLED_BY_OPERATOR; return whether there was one that had not ended."""
@@ -334,6 +287,13 @@ class Attempts:
         if last is not None:
             take_over(call, last)
         call.reason = reason(self._why, record, "" if last is None else last.reason)
+
+
+def sticky_key(route: Route, identity: Identity) -> str:
+    """Return by what a call is kept to one alternative; empty where it is not."""
+    by = route.config.sticky
+    kept = {"session": identity.session_id, "request": identity.request_id, "tenant": identity.tenant}.get(by, "")
+    return f"{route.name}\0{kept}" if kept else ""
 
 
 def _end_pause(pause: asyncio.Future[None]) -> None:

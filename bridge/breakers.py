@@ -327,6 +327,13 @@ def function_key(function: str, way: str) -> str:
     return f"function/{function}/{way}"
 
 
+def by_order(key: str) -> bool:
+    """Whether a key is that of a function where it runs: such a breaker opens by order alone, never by a rule."""
+    kind, _, rest = key.partition("/")
+    way = rest.partition("/")[2]
+    return kind == "function" and (way == "native" or way.startswith("pool/"))
+
+
 def provider_key(provider: str) -> str:
     """Return the key of a provider's breaker."""
     return f"provider/{provider}"

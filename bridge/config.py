@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
@@ -134,6 +135,11 @@ class PoolConfig(Section):
         30.0, description="How long a worker that is being retired serves the strict sessions that are bound to it."
     )
     start_timeout_s: Seconds = Field(300.0, description="How long a worker may take to import and warm up.")
+    anomalies: Literal["off", "observe", "act"] = Field(
+        "observe",
+        description="What follows when a worker is slow, fails or runs out of memory, when a function fails or the "
+        "queue grows: `observe` tells, `act` also replaces the worker, opens a circuit breaker or adds workers.",
+    )
     threads: Int = Field(1, ge=1, le=1024, description="Threads of numeric libraries in a worker (OMP_NUM_THREADS).")
     nice: Int = Field(0, ge=0, le=19, description="Added to the niceness of its workers; 19 is the least urgent.")
     env: dict[str, str] = Field(
@@ -270,6 +276,7 @@ class Config(Section):
     models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
+    anomalies: AnomaliesConfig = Field(AnomaliesConfig(), description="When something is an anomaly.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
     multiplex: MultiplexConfig = Field(MultiplexConfig(), description="Streams of many calls.")
     sessions: SessionsConfig = Field(SessionsConfig(), description="Sessions.")

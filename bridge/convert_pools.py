@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from bridge.anomalies.words import in_words
+from bridge.attempts_work import Attempts
 from bridge.convert import set_duration
 from bridge.v1 import pool_pb2
 from pool.calls import Call as Job
 from pool.lifecycle import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bridge.anomalies.records import Anomaly
     from bridge.call import Call
     from pool.options import PoolOptions
     from pool.snapshot import PoolSnapshot, WorkerSnapshot
@@ -31,7 +36,9 @@ _WORKER_STATES = {
 }
 
 
-def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[str]) -> pool_pb2.Pool:
+def pool_message(
+    options: PoolOptions, snapshot: PoolSnapshot, functions: list[str], anomalies: Iterable[Anomaly] = ()
+) -> pool_pb2.Pool:
     """Describe a pool."""
     message = pool_pb2.Pool(
         name=snapshot.name,
@@ -72,8 +79,27 @@ def pool_message(options: PoolOptions, snapshot: PoolSnapshot, functions: list[s
             function=refused.function, fingerprint=refused.fingerprint, deaths=refused.deaths
         )
         set_duration(input_.left, refused.left_s)
+    for anomaly in anomalies:
+        message.anomalies.append(_anomaly(anomaly))
     for growth in snapshot.growth:
         message.growth.add(function=growth.function, grown_bytes=growth.grown_bytes, calls=growth.calls)
+    return message
+
+
+def _anomaly(anomaly: Anomaly) -> pool_pb2.Anomaly:
+    finding = anomaly.finding
+    action = "unspecified" if finding.action == "none" else finding.action
+    message = pool_pb2.Anomaly(
+        kind=f"ANOMALY_KIND_{finding.kind.upper()}",
+        action=f"ANOMALY_ACTION_{action.upper()}",
+        acted=anomaly.acted,
+        cause=in_words(anomaly),
+        worker=finding.worker,
+        function=finding.function,
+        provider=finding.provider,
+        numbers=finding.numbers,
+    )
+    set_duration(message.age, max(0.0, time.monotonic() - anomaly.at))
     return message
 
 
@@ -85,6 +111,8 @@ def open_call(call: Call) -> pool_pb2.OpenCall:
         pool=call.pool,
     )
     job = call.job
+    if isinstance(job, Attempts) and (attempt := job.newest) is not None:
+        message.pool, job = attempt.pool, attempt.job
     if isinstance(job, Job) and job.worker is not None and not job.lined:
         message.worker = job.worker.id
     set_duration(message.age, time.perf_counter() - call.started_at)

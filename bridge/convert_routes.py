@@ -4,10 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.v1 import common_pb2
+from bridge.breakers import BreakerSnapshot, State
+from bridge.v1 import common_pb2, pool_pb2
 
 if TYPE_CHECKING:
     from bridge.routes import Alternative, Route
+
+
+_STATES = {
+    State.CLOSED: pool_pb2.BREAKER_STATE_CLOSED,
+    State.OPEN: pool_pb2.BREAKER_STATE_OPEN,
+    State.HALF_OPEN: pool_pb2.BREAKER_STATE_HALF_OPEN,
+}
+
+
+def breaker_message(one: BreakerSnapshot) -> pool_pb2.Breaker:
+    """Describe a circuit breaker."""
+    message = pool_pb2.Breaker(
+        key=one.key,
+        state=_STATES[one.state],
+        cause=one.cause,
+        calls=one.calls,
+        failures=one.failures,
+        refused=one.refused,
+    )
+    if one.state is State.OPEN:
+        message.left.FromNanoseconds(int(one.remaining_s * 1e9))
+    return message
 
 
 def route_info(route: Route) -> common_pb2.RouteInfo:

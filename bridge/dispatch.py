@@ -188,6 +188,8 @@ class Dispatcher:
         """Join the session, and find the place of a nested call."""
         if call.identity.session_id:
             call.session = self._join(call)
+        if runner is self._attempts:
+            return runner  # it finds the place of each attempt
         if call.nested is not None and call.nested.host(call.pool) is not None:
             return self._runners[HostedRunner]
         return runner

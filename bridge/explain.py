@@ -9,12 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge import auto_choice, convert
+from bridge.attempts_work import sticky_key
 from bridge.auto import because, in_words
 from bridge.auto_choice import Why
 from bridge.auto_figures import LEAST, NATIVE, SOME, best_class, way_of
 from bridge.errors import BridgeError
+from bridge.explain_routes import RouteExplainer
 from bridge.route_stats import class_bounds
-from bridge.router import Native
+from bridge.route_table import MODEL_FUNCTIONS
+from bridge.router import Native, in_a_worker
+from bridge.routes import RoutedSpec
 from bridge.v1 import common_pb2
 from bridge.v1 import invoke_pb2 as pb
 
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
 
     from bridge.auto_figures import Known
     from bridge.call import Identity
+    from bridge.route_parts import RouteParts
     from bridge.route_stats import Fading
+    from bridge.router import Decision
     from bridge.runners import Runners
     from bridge.sessions import Sessions
     from handlers.contract import FunctionSpec
@@ -42,7 +48,10 @@ class Explainer:
         runners: Runners,
         pools: Mapping[str, Pool],
         sessions: Sessions,
+        routes: RouteParts,
     ) -> None:
+        self._routes = routes
+        self._of_routes = RouteExplainer(runners.attempts.chooser, routes.stats, routes.breakers)
         self._find = find
         self._runners = runners
         self._pools = pools
@@ -50,21 +59,49 @@ class Explainer:
 
     def explain(self, request: pb.ExplainRequest, identity: Identity) -> pb.ExplainResponse:
         """Answer InvokeService.Explain. Raises Unknown, ExtraMissing or POOL_UNAVAILABLE, as a call would."""
-        spec, size = self._find(request.function), request_bytes(request)
-        reason, alternatives = self.of_function(spec, size)
+        spec, size = self._spec(request.function), request_bytes(request)
+        if isinstance(spec, RoutedSpec):
+            reason, alternatives, spec = self._routed(request.function, spec, size, identity)
+        else:
+            reason, alternatives = self.of_function(spec, size)
         for alternative in alternatives:
             alternative.worker = self._worker(identity, alternative.pool)
-        answer = pb.ExplainResponse(function=spec.name, request_bytes=size, reason=reason, alternatives=alternatives)
+        answer = pb.ExplainResponse(
+            function=request.function, request_bytes=size, reason=reason, alternatives=alternatives
+        )
         answer.placement = convert.PLACEMENTS[spec.placement]
         if spec.placement != "pooled":
             answer.front.CopyFrom(self._front_load())
         return answer
 
+    def _spec(self, name: str) -> FunctionSpec:
+        """Return the function of a name; of a model that has a route, what its calls call."""
+        route = self._routes.table.routes.get(name)
+        if route is not None and route.config.of_models:
+            return self._find(MODEL_FUNCTIONS[0])
+        return self._find(name)
+
+    def _routed(
+        self, name: str, spec: RoutedSpec, size: int, identity: Identity
+    ) -> tuple[str, list[pb.Alternative], FunctionSpec]:
+        """Explain a name that has a route; the function whose calls they are comes with it."""
+        own = spec.original
+        route = spec.by_model.get(name) or spec.route
+        if route is None:
+            assert own is not None
+            return *self.of_function(own, size), own
+        sticky = sticky_key(route, identity)
+        ways = self._of_routes.explain(route, own, sticky, lambda one: self.of_function(one, size)[1])
+        return *ways, own or spec
+
     def of_function(self, spec: FunctionSpec, size: int) -> Ways:
         """Return why a call of a function with a request of `size` bytes goes where it goes, and its ways."""
         if spec.placement == "auto":
             return self._measured(spec, size)
-        decision = self._runners.router.decide(spec, size, self._runners.native.running)
+        if spec.placement == "pooled":
+            decision: Decision = in_a_worker(spec)  # the router would keep it by name, also that of an alternative
+        else:
+            decision = self._runners.router.decide(spec, size, self._runners.native.running)
         there = self._in_pool(spec)
         if spec.placement == "pooled":
             there.chosen = True

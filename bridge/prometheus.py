@@ -38,6 +38,7 @@ def families(
         _retries(telemetry.retries),
         _exits(telemetry.exits),
         _events(telemetry.events),
+        _anomalies(telemetry.anomalies),
         *_pools(snapshots),
         *_workers(snapshots),
     ]
@@ -87,6 +88,17 @@ def _events(counts: Mapping[tuple[str, str], int]) -> Metric:
     for (pool, event), count in sorted(counts.items()):
         events.add_metric((pool, event), count)
     return events
+
+
+def _anomalies(counts: Mapping[tuple[str, str, str], int]) -> Metric:
+    anomalies = CounterMetricFamily(
+        "bridge_anomalies",
+        "Anomalies that were told, by what they are and what was done.",
+        labels=("pool", "kind", "action"),
+    )
+    for (pool, kind, action), count in sorted(counts.items()):
+        anomalies.add_metric((pool, kind, action), count)
+    return anomalies
 
 
 def _pools(snapshots: list[PoolSnapshot]) -> Iterable[Metric]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
-from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State
+from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State, by_order
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
 from bridge.routes import RoutedSpec
@@ -65,6 +65,14 @@ class RouteParts:
             self.runner.renew()
         self._lay_over()
 
+    def keys(self) -> set[str]:
+        """Return the keys of all breakers that there may be."""
+        routes = self.table.routes.values()
+        found = {key for route in routes for one in (*route.alternatives, *route.fallback) for key in one.keys}
+        for spec in self._registry.reported.functions:
+            found |= set(alone(spec).alternatives[0].keys[1:])
+        return found | {one.key for one in self.breakers.snapshot()}
+
     def drain(self) -> None:
         """Run no more copies of calls, and end those that run: nobody is to wait for them."""
         if self.runner is not None:
@@ -73,11 +81,9 @@ class RouteParts:
     def _rule_of(self, key: str) -> BreakerRule | None:
         if key.startswith(PROVIDER):
             return _rule(self._config.breakers.providers)
-        name = key.removeprefix(FUNCTION).partition("/")[0]
-        label = key.removeprefix(f"{FUNCTION}{name}/")
-        route = self._config.routes.get(name)
-        if route is None or label.startswith("pool/") or label == "native":
-            return None  # a function where it runs: its breaker opens by order alone
+        route = self._config.routes.get(key.removeprefix(FUNCTION).partition("/")[0])
+        if route is None or by_order(key):
+            return None
         return _rule(route.breaker or self._config.breakers.routes)
 
     def _breaker_changed(self, event: BreakerChanged) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bridge.anomalies.words import in_words
 from bridge.breakers import State
 from bridge.errors import Code
 from bridge.tallies import Tallies
@@ -19,6 +21,7 @@ from pool import events
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bridge.anomalies.records import Anomaly
     from bridge.attempts_choice import BoundsChanged
     from bridge.breakers import BreakerChanged
     from bridge.call import Call
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("bridge")
 MESSAGE_CHARACTERS = 1000
 """Of a failure's text, in a log line."""
+ANOMALIES_KEPT = 10
+"""Of each pool."""
+
+Tap = Callable[["Call", "BridgeError | None"], None]
+"""Is shown a call that has been answered, and its failure."""
 
 
 _CALLERS_OWN = {
@@ -56,7 +64,8 @@ class Telemetry:
     """Counts calls and logs events.
 
     `tallies` has what calls took, `exits` counts by pool and class of the cause, `events` by pool and name, `retries`
-    by pool and whether the second attempt went well, `breakers` the changes of circuit breakers by key and new state.
+    by pool and whether the second attempt went well, `anomalies` by pool, kind and what was done, and `breakers` the
+    changes of circuit breakers by key and new state.
     """
 
     def __init__(self) -> None:
@@ -64,12 +73,23 @@ class Telemetry:
         self.exits: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str]] = Counter()
         self.retries: Counter[tuple[str, bool]] = Counter()
+        self.anomalies: Counter[tuple[str, str, str]] = Counter()
+        self.last_anomalies: dict[str, deque[Anomaly]] = {}
+        """The last of each pool, newest first."""
+        self._tap: Tap | None = None
+        self._log_calls = self._looks = False
+        self.level_changed()
         self.breakers: Counter[tuple[str, str]] = Counter()
-        self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
 
     def level_changed(self) -> None:
         """Take note that the log has another level now."""
         self._log_calls = LOGGER.isEnabledFor(logging.DEBUG)
+        self._looks = self._log_calls or self._tap is not None
+
+    def watch(self, tap: Tap | None) -> None:
+        """Show every call that has been answered to `tap` from now on; None to nobody."""
+        self._tap = tap
+        self._looks = self._log_calls or tap is not None
 
     def finished(self, call: Call, code: int, failure: BridgeError | None = None) -> None:
         """Take note of a call that has been answered; what it has called and that still goes on ends with it."""
@@ -82,7 +102,16 @@ class Telemetry:
         if failure is not None:
             level = logging.INFO if code in _CALLERS_OWN else logging.WARNING
             log(level, f"call failed: {failure.message[:MESSAGE_CHARACTERS]}", **_fields(call, code, failure.reason))
-        elif self._log_calls:
+            if self._tap is not None:
+                self._tap(call, failure)
+        elif self._looks:
+            self._look(call, code)
+
+    def _look(self, call: Call, code: int) -> None:
+        """Show a call without a failure to who wants to see each: who has nobody pays nothing for it."""
+        if self._tap is not None and code == 0:
+            self._tap(call, None)
+        if self._log_calls:
             log(logging.DEBUG, "call", **_fields(call, code, ""))
 
     def finished_packed(self, calls: Sequence[Call]) -> None:
@@ -92,6 +121,33 @@ class Telemetry:
                 self.finished(call, 0)
         else:
             self.tallies.add_packed(calls)
+            if self._looks:
+                self._look_packed(calls)
+
+    def _look_packed(self, calls: Sequence[Call]) -> None:
+        """Show calls of a pack to who wants to see some."""
+        for call in calls:
+            if self._tap is None:
+                return
+            self._tap(call, None)
+
+    def anomaly(self, anomaly: Anomaly) -> None:
+        """Log an anomaly, count it, and keep it among the last."""
+        finding = anomaly.finding
+        done = finding.action if anomaly.acted else "none"
+        self.anomalies[anomaly.pool, finding.kind, done] += 1
+        self.last_anomalies.setdefault(anomaly.pool, deque(maxlen=ANOMALIES_KEPT)).appendleft(anomaly)
+        known = {"worker": finding.worker, "function": finding.function, "provider": finding.provider}
+        about = {name: value for name, value in known.items() if value}
+        log(
+            logging.WARNING,
+            in_words(anomaly),
+            pool=anomaly.pool,
+            **about,
+            anomaly=finding.kind,
+            action=done,
+            **finding.numbers,
+        )
 
     def breaker_changed(self, event: BreakerChanged) -> None:
         """Log that a circuit breaker has opened or closed, and count it."""

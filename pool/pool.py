@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from pool.events import Listener
 from pool.lifecycle import State
 from pool.options import PoolOptions
 from pool.packs import PACK_MEMBERS, Owner, Pack
-from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, worker_snapshots
+from pool.snapshot import PoolSnapshot, WorkerSnapshot, Workforce, cause_of, state_of, worker_snapshots
 from pool.spawn import Spawner
 from pool.supervisor import Supervisor
 from pool.template import TemplateSpawner
@@ -113,6 +112,14 @@ class Pool:
     def resize(self, minimum: int, maximum: int) -> None:
         """Let the pool have so many workers from now on. Raises ValueError where that is no range of one or more."""
         self._supervisor.resize(minimum, maximum)
+
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have so many workers, within the bounds, where there are fewer; return whether there were."""
+        return self._supervisor.grow(workers, cause)
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Have a worker replaced, then retired, in its turn; False where it does not serve, or is to be already."""
+        return self._supervisor.recycle(worker, cause)
 
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all, one after the other and with their code imported anew; return how many.
@@ -299,8 +306,8 @@ class Pool:
         now, force = self._loop.time(), self._supervisor
         return PoolSnapshot(
             name=self.options.name,
-            state=self._state(),
-            cause=self._cause(),
+            state=state_of(force, self.ready_workers, draining=self._draining),
+            cause=cause_of(force, self.ready_workers),
             workers=worker_snapshots(force, now),
             waiting=self._admission.waiting,
             waiting_bytes=self._admission.waiting_bytes,
@@ -314,21 +321,8 @@ class Pool:
             exits=tuple((report, now - report.exited_at) for report in force.exits),
             growth=self._supervisor.growth.top(GROWTH_SHOWN),
             quarantine=self._admission.quarantine.refused(now),
+            arrivals=self._admission.arrivals,
         )
-
-    def _state(self) -> str:
-        if self._draining:
-            return "draining"
-        if self.ready_workers:
-            return "ready"
-        return "failed" if self._supervisor.failure else "starting"
-
-    def _cause(self) -> str:
-        """Return why no worker takes calls; nothing where one does."""
-        states = Counter(worker.state.value for worker in self._supervisor.workers.values())
-        if self._supervisor.failure or not states or self.ready_workers:
-            return self._supervisor.failure
-        return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more calls; return whether all in flight ended within the time."""

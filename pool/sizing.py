@@ -78,6 +78,14 @@ class Sizing:
         self.least, self.most = minimum, maximum
         self._fit(min(max(self.target, minimum), maximum), "resized by an operator")
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have more workers, within the bounds; return whether that is a change. The usual rules take them back."""
+        wanted = min(workers, self.most)
+        if wanted <= self.target:
+            return False
+        self._fit(wanted, cause)
+        return True
+
     def reload(self, options: PoolOptions) -> None:
         """Take over new options; a size that scaling has found stays where they name the same as before."""
         old, self._options = self._options, options

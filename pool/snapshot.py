@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,6 +67,8 @@ class PoolSnapshot:
     """The inputs that are refused because they have killed workers."""
     waiting_bytes: int = 0
     """Bytes of the requests that wait."""
+    arrivals: int = 0
+    """Calls that have come, ever."""
 
 
 class Member(Protocol):
@@ -157,6 +159,14 @@ class Workforce(Protocol):
         """Keep to other bounds from now on."""
         ...
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have more workers, within the bounds."""
+        ...
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Have a worker replaced in its turn."""
+        ...
+
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all; return how many."""
         ...
@@ -208,3 +218,20 @@ def worker_snapshots(force: Workforce, now: float) -> tuple[WorkerSnapshot, ...]
             )
         )
     return tuple(made)
+
+
+def state_of(force: Workforce, ready: int, *, draining: bool) -> str:
+    """Return in a word how a pool is."""
+    if draining:
+        return "draining"
+    if ready:
+        return "ready"
+    return "failed" if force.failure else "starting"
+
+
+def cause_of(force: Workforce, ready: int) -> str:
+    """Return why no worker takes calls; nothing where one does."""
+    states = Counter(worker.state.value for worker in force.workers.values())
+    if force.failure or not states or ready:
+        return force.failure
+    return "no worker takes calls: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items()))

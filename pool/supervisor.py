@@ -195,6 +195,18 @@ class Supervisor:
         """Let scaling keep to other bounds from now on."""
         self._sizing.resize(minimum, maximum)
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have more workers, within the bounds of scaling; return whether that is a change."""
+        return self._sizing.grow(workers, cause)
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Have a worker replaced in its turn; return whether it serves and was to stay."""
+        run = self.runs.get(worker)
+        if run is None or run.recycle or run.worker is None or run.worker.state is not State.READY:
+            return False
+        run.recycle = cause
+        return True
+
     async def restart(self, worker: str | None = None) -> int:
         """Replace one worker, or all in turn; return how many. Raises StartFailed, and the old ones stay then.
 

@@ -173,6 +173,25 @@ class _FakeWorkforce:
         for worker_id in list(self.workers)[self.target :]:
             self._retire(worker_id)
 
+    def grow(self, workers: int, cause: str) -> bool:
+        """Have more workers, within the bounds."""
+        wanted = min(workers, self.most)
+        if wanted <= self.target:
+            return False
+        self.target = wanted
+        while len(self.workers) < wanted:
+            self._add()
+        return True
+
+    def recycle(self, worker: str, cause: str) -> bool:
+        """Replace a worker at once."""
+        if worker not in self.workers:
+            return False
+        self.workers[worker].recycle = cause
+        self._add()
+        self._retire(worker)
+        return True
+
     def _retire(self, worker_id: str) -> None:
         """Let a worker end its calls out of sight."""
         worker = self.workers.pop(worker_id)

@@ -96,13 +96,15 @@ def _show(answer: ExplainResponse, output: Output) -> None:
     from bridge.cli.output import clean, size, table
 
     output.line(f"{clean(answer.function)}, a request of {size(answer.request_bytes)}: {clean(answer.reason)}")
-    output.show(table(COLUMNS, [_row(one, answer.function) for one in answer.alternatives]))
-    for one in answer.alternatives:
-        if one.HasField("load"):
-            workers = "1 worker" if one.load.workers == 1 else f"{one.load.workers} workers"
-            waiting = f"{one.load.waiting} calls wait" if one.load.waiting else "no call waits"
-            session = f", the session's is {clean(one.worker)}" if one.worker else ""
-            output.line(f"pool {clean(one.pool)}: {workers}, {waiting}{session}")
+    if any(one.label for one in answer.alternatives):
+        output.show(table(ROUTE_COLUMNS, [_route_row(one) for one in answer.alternatives]))
+    else:
+        output.show(table(COLUMNS, [_row(one, answer.function) for one in answer.alternatives]))
+    for one in {one.pool: one for one in answer.alternatives if one.HasField("load")}.values():
+        workers = "1 worker" if one.load.workers == 1 else f"{one.load.workers} workers"
+        waiting = f"{one.load.waiting} calls wait" if one.load.waiting else "no call waits"
+        session = f", the session's is {clean(one.worker)}" if one.worker else ""
+        output.line(f"pool {clean(one.pool)}: {workers}, {waiting}{session}")
     if answer.HasField("front"):
         output.line(_front(answer.front))
 
@@ -121,6 +123,24 @@ def _row(one: Alternative, asked: str) -> tuple[str, ...]:
         _us(predicted.transfer_us) if known and one.pool else "",
         _us(predicted.service_us) if known else "",
         *_times(one.service),
+        one.excluded,
+    )
+
+
+ROUTE_COLUMNS = ("", "ALTERNATIVE", "RUNS IN", "LIKELY", "P50", "P99", "CALLS", "GO WELL", "COST", "BREAKER", "WHY NOT")
+
+
+def _route_row(one: Alternative) -> tuple[str, ...]:
+    """Return an alternative of a route."""
+    return (
+        "*" if one.chosen else "",
+        one.label,
+        f"pool {one.pool}" if one.pool else "the front",
+        f"{one.weight:.3g}" if one.HasField("weight") else "",
+        *_times(one.attempts),
+        f"{1 - one.failure_rate:.1%}" if one.HasField("failure_rate") else "",
+        f"${one.cost_usd:.4g}" if one.HasField("cost_usd") else "",
+        one.breaker.replace("_", " "),
         one.excluded,
     )
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from bridge.cli.breaker_commands import breaker_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
@@ -27,6 +28,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
+app.add_typer(breaker_app, name="breaker")
 
 
 def _version(wanted: bool) -> None:

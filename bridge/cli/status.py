@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from grpc_health.v1 import health_pb2
 
+from bridge.cli.breakers import news
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode
 from bridge.cli.messages import plain
@@ -21,6 +22,7 @@ SHOWN_EXITS = 3
 SHOWN_STDERR_LINES = 5
 SHOWN_GROWTH = 3
 SHOWN_CALLS = 10
+SHOWN_ANOMALIES = 3
 OLD_CALL_S = 1.0
 """Younger calls are gone before anybody could cancel them."""
 GROWTH_BYTES = 16 << 20
@@ -67,6 +69,8 @@ def _show(output: Output, address: str, health: str, seen: pool_pb2.PoolServiceL
         output.show(table(("WORKER", "PID", "STATE", "RUNNING", "CALLS", "MEMORY", "AGE", "NOTE"), workers))
     if calls := [_call_row(call) for call in seen.open_calls if call.age.ToTimedelta().total_seconds() >= OLD_CALL_S]:
         output.show(table(("REQUEST ID", "FUNCTION", "POOL", "WORKER", "FOR"), calls[:SHOWN_CALLS]))
+    for line in news(seen.breakers):
+        output.line(line)
     for pool in pools:
         _show_news(output, pool)
 
@@ -82,6 +86,8 @@ def _show_news(output: Output, pool: pool_pb2.Pool) -> None:
         if growth.grown_bytes >= GROWTH_BYTES:
             calls = "1 call" if growth.calls == 1 else f"{growth.calls} calls"
             output.line(f"{name}: {clean(growth.function)} grew the heap by {size(growth.grown_bytes)} in {calls}")
+    for anomaly in pool.anomalies[:SHOWN_ANOMALIES]:
+        output.line(f"{name}: {_ago(anomaly.age)} ago: {clean(anomaly.cause)}")
     for refused in pool.quarantine:
         output.line(
             f"{name}: an input of {clean(refused.function)} is refused for {_ago(refused.left)} more: it killed "

@@ -13,11 +13,11 @@ from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.messages import plain
 from bridge.cli.output import Output, clean, duration, size, table
-from bridge.cli.status import FRONT_COLUMNS, ask_all, front_row, pool_state, worker_state
+from bridge.cli.status import FRONT_COLUMNS, SHOWN_ANOMALIES, ask_all, front_row, pool_state, worker_state
 from bridge.v1 import pool_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from google.protobuf.duration_pb2 import Duration
     from rich.console import Group, RenderableType
@@ -137,7 +137,16 @@ def picture(address: str, view: View, per_second: Mapping[str, float], *, live: 
         fronts = [front_row(front, _rate(per_second[front.id])) for front in view.fronts]
         columns = ("CALLS/S" if column == "CALLS" else column for column in FRONT_COLUMNS)
         parts += [Text(), table(tuple(columns), fronts)]
-    return Group(*parts)
+    return Group(*parts, *_anomalies(view))
+
+
+def _anomalies(view: View) -> Iterable[RenderableType]:
+    """Return the last anomalies, the newest first, a line each."""
+    from rich.text import Text
+
+    told = [(anomaly.age.ToTimedelta(), pool.name, anomaly) for pool in view.pools for anomaly in pool.anomalies]
+    for _, name, anomaly in sorted(told, key=lambda one: one[0])[:SHOWN_ANOMALIES]:
+        yield Text(f"{clean(name)}: {_ago(anomaly.age)} ago: {clean(anomaly.cause)}", style="yellow")
 
 
 def _pool_row(pool: pool_pb2.Pool, per_second: Mapping[str, float]) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from bridge.fronts.served import Handlers, Served
 from pool.exits import describe
 from pool.output import Output
 
+MODULE = "bridge.fronts.process"
 LOOK_S = 1.0
 SILENT_LOOKS = 10
 """A front that gives no sign of life for so many looks is ended."""
@@ -179,13 +180,13 @@ class Front:
         cause = self._why or cause
         self.ended.set()
         if not self.listening.done():
-            self.listening.set_result(f"it ended: {cause}")
+            self.listening.set_result(f"{self.name} ended: {cause}\n{self.last_words}".strip())
         self._on_end(self, cause)
 
 
 def _start(descriptor: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "bridge.fronts.process", str(descriptor), str(os.getpid())],
+        [sys.executable, "-P", "-m", MODULE, str(descriptor), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

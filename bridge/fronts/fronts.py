@@ -62,8 +62,6 @@ class Fronts:
         self._setup: wire.Setup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
-        self._early = ""
-        """Why a front has ended that was not told yet what to serve."""
 
     def start(self, address: str) -> None:
         """Claim the port and start the processes, which import while the pools do. Raises ListenFailed."""
@@ -99,11 +97,12 @@ class Fronts:
             services=tuple(names) if options.reflection else (),
             files=described(names) if options.reflection else (),
         )
+        for place in self._places:
+            if place.front is None:  # it has ended while the pools started: whatever it was may be over
+                self._start(place)
         problems = await asyncio.gather(*(self._let_serve(front) for front in self.fronts))
-        if any(problems) or len(problems) < len(self._places):
-            raise ListenFailed(
-                "; ".join(filter(None, problems)) or f"a front ended before it could serve: {self._early}"
-            )
+        if any(problems):
+            raise ListenFailed(next(filter(None, problems)))
         self._run(self._watch())
         return self._claim.address
 
@@ -171,8 +170,6 @@ class Fronts:
     def _ended(self, place: Place, front: Front, cause: str) -> None:
         """A front has ended. Those of its clients' calls that ran have been ended too."""
         place.front = None
-        if self._setup is None:
-            self._early = f"{cause}\n{front.last_words}".strip()
         if self._draining or self._setup is None:
             return
         place.ends += 1

@@ -88,6 +88,9 @@ class Link(asyncio.BufferedProtocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not registered as one
         self._transport.set_write_buffer_limits(high=HIGH_BYTES)
+        if self._closed:
+            self._transport.close()
+        self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the other end has gone, or why it was left."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bridge import convert_pools as convert
@@ -17,6 +17,7 @@ from bridge.v1 import pool_pb2
 from handlers.errors import ExtraMissing, Unknown
 
 if TYPE_CHECKING:
+    from bridge.anomalies.records import Anomaly
     from bridge.dispatch import Dispatcher
     from bridge.fronts.front import Front
     from handlers.registry import Snapshot
@@ -40,14 +41,13 @@ class PoolServicer:
         snapshot: Callable[[], Snapshot],
         calls: Dispatcher,
         drain_timeout_s: Callable[[], float],
+        anomalies: Mapping[str, Iterable[Anomaly]],
         fronts: Callable[[], Sequence[Front]] = tuple,
     ) -> None:
-        self._pools = pools
-        self._missing = missing
-        self._snapshot = snapshot
-        self._calls = calls
+        self._pools, self._missing = pools, missing
+        self._snapshot, self._calls = snapshot, calls
         self._drain_timeout_s = drain_timeout_s
-        self._fronts = fronts
+        self._anomalies, self._fronts = anomalies, fronts
 
     def list(self, _request: pool_pb2.PoolServiceListRequest) -> pool_pb2.PoolServiceListResponse:
         """Answer PoolService.List."""
@@ -141,7 +141,7 @@ class PoolServicer:
         if pool is None:
             return convert.missing_pool(name, self._missing()[name])
         functions = [spec.name for spec in self._snapshot().functions if spec.pool == name]
-        return convert.pool_message(pool.options, pool.snapshot(), functions)
+        return convert.pool_message(pool.options, pool.snapshot(), functions, self._anomalies.get(name, ()))
 
 
 def _unknown(name: str, names: list[str]) -> Unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bridge.servicers.breakers import BreakerServicer
 from bridge.servicers.catalogue import CatalogueServicer
 from bridge.servicers.forward import PACKAGE
 from bridge.servicers.local import local, local_of_caller, local_of_tenant, local_stream
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bridge.dispatch import Dispatcher
     from bridge.explain import Explainer
     from bridge.fronts.front import Front
+    from bridge.route_parts import RouteParts
     from bridge.server import Streaming, Unary
     from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
@@ -33,6 +35,7 @@ def local_handlers(
     snapshot: Callable[[], Snapshot],
     find: Callable[[str], FunctionSpec],
     explainer: Explainer,
+    routes: RouteParts,
     session: SessionServicer,
     calls: Dispatcher,
     drain_timeout_s: Callable[[], float],
@@ -41,14 +44,15 @@ def local_handlers(
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
-    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, fronts)
+    breakers = BreakerServicer(routes)
+    pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, telemetry.last_anomalies, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
         ("ProgramService/List", program_pb2.ProgramServiceListRequest, catalogue.list_programs),
         ("ProgramService/Describe", program_pb2.ProgramServiceDescribeRequest, catalogue.describe_program),
         ("MetricService/ListMetrics", metric_pb2.ListMetricsRequest, catalogue.list_metrics),
-        ("PoolService/List", pool_pb2.PoolServiceListRequest, pool.list),
+        ("PoolService/List", pool_pb2.PoolServiceListRequest, breakers.beside(pool.list)),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),
         ("PoolService/Scale", pool_pb2.ScaleRequest, pool.scale),
         ("PoolService/Drain", pool_pb2.DrainRequest, pool.drain),
@@ -56,6 +60,8 @@ def local_handlers(
         ("PoolService/Restart", pool_pb2.RestartRequest, pool.restart),
         ("PoolService/Cancel", pool_pb2.CancelRequest, pool.cancel),
         ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
+        ("PoolService/OpenBreaker", pool_pb2.OpenBreakerRequest, breakers.open),
+        ("PoolService/CloseBreaker", pool_pb2.CloseBreakerRequest, breakers.close),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
     name = "InvokeService/Explain"

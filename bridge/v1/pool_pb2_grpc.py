@@ -76,6 +76,16 @@ class PoolServiceStub:
                 request_serializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.FromString,
                 _registered_method=True)
+        self.OpenBreaker = channel.unary_unary(
+                '/bridge.v1.PoolService/OpenBreaker',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.OpenBreakerRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.OpenBreakerResponse.FromString,
+                _registered_method=True)
+        self.CloseBreaker = channel.unary_unary(
+                '/bridge.v1.PoolService/CloseBreaker',
+                request_serializer=bridge_dot_v1_dot_pool__pb2.CloseBreakerRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_pool__pb2.CloseBreakerResponse.FromString,
+                _registered_method=True)
 
 
 class PoolServiceServicer:
@@ -140,6 +150,21 @@ class PoolServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenBreaker(self, request, context):
+        """OpenBreaker lets a circuit breaker refuse calls for a while: of an alternative of a route, of a function, or of a
+        provider of language models.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseBreaker(self, request, context):
+        """CloseBreaker lets a circuit breaker let all calls through.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PoolServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -182,6 +207,16 @@ def add_PoolServiceServicer_to_server(servicer, server):
                     servicer.ReleaseInput,
                     request_deserializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.SerializeToString,
+            ),
+            'OpenBreaker': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenBreaker,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.OpenBreakerRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.OpenBreakerResponse.SerializeToString,
+            ),
+            'CloseBreaker': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseBreaker,
+                    request_deserializer=bridge_dot_v1_dot_pool__pb2.CloseBreakerRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_pool__pb2.CloseBreakerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -402,6 +437,60 @@ class PoolService:
             '/bridge.v1.PoolService/ReleaseInput',
             bridge_dot_v1_dot_pool__pb2.ReleaseInputRequest.SerializeToString,
             bridge_dot_v1_dot_pool__pb2.ReleaseInputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenBreaker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/OpenBreaker',
+            bridge_dot_v1_dot_pool__pb2.OpenBreakerRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.OpenBreakerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseBreaker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.PoolService/CloseBreaker',
+            bridge_dot_v1_dot_pool__pb2.CloseBreakerRequest.SerializeToString,
+            bridge_dot_v1_dot_pool__pb2.CloseBreakerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,34 @@ async def test_a_pool_is_resized(make):
     assert await echo(pool) == b"x"
 
 
+async def test_a_worker_is_recycled_in_its_turn(make):
+    pool = await make(size=2, check_interval_s=0.2)
+    assert pool.recycle("contract-1", "it was slow")
+    assert not pool.recycle("contract-1", "and again"), "it is to be replaced already"
+    assert not pool.recycle("nobody", "it was slow")
+    await until(lambda: sorted(names(pool)) == ["contract-2", "contract-3"])
+    assert await echo(pool, b"on") == b"on"
+
+
+async def test_a_pool_grows_within_its_bounds(make):
+    pool = await make(size=1, max_size=3)
+    assert pool.grow(2, "many come")
+    await until(lambda: pool.ready_workers == 2)
+    assert not pool.grow(2, "as many as there are")
+    assert pool.grow(9, "far more come")
+    await until(lambda: pool.ready_workers == 3)
+    shot = pool.snapshot()
+    assert (shot.target, shot.least, shot.most) == (3, 1, 3)
+    assert not pool.grow(4, "no more are allowed")
+
+
+async def test_arrivals_are_counted(pool):
+    before = pool.snapshot().arrivals
+    for _ in range(3):
+        await echo(pool)
+    assert pool.snapshot().arrivals == before + 3
+
+
 async def test_a_reload_returns_the_catalogue(make):
     pool = await make()
     options = dataclasses.replace(pool.options, queue_limit=7)

@@ -70,7 +70,10 @@ max_sessions = 50
 """
 ALSO_WITH_FRONTS = {
     f"test_rpc_{name}.py"
-    for name in ("cancel", "large", "multiplex", "retries", "sessions", "sessions_strict", "slow_readers", "streams")
+    for name in (
+        *("cancel", "large", "retries", "sessions", "sessions_strict", "slow_readers", "streams"),
+        *("multiplex", "multiplex_flow"),
+    )
 }
 """Files whose tests run against a server with two fronts as well: whatever goes through them in a way of its own."""
 DETAILS = (ErrorInfo, BadRequest, RetryInfo, RequestInfo, DebugInfo)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from bridge import current, function
+from bridge import current, function, invoke
 from handlers.contract import UsageRecord
 from handlers.errors import ProviderError
 
@@ -109,3 +109,8 @@ def elsewhere(text: str) -> str:
 
 def where(folder: str, text: str) -> str:
     return str(os.getpid())
+
+
+def nests(target: str, folder: str, text: str) -> str:
+    """Call another function by name, from a worker of the pool that the other belongs to."""
+    return f"nested {invoke(target, folder=folder, text=text)}"

@@ -199,3 +199,33 @@ def test_no_descriptor_is_left_of_fronts_that_have_ended(server, clients, proces
         replaced({own: observer, victim.id: observer}, victim.id, eventually)
         counts.append(main.num_fds())
     eventually(lambda: main.num_fds() <= counts[0], "as many descriptors as after the first")
+
+
+def test_a_server_whose_fronts_can_not_start_says_why(launch, served_app):
+    server = launch(served_app, CONFIG, before="from bridge.fronts import front; front.MODULE = 'no_such_module'")
+    assert server.wait() == 1
+    assert "ended: exited with code 1" in server.stderr
+    assert "No module named no_such_module" in server.stderr
+    assert server.leftovers() == []
+
+
+START_BADLY_AT_FIRST = """
+from bridge.fronts import front
+good = front._start
+def start(descriptor):
+    front._start = good
+    front.MODULE, module = "no_such_module", front.MODULE
+    try:
+        return good(descriptor)
+    finally:
+        front.MODULE = module
+front._start = start
+"""
+
+
+def test_a_front_that_ends_before_it_is_needed_is_started_again(launch, served_app):
+    """Once: whatever it was may be over."""
+    server = launch(served_app, CONFIG, "--json", before=START_BADLY_AT_FIRST)
+    assert '"ready"' in server.process.stdout.readline()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0

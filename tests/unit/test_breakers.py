@@ -14,6 +14,7 @@ from bridge.breakers import (
     BreakerRule,
     Breakers,
     State,
+    by_order,
     function_key,
     provider_key,
 )
@@ -306,3 +307,17 @@ class Walk(RuleBasedStateMachine):
 
 Walk.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 test_any_order_of_events = Walk.TestCase
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (function_key("f", "pool/general"), True),
+        (function_key("f", "native"), True),
+        (function_key("f", "g"), False),
+        (function_key("f", "f@general"), False),
+        (provider_key("pool/general"), False),
+    ],
+)
+def test_functions_where_they_run_have_breakers_by_order_alone(key, expected):
+    assert by_order(key) is expected

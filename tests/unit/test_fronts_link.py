@@ -128,6 +128,19 @@ async def test_a_frame_beyond_the_limit_ends_the_link(ends):
     theirs.link.send(wire.MESSAGE, 1)  # says nothing
 
 
+async def test_what_is_sent_before_the_link_is_joined_goes_first():
+    ours, theirs = End(), End()
+    ours.link.send(wire.RENEW, 0, 1)
+    await asyncio.sleep(0)
+    for end, sock in zip((ours, theirs), socket.socketpair(), strict=True):
+        await asyncio.get_running_loop().create_unix_connection(lambda end=end: end.link, sock=sock)
+    ours.link.send(wire.SETUP, 0, 2)
+    await theirs.until(lambda: len(theirs.frames) == 2)
+    assert [frame[2] for frame in theirs.frames] == [1, 2]
+    ours.link.close()
+    theirs.link.close()
+
+
 async def test_the_end_of_the_other_side_is_told_once_and_after_its_last_frames(ends):
     ours, theirs = await ends()
     ours.link.send(wire.MESSAGE, 1, 0, b"", bytes(100_000))

@@ -181,7 +181,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, function: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., request_bytes: _Optional[int] = ..., reason: _Optional[str] = ..., alternatives: _Optional[_Iterable[_Union[Alternative, _Mapping]]] = ..., front: _Optional[_Union[FrontLoad, _Mapping]] = ...) -> None: ...
 
 class Alternative(_message.Message):
-    __slots__ = ("function", "route", "pool", "chosen", "excluded", "prediction", "service", "transfer", "load", "worker", "weight", "cost_usd", "failure_rate", "breaker", "copies_only")
+    __slots__ = ("function", "route", "pool", "chosen", "excluded", "prediction", "service", "transfer", "load", "worker", "weight", "cost_usd", "failure_rate", "breaker", "copies_only", "label", "fallback", "attempts")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,9 @@ class Alternative(_message.Message):
     FAILURE_RATE_FIELD_NUMBER: _ClassVar[int]
     BREAKER_FIELD_NUMBER: _ClassVar[int]
     COPIES_ONLY_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     function: str
     route: _common_pb2.Route
     pool: str
@@ -212,7 +215,10 @@ class Alternative(_message.Message):
     failure_rate: float
     breaker: str
     copies_only: bool
-    def __init__(self, function: _Optional[str] = ..., route: _Optional[_Union[_common_pb2.Route, str]] = ..., pool: _Optional[str] = ..., chosen: _Optional[bool] = ..., excluded: _Optional[str] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., service: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., transfer: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., load: _Optional[_Union[PoolLoad, _Mapping]] = ..., worker: _Optional[str] = ..., weight: _Optional[float] = ..., cost_usd: _Optional[float] = ..., failure_rate: _Optional[float] = ..., breaker: _Optional[str] = ..., copies_only: _Optional[bool] = ...) -> None: ...
+    label: str
+    fallback: bool
+    attempts: MeasuredTimes
+    def __init__(self, function: _Optional[str] = ..., route: _Optional[_Union[_common_pb2.Route, str]] = ..., pool: _Optional[str] = ..., chosen: _Optional[bool] = ..., excluded: _Optional[str] = ..., prediction: _Optional[_Union[Prediction, _Mapping]] = ..., service: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., transfer: _Optional[_Union[MeasuredTimes, _Mapping]] = ..., load: _Optional[_Union[PoolLoad, _Mapping]] = ..., worker: _Optional[str] = ..., weight: _Optional[float] = ..., cost_usd: _Optional[float] = ..., failure_rate: _Optional[float] = ..., breaker: _Optional[str] = ..., copies_only: _Optional[bool] = ..., label: _Optional[str] = ..., fallback: _Optional[bool] = ..., attempts: _Optional[_Union[MeasuredTimes, _Mapping]] = ...) -> None: ...
 
 class Prediction(_message.Message):
     __slots__ = ("total_us", "queue_us", "transfer_us", "service_us", "burden_us")

@@ -28,6 +28,31 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_STOPPING: _ClassVar[WorkerState]
     WORKER_STATE_SUSPENDED: _ClassVar[WorkerState]
 
+class AnomalyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ANOMALY_KIND_UNSPECIFIED: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_SLOW_WORKER: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_SLOW_FUNCTION: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_FAILING_WORKER: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_FAILING_FUNCTION: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_FAILING_PROVIDER: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_MEMORY_TREND: _ClassVar[AnomalyKind]
+    ANOMALY_KIND_RISING_WAIT: _ClassVar[AnomalyKind]
+
+class AnomalyAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ANOMALY_ACTION_UNSPECIFIED: _ClassVar[AnomalyAction]
+    ANOMALY_ACTION_RECYCLE: _ClassVar[AnomalyAction]
+    ANOMALY_ACTION_OPEN_BREAKER: _ClassVar[AnomalyAction]
+    ANOMALY_ACTION_SCALE_UP: _ClassVar[AnomalyAction]
+
+class BreakerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BREAKER_STATE_UNSPECIFIED: _ClassVar[BreakerState]
+    BREAKER_STATE_CLOSED: _ClassVar[BreakerState]
+    BREAKER_STATE_OPEN: _ClassVar[BreakerState]
+    BREAKER_STATE_HALF_OPEN: _ClassVar[BreakerState]
+
 class FrontState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FRONT_STATE_UNSPECIFIED: _ClassVar[FrontState]
@@ -46,13 +71,29 @@ WORKER_STATE_READY: WorkerState
 WORKER_STATE_DRAINING: WorkerState
 WORKER_STATE_STOPPING: WorkerState
 WORKER_STATE_SUSPENDED: WorkerState
+ANOMALY_KIND_UNSPECIFIED: AnomalyKind
+ANOMALY_KIND_SLOW_WORKER: AnomalyKind
+ANOMALY_KIND_SLOW_FUNCTION: AnomalyKind
+ANOMALY_KIND_FAILING_WORKER: AnomalyKind
+ANOMALY_KIND_FAILING_FUNCTION: AnomalyKind
+ANOMALY_KIND_FAILING_PROVIDER: AnomalyKind
+ANOMALY_KIND_MEMORY_TREND: AnomalyKind
+ANOMALY_KIND_RISING_WAIT: AnomalyKind
+ANOMALY_ACTION_UNSPECIFIED: AnomalyAction
+ANOMALY_ACTION_RECYCLE: AnomalyAction
+ANOMALY_ACTION_OPEN_BREAKER: AnomalyAction
+ANOMALY_ACTION_SCALE_UP: AnomalyAction
+BREAKER_STATE_UNSPECIFIED: BreakerState
+BREAKER_STATE_CLOSED: BreakerState
+BREAKER_STATE_OPEN: BreakerState
+BREAKER_STATE_HALF_OPEN: BreakerState
 FRONT_STATE_UNSPECIFIED: FrontState
 FRONT_STATE_STARTING: FrontState
 FRONT_STATE_SERVING: FrontState
 FRONT_STATE_STOPPING: FrontState
 
 class Pool(_message.Message):
-    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups")
+    __slots__ = ("name", "state", "cause", "size", "concurrency", "queued", "queue_limit", "running", "memory_limit_bytes", "restarts", "calls", "functions", "workers", "proof_age", "exits", "min_size", "max_size", "start_kind", "start_reason", "template_pid", "memory_soft_limit_bytes", "queued_bytes", "queue_bytes_limit", "quarantine", "growth", "check_interval", "check_timeout", "grace", "cgroups", "anomalies")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CAUSE_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +123,7 @@ class Pool(_message.Message):
     CHECK_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     GRACE_FIELD_NUMBER: _ClassVar[int]
     CGROUPS_FIELD_NUMBER: _ClassVar[int]
+    ANOMALIES_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: PoolState
     cause: str
@@ -111,7 +153,37 @@ class Pool(_message.Message):
     check_timeout: _duration_pb2.Duration
     grace: _duration_pb2.Duration
     cgroups: str
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cgroups: _Optional[str] = ...) -> None: ...
+    anomalies: _containers.RepeatedCompositeFieldContainer[Anomaly]
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[PoolState, str]] = ..., cause: _Optional[str] = ..., size: _Optional[int] = ..., concurrency: _Optional[int] = ..., queued: _Optional[int] = ..., queue_limit: _Optional[int] = ..., running: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ..., restarts: _Optional[int] = ..., calls: _Optional[int] = ..., functions: _Optional[_Iterable[str]] = ..., workers: _Optional[_Iterable[_Union[Worker, _Mapping]]] = ..., proof_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., exits: _Optional[_Iterable[_Union[WorkerExit, _Mapping]]] = ..., min_size: _Optional[int] = ..., max_size: _Optional[int] = ..., start_kind: _Optional[str] = ..., start_reason: _Optional[str] = ..., template_pid: _Optional[int] = ..., memory_soft_limit_bytes: _Optional[int] = ..., queued_bytes: _Optional[int] = ..., queue_bytes_limit: _Optional[int] = ..., quarantine: _Optional[_Iterable[_Union[QuarantinedInput, _Mapping]]] = ..., growth: _Optional[_Iterable[_Union[FunctionGrowth, _Mapping]]] = ..., check_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., check_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cgroups: _Optional[str] = ..., anomalies: _Optional[_Iterable[_Union[Anomaly, _Mapping]]] = ...) -> None: ...
+
+class Anomaly(_message.Message):
+    __slots__ = ("kind", "action", "acted", "cause", "worker", "function", "provider", "age", "numbers")
+    class NumbersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ACTED_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    kind: AnomalyKind
+    action: AnomalyAction
+    acted: bool
+    cause: str
+    worker: str
+    function: str
+    provider: str
+    age: _duration_pb2.Duration
+    numbers: _containers.ScalarMap[str, float]
+    def __init__(self, kind: _Optional[_Union[AnomalyKind, str]] = ..., action: _Optional[_Union[AnomalyAction, str]] = ..., acted: _Optional[bool] = ..., cause: _Optional[str] = ..., worker: _Optional[str] = ..., function: _Optional[str] = ..., provider: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., numbers: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class QuarantinedInput(_message.Message):
     __slots__ = ("function", "fingerprint", "deaths", "left")
@@ -180,14 +252,62 @@ class PoolServiceListRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class PoolServiceListResponse(_message.Message):
-    __slots__ = ("pools", "open_calls", "fronts")
+    __slots__ = ("pools", "open_calls", "breakers", "fronts")
     POOLS_FIELD_NUMBER: _ClassVar[int]
     OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
+    BREAKERS_FIELD_NUMBER: _ClassVar[int]
     FRONTS_FIELD_NUMBER: _ClassVar[int]
     pools: _containers.RepeatedCompositeFieldContainer[Pool]
     open_calls: _containers.RepeatedCompositeFieldContainer[OpenCall]
+    breakers: _containers.RepeatedCompositeFieldContainer[Breaker]
     fronts: _containers.RepeatedCompositeFieldContainer[Front]
-    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., fronts: _Optional[_Iterable[_Union[Front, _Mapping]]] = ...) -> None: ...
+    def __init__(self, pools: _Optional[_Iterable[_Union[Pool, _Mapping]]] = ..., open_calls: _Optional[_Iterable[_Union[OpenCall, _Mapping]]] = ..., breakers: _Optional[_Iterable[_Union[Breaker, _Mapping]]] = ..., fronts: _Optional[_Iterable[_Union[Front, _Mapping]]] = ...) -> None: ...
+
+class Breaker(_message.Message):
+    __slots__ = ("key", "state", "cause", "left", "calls", "failures", "refused")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    state: BreakerState
+    cause: str
+    left: _duration_pb2.Duration
+    calls: int
+    failures: int
+    refused: int
+    def __init__(self, key: _Optional[str] = ..., state: _Optional[_Union[BreakerState, str]] = ..., cause: _Optional[str] = ..., left: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., calls: _Optional[int] = ..., failures: _Optional[int] = ..., refused: _Optional[int] = ...) -> None: ...
+
+class OpenBreakerRequest(_message.Message):
+    __slots__ = ("key", "duration", "cause")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    duration: _duration_pb2.Duration
+    cause: str
+    def __init__(self, key: _Optional[str] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class OpenBreakerResponse(_message.Message):
+    __slots__ = ("breaker",)
+    BREAKER_FIELD_NUMBER: _ClassVar[int]
+    breaker: Breaker
+    def __init__(self, breaker: _Optional[_Union[Breaker, _Mapping]] = ...) -> None: ...
+
+class CloseBreakerRequest(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...
+
+class CloseBreakerResponse(_message.Message):
+    __slots__ = ("closed",)
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    closed: bool
+    def __init__(self, closed: _Optional[bool] = ...) -> None: ...
 
 class Front(_message.Message):
     __slots__ = ("id", "pid", "state", "open_calls", "calls", "cpu", "rss_bytes", "loop_lag", "link_delay", "age", "restarts")
