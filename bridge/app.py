@@ -29,7 +29,7 @@ from bridge.pools import front_environ, native_options, plan
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
-from bridge.route_table import RouteProblem, route_table
+from bridge.route_table import RouteProblem, of_config
 from bridge.runners import Runners
 from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
@@ -38,6 +38,7 @@ from bridge.servicers.health import HealthServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
+from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
@@ -179,7 +180,7 @@ class App:
         self._sessions.catalogues(self._catalogues)
         try:
             snapshot = self._registry.merge(self._catalogues)
-            self._routes.serve(self._config, route_table(self._config.routes, snapshot, self._catalogues))
+            self._routes.serve(self._config, of_config(self._config, snapshot, self._catalogues))
         except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
         return snapshot
@@ -200,7 +201,7 @@ class App:
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks())
+        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer

@@ -37,9 +37,10 @@ class Asks:
         self._at_once = dict(at_once)
         self._later = dict(later or {})
 
-    def add(self, later: Mapping[str, Later]) -> None:
+    def add(self, later: Mapping[str, Later], at_once: Mapping[str, AtOnce] | None = None) -> None:
         """Answer these as well."""
         self._later |= later
+        self._at_once |= at_once or {}
 
     async def of_worker(self, job: Job, name: str, body: bytes) -> Answer:
         """Answer what a call asks in a worker."""

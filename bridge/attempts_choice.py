@@ -86,7 +86,7 @@ class Chooser:
 
     def allows(self, alternative: Alternative) -> bool:
         """Whether no breaker keeps calls from it."""
-        return all(self._breakers.allows(key) for key in alternative.keys)
+        return all(self._breakers.allows(key) for key in (*alternative.keys, *alternative.needs))
 
     def choose(self, route: Route, sticky: str, tried: Collection[str] = ()) -> Choice | None:
         """Return what answers, leaving out what was `tried`; None where nothing is left that breakers let through.

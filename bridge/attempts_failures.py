@@ -18,9 +18,6 @@ NOT_STARTED = frozenset(
         "IN_QUEUE",
         "INPUT_QUARANTINED",
         "SHUTTING_DOWN",
-        "EXTRA_MISSING",
-        "MODEL_NOT_CONFIGURED",
-        "MODEL_UNAVAILABLE",
     }
 )
 """Reasons of calls of which nothing has run: these may be repeated whatever the function does."""
@@ -32,6 +29,13 @@ UNJUDGED = frozenset({"BREAKER_OPEN", "QUEUE_FULL", "DEADLINE_UNREACHABLE", "IN_
 """What says nothing of how good an alternative is."""
 _CALLERS_OWN = frozenset({Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.UNIMPLEMENTED})
 _MAY_PASS = frozenset({Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.DEADLINE_EXCEEDED, Code.ABORTED, Code.INTERNAL})
+
+
+def has_begun(failure: BridgeError) -> bool:
+    """Whether something of the call has run, as it has of one that meets a failure by a nested call or a model."""
+    if failure.reason not in NOT_STARTED or "nested_function" in failure.metadata:
+        return True
+    return failure.reason == "BREAKER_OPEN" and failure.metadata.get("breaker", "").startswith("provider/")
 
 
 def callers_own(failure: BridgeError) -> bool:
@@ -46,16 +50,18 @@ def breaks(failure: BridgeError) -> bool:
 
 def judged(failure: BridgeError) -> bool:
     """Whether it counts as a failed call in the figures of an alternative."""
-    return not callers_own(failure) and failure.code is not Code.CANCELLED and failure.reason not in UNJUDGED
+    if callers_own(failure) or failure.code is Code.CANCELLED:
+        return False
+    return failure.reason not in UNJUDGED or (failure.reason == "BREAKER_OPEN" and has_begun(failure))
 
 
 def may_repeat(failure: BridgeError, on: Collection[str], *, idempotent: bool) -> bool:
     """Whether the same may be tried again: it is asked for, does no harm, and may have another end."""
-    if failure.reason not in on or callers_own(failure) or not (idempotent or failure.reason in NOT_STARTED):
+    if failure.reason not in on or callers_own(failure) or not (idempotent or not has_begun(failure)):
         return False
     return failure.reason != "PROVIDER_ERROR" or failure.code in _MAY_PASS
 
 
 def may_fall_back(failure: BridgeError, on: Collection[str], *, idempotent: bool) -> bool:
     """Whether something else may be tried: it is asked for and does no harm."""
-    return failure.reason in on and not callers_own(failure) and (idempotent or failure.reason in NOT_STARTED)
+    return failure.reason in on and not callers_own(failure) and (idempotent or not has_begun(failure))

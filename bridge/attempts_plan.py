@@ -100,7 +100,7 @@ class Plan:
         shut = [one for one in route.alternatives if one.weight > 0 and not self._means.chooser.allows(one)]
         for one in shut:
             self._means.counters.attempts[route.name, one.label, "refused"] += 1
-        keys = [key for one in shut for key in one.keys if not breakers.allows(key)]
+        keys = [key for one in shut for key in (*one.keys, *one.needs) if not breakers.allows(key)]
         return min((breakers.refusal(key) for key in keys), key=lambda refusal: refusal.retry_after_s or 0.0)
 
     def after(self, step: Step, failure: BridgeError, left_s: float) -> Step | None:

@@ -107,6 +107,7 @@ class Shadows:
             session_mode=None,
             session_ordered=None,
             priority=LOW,
+            budget=None,
         )
         deadline = self._loop.time() + LONGEST_S
         copy = copy_of(call, one, spec, identity, deadline)

@@ -19,6 +19,7 @@ from bridge.attempts_shadow import LARGEST_BYTES, Answer
 from bridge.errors import BridgeError
 from bridge.inside import adopt
 from bridge.routes import RoutedSpec
+from bridge.spending import afford
 from handlers.errors import HandlerError
 from pool.errors import CancelledByOperator, PoolError
 
@@ -101,7 +102,7 @@ class Attempts:
         if self._told is None or failure.reason != "BREAKER_OPEN":
             self._told = error
         following = self._plan.after(step, failure, self._call.deadline - self._owner.loop.time())
-        if following is None:
+        if following is None or not afford(self._call):
             raise self._told
         return following
 
@@ -125,7 +126,7 @@ class Attempts:
         tasks = {first}
         try:
             await asyncio.wait(tasks, timeout=after_s)
-            if not first.done() and (beside := self._plan.hedge(step)) is not None:
+            if not first.done() and (beside := self._plan.hedge(step)) is not None and afford(self._call):
                 self._record.hedged = True
                 tasks.add(self._owner.loop.create_task(self._try(beside)))
             waiting = set(tasks)
@@ -281,8 +282,7 @@ class Attempts:
         call, record = self._call, self._record
         for attempt in self._running:  # they lost against another, and are ending
             adopt(call, attempt.call)
-        call.attempts = record
-        call.meta = total_usage(self._metas)
+        call.attempts, call.meta = record, total_usage(self._metas)
         last = self._last if self._won is None else self._won.call
         if last is not None:
             take_over(call, last)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridge.attempts_record import Attempted
     from bridge.attempts_work import Attempts
     from bridge.batch_members import Member
+    from bridge.budgets import Budget
     from bridge.inside import Inside
     from bridge.nested import Nested
     from pool.calls import Call as Job
@@ -37,6 +38,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     session_mode: Mode | None = None
     session_ordered: bool | None = None
+    budget: Budget | None = None
     bare: bool = False
     """Whether it has neither session, tenant, trace nor budget, and no caller on this server: the usual call."""
 

@@ -14,6 +14,7 @@ from bridge.errors import BridgeError, Code
 from bridge.nested import HostedRunner
 from bridge.router import Batched, Measured, Native, Pooled, Routed
 from bridge.session_line import Line
+from bridge.spending import BudgetedRunner, Estimates
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Dispatcher:
             HostedRunner: HostedRunner(),
         }
         attempts.bind(self._runners)
+        self._estimates = Estimates()
+        self._budgeted: dict[Runner, Runner] = {}
         self._sessions = sessions
         self._loop = asyncio.get_running_loop()
         self._calls: set[Call] = set()
@@ -185,14 +188,21 @@ class Dispatcher:
         return runner if call.identity.bare else self._particular(call, runner)
 
     def _particular(self, call: Call, runner: Runner) -> Runner:
-        """Join the session, and find the place of a nested call."""
+        """Join the session, find the place of a nested call, and keep to the budget: then a call is never batched."""
         if call.identity.session_id:
             call.session = self._join(call)
         if runner is self._attempts:
             return runner  # it finds the place of each attempt
         if call.nested is not None and call.nested.host(call.pool) is not None:
-            return self._runners[HostedRunner]
-        return runner
+            runner = self._runners[HostedRunner]
+        return runner if call.identity.budget is None else self._within_budget(runner)
+
+    def _within_budget(self, runner: Runner) -> Runner:
+        if runner is self._batched:
+            runner = self.pooled
+        if (found := self._budgeted.get(runner)) is None:
+            found = self._budgeted[runner] = BudgetedRunner(runner, self._estimates)
+        return found
 
     def _join(self, call: Call) -> Session:
         """Return the session of a call."""

@@ -63,7 +63,7 @@ class RouteExplainer:
         found.chosen = False
         found.label = one.label
         found.copies_only = bool(one.shadow) and not one.weight
-        states = {key: self._breakers.state(key) for key in one.keys}
+        states = {key: self._breakers.state(key) for key in (*one.keys, *one.needs)}
         worst = next((key for key, state in states.items() if state is not State.CLOSED), one.keys[0])
         found.breaker = states[worst].value
         if not self._chooser.allows(one):

@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from bridge.nested import Nested, Ran
+    from bridge.spending import Spending
     from bridge.v1.common_pb2 import Receipt
     from handlers.contract import UsageRecord
 
 LISTED = 32
 """Nested calls of one call that are listed at most; a trailer has room for fewer."""
 NAME_CHARACTERS = 64
-SUMMED = ("queue_us", "worker_us", "model_us", "bytes_in", "bytes_out")
+SUMMED = ("total_us", "queue_us", "worker_us", "model_us", "bytes_in", "bytes_out")
 
 
 class Sums:
     """What nested calls took together, those that they made in turn included. Times in microseconds."""
 
-    __slots__ = ("bytes_in", "bytes_out", "calls", "failed", "model_us", "queue_us", "usage", "worker_us")
+    __slots__ = ("bytes_in", "bytes_out", "calls", "failed", "model_us", "queue_us", "total_us", "usage", "worker_us")
 
     def __init__(self) -> None:
         self.calls = self.failed = 0
-        self.queue_us = self.worker_us = self.model_us = self.bytes_in = self.bytes_out = 0
+        self.total_us = self.queue_us = self.worker_us = self.model_us = self.bytes_in = self.bytes_out = 0
         self.usage: dict[str, UsageRecord] = {}
 
     def add_call(self, receipt: Receipt, usage: Iterable[UsageRecord], *, failed: bool) -> None:
@@ -59,7 +60,7 @@ class Inside:
     `made` counts those that it has begun itself, `direct` those of them that have ended.
     """
 
-    __slots__ = ("direct", "hosted", "job", "listed", "made", "open", "running", "sums")
+    __slots__ = ("direct", "hosted", "job", "listed", "made", "open", "running", "spending", "sums")
 
     def __init__(self) -> None:
         self.sums = Sums()
@@ -71,6 +72,8 @@ class Inside:
         """What ran this call when its worker last asked for one: a second attempt has numbers of its own."""
         self.running: dict[int, Nested] = {}
         """All those that this call's worker holds a conversation about, by its numbers."""
+        self.spending: Spending | None = None
+        """What it takes of its budget, where it has one."""
         self.hosted: dict[int, tuple[Call, asyncio.Future[Ran]]] = {}
         """Calls that this call's worker runs in its stead, by the front's numbers."""
 
@@ -85,6 +88,8 @@ class Inside:
         self.direct += other.direct
         self.sums.add(other.sums)
         self.listed += other.listed[: LISTED - len(self.listed)]
+        if other.spending is not None and self.spending is not None:
+            self.spending.take(other.spending)
 
     def add(self, call: Call, receipt: Receipt, code: int, reason: str) -> None:
         """Take in a nested call that has ended."""

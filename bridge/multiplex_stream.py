@@ -20,6 +20,7 @@ from bridge.multiplex_lane import Lane
 from bridge.multiplex_member import CALL, Member, read_options
 from bridge.multiplex_wire import ERROR, RESPONSE, Answers, Ended, Entry, greeting, read
 from bridge.packing import REQUEST_BYTES
+from bridge.pooled import note_now
 from handlers.errors import HandlerError
 from pool.deadlines import RESOLUTION_S
 from pool.errors import PoolError
@@ -259,13 +260,13 @@ class Stream:
         self.answer(call, None, status.pack(error, call.identity.request_id), in_flight=call.task is None)
 
     def _drop(self, call: Member) -> None:
-        """End a call that nobody waits for."""
+        """End a call that nobody waits for; it is counted now, as its receipt has it."""
+        note_now(call)
+        self._owner.telemetry.finished(call, Code.CANCELLED)
         if call.begun and call.task is not None:
             call.task.cancel()
-            return
-        if isinstance(call.job, Pack):
+        elif isinstance(call.job, Pack):
             self._owner.packer.drop(call.job, call)
-        self._owner.telemetry.finished(call, Code.CANCELLED)
 
     def drain(self) -> None:
         """Read no more, refuse what waits for its turn; end with the last answer."""

@@ -120,7 +120,8 @@ def whole_meta(call: Call, within: int = 0) -> CallMeta:
     identity, session = call.identity, call.session
     epoch, mode = (0, "") if session is None else (session.epoch, session.mode)
     who = (identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
-    return CallMeta(call.method, *who, mode, 0, within)
+    of_models = 0 if identity.budget is None else identity.budget.of_models
+    return CallMeta(call.method, *who, mode, of_models, within)
 
 
 _ID = "\0id\0"

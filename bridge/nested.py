@@ -22,6 +22,7 @@ from bridge.errors import BridgeError, Code, request_too_large
 from bridge.inside import Inside
 from bridge.interceptors.errors import guard_nested
 from bridge.native import settle, whole_meta
+from bridge.pooled import note_now
 from handlers.contract import ReplyMeta
 from handlers.nested import BEGIN, DONE, DROP, MESSAGES, NEXT, RAN, RUN
 
@@ -142,6 +143,7 @@ class Nested:
         """End it: nobody waits for it any more. It counts as cancelled from this moment on."""
         self._insides[0].running.pop(self._number, None)
         self._insides[1].open.discard(self)
+        note_now(self.call)
         self.finished(self.call, Code.CANCELLED)
         self._task.cancel()
 

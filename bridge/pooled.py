@@ -240,3 +240,10 @@ def note(call: Call, job: Job) -> None:
     if job.worker is not None:
         call.worker = job.worker.id
         call.leased_at = job.launched_at
+
+
+def note_now(call: Call) -> None:
+    """Write the same into the record of a call that is given up while it may run."""
+    job = call.job
+    if isinstance(job, Job) and job.worker is not None and job.launched_at:
+        note(call, job)

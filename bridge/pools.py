@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.config import resolve_secret
+from bridge.providers import provider_breakers
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions, ModelOptions
 from pool.options import Canary, PoolOptions
@@ -174,6 +175,7 @@ def _environment(pool: PoolConfig, environ: Mapping[str, str]) -> dict[str, str]
 
 
 def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOptions]:
+    breakers = provider_breakers(config.models) if config.breakers.providers.enabled else {}
     return {
         name: ModelOptions(
             model=model.model,
@@ -183,6 +185,9 @@ def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOption
             max_retries=model.max_retries,
             temperature=model.temperature,
             max_tokens=model.max_tokens,
+            breakers=breakers.get(name, ()),
+            input_price=model.input_price,
+            output_price=model.output_price,
         )
         for name, model in config.models.items()
     }

@@ -118,7 +118,10 @@ def receipt(call: Call) -> Receipt:
         room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
         message.usage.extend(_entries(call.meta.usage, room - message.ByteSize()))
     if call.inside is not None:
-        _add_nested(message, call.inside)
+        if call.identity.budget is not None:
+            message.budget.CopyFrom(call.identity.budget.state())
+        if call.inside.direct:
+            _add_nested(message, call.inside)
     return message
 
 

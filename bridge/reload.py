@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bridge.pools import front_environ, native_options, plan
-from bridge.route_table import RouteProblem, RouteTable, route_table
+from bridge.route_table import RouteProblem, RouteTable, of_config
 from bridge.settings.errors import ConfigError
 from bridge.telemetry import log
 from handlers.contract import Catalogue, EntryOptions
@@ -129,7 +129,7 @@ class Reloader:
                 else:
                     catalogues[options.name] = self._catalogues[options.name]
             snapshot = Registry().merge(catalogues)
-            routes = route_table(config.routes, snapshot, catalogues)
+            routes = of_config(config, snapshot, catalogues)
             native = await asyncio.to_thread(_open_native, native_options(snapshot, config, front_environ()))
         except (StartFailed, LoadFailed, Conflict, RouteProblem) as error:
             await _stop_all(new_pools)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
 from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State, by_order
+from bridge.providers import ProviderAsks, provider_breakers
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
 from bridge.routes import RoutedSpec
@@ -42,6 +43,7 @@ class RouteParts:
         self.table = RouteTable({}, {})
         self.stats = RouteStats(clock)
         self.breakers = Breakers(clock, self._breaker_changed, self._rule_of)
+        self.providers = ProviderAsks(self.breakers)
         self._guarded: dict[str, set[str]] = {}
         """The keys that are not closed, by the function that they belong to."""
         self._router: Router | None = None
@@ -69,6 +71,7 @@ class RouteParts:
         """Return the keys of all breakers that there may be."""
         routes = self.table.routes.values()
         found = {key for route in routes for one in (*route.alternatives, *route.fallback) for key in one.keys}
+        found |= {key for keys in provider_breakers(self._config.models).values() for key in keys}
         for spec in self._registry.reported.functions:
             found |= set(alone(spec).alternatives[0].keys[1:])
         return found | {one.key for one in self.breakers.snapshot()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bridge.providers import provider_breakers
 from bridge.routes import Alternative, Route, RoutedSpec
 from bridge.schema_fit import misfits
 from bridge.settings.route_tables import AlternativeConfig, RouteConfig, weight_of
@@ -19,6 +20,8 @@ from handlers.registry import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from bridge.config import Config
 
 MODEL_FUNCTIONS = ("bridge.models.generate", "bridge.models.stream_generate", "bridge.models.extract")
 """What is called with the name of a language model in the request."""
@@ -43,9 +46,15 @@ class RouteTable:
 
 
 def route_table(
-    configured: Mapping[str, RouteConfig], snapshot: Snapshot, catalogues: Mapping[str, Catalogue]
+    configured: Mapping[str, RouteConfig],
+    snapshot: Snapshot,
+    catalogues: Mapping[str, Catalogue],
+    providers: Mapping[str, tuple[str, ...]] | None = None,
 ) -> RouteTable:
-    """Return the routes. `snapshot` has the functions as the pools report them. Raises RouteProblem."""
+    """Return the routes. `snapshot` has the functions as the pools report them. Raises RouteProblem.
+
+    `providers` has the keys of the breakers that guard each language model.
+    """
     routes: dict[str, Route] = {}
     specs: dict[str, RoutedSpec] = {}
     problems: list[str] = []
@@ -53,7 +62,7 @@ def route_table(
     for name, config in configured.items():
         try:
             if config.of_models:
-                routes[name] = _of_models(name, config)
+                routes[name] = _of_models(name, config, providers or {})
             else:
                 routes[name], specs[name] = _of_functions(name, config, look)
         except RouteProblem as problem:
@@ -89,6 +98,12 @@ def alone(spec: FunctionSpec) -> Route:
     )
 
 
+def of_config(config: Config, snapshot: Snapshot, catalogues: Mapping[str, Catalogue]) -> RouteTable:
+    """Return the routes of a configuration. Raises RouteProblem."""
+    providers = provider_breakers(config.models) if config.breakers.providers.enabled else {}
+    return route_table(config.routes, snapshot, catalogues, providers)
+
+
 class _Look:
     """Finds functions, also in a pool that is not the one which serves them."""
 
@@ -120,22 +135,14 @@ class _Look:
         raise RouteProblem([f"{message}. Add its module to `modules` of [pools.{pool}]"])
 
 
-def _of_models(name: str, config: RouteConfig) -> Route:
-    alternatives = tuple(
-        Alternative(
-            label=str(one.model),
-            function="",
-            spec=None,
-            model=str(one.model),
-            weight=weight_of(one),
-            shadow=one.shadow,
-        )
-        for one in config.alternatives
-    )
+def _of_models(name: str, config: RouteConfig, providers: Mapping[str, tuple[str, ...]]) -> Route:
+    def of(model: str, weight: float = 1.0, shadow: float = 0.0) -> Alternative:
+        needs = providers.get(model, ())
+        return Alternative(label=model, function="", spec=None, model=model, weight=weight, shadow=shadow, needs=needs)
+
+    alternatives = tuple(of(str(one.model), weight_of(one), one.shadow) for one in config.alternatives)
     labels = {one.label: one for one in alternatives}
-    fallback = tuple(
-        labels.get(model) or Alternative(label=model, function="", spec=None, model=model) for model in config.fallback
-    )
+    fallback = tuple(labels.get(model) or of(model) for model in config.fallback)
     # Asking a model does nothing but cost money.
     return Route(name=name, config=config, alternatives=alternatives, fallback=fallback, idempotent=True)
 

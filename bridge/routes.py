@@ -27,6 +27,8 @@ class Alternative:
     shadow: float = 0.0
     keys: tuple[str, ...] = ()
     """Of its breakers: of this alternative of the route, and of its function where it runs."""
+    needs: tuple[str, ...] = ()
+    """Keys of breakers that its requests meet later, in the worker: while one is open it is not worth asking."""
 
     @property
     def idempotent(self) -> bool:

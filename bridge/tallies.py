@@ -60,12 +60,16 @@ class Tallies:
         """How many calls there were, by function and status."""
         return Counter({(name, code): n for name, tally in self.functions.items() for code, n in tally.codes.items()})
 
-    def add(self, call: Call, code: int) -> None:
-        """Take in a call that has ended now."""
+    def _of(self, call: Call) -> Tally:
         name = call.method if call.spec is None else call.spec.name
         tally = self.functions.get(name)
         if tally is None:
             tally = self.functions[name] = Tally()
+        return tally
+
+    def add(self, call: Call, code: int) -> None:
+        """Take in a call that has ended now."""
+        tally = self._of(call)
         codes = tally.codes
         codes[code] = codes.get(code, 0) + 1
         call.ended_at = now = time.perf_counter()
@@ -89,10 +93,7 @@ class Tallies:
 
     def add_packed(self, calls: Sequence[Call]) -> None:
         """Take in calls of one function that were pooled, began together and have ended well now: `add` of each."""
-        name = calls[0].function
-        tally = self.functions.get(name)
-        if tally is None:
-            tally = self.functions[name] = Tally()
+        tally = self._of(calls[0])
         tally.codes[0] = tally.codes.get(0, 0) + len(calls)
         now, leased_at = time.perf_counter(), calls[0].leased_at or 0.0
         bytes_in = bytes_out = worker_ns = 0

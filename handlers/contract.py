@@ -100,6 +100,12 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_retries: int = 1
     temperature: float | None = None
     max_tokens: int | None = None
+    breakers: tuple[str, ...] = ()
+    """The keys of the circuit breakers that guard its provider; empty where none does."""
+    input_price: float | None = None
+    """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
+    output_price: float | None = None
+    """US dollars for a million tokens of answers."""
 
     def __repr__(self) -> str:
         return f"ModelOptions(model={self.model!r})"

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from pool import frames, heap, packed
 from pool.asking import ASKING_CALL, ENDED, Deliver, Holding, check_size, refuse_on_loop
+from pool.chunked import Keeper
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import asyncio
 
 _IDS = struct.Struct("<Q")
+_IDLE_MS = heap.IDLE_S * 1000
 _CALLS = frozenset(kind | lined for kind in (frames.CALL, frames.STREAM, frames.PACK) for lined in (0, frames.LINED))
 
 
@@ -82,9 +84,7 @@ class Blocking(Holding):
         self._reader = reader
         self._entry = entry
         self._control = control
-        self._running = 0
-        self._cancelled = 0
-        self._credit = 0
+        self._running = self._cancelled = self._credit = 0
         self._ahead: deque[tuple[int, int, frames.Body]] = deque()
         self._call_id = 0
         self._asks: dict[int, Deliver] = {}
@@ -106,8 +106,8 @@ class Blocking(Holding):
             if self._ahead:
                 frame: tuple[int, int, frames.Body] | None = self._ahead.popleft()
             else:
-                if self._kept.worth(self._pages):
-                    self._give_back_if_idle()
+                if self._kept.worth(self._pages) and not (self._reader.has_some or self._readable.poll(_IDLE_MS)):
+                    self._pages = self._kept.give_back()
                 frame = next_frame(self._sock, self._reader)
             if frame is None:
                 return 0
@@ -124,10 +124,6 @@ class Blocking(Holding):
             elif kind == frames.STOP:
                 return 0
             # a CREDIT or an ANSWER for a call that has ended is stale
-
-    def _give_back_if_idle(self) -> None:
-        if not self._reader.has_some and not self._readable.poll(heap.IDLE_S * 1000):
-            self._pages = self._kept.give_back()
 
     def _on_cancel(self, _signal: int, frame: FrameType | None) -> None:
         """Interrupt the running call where it is the one that the control pipe names.
@@ -206,15 +202,18 @@ class Blocking(Holding):
     def _stream(self, request: Request) -> Result:
         self._credit = frames.STREAM_WINDOW
         items = self._entry.stream(request.function, request.meta, request.body, request.timeout_s)
+        keeper = Keeper(self._tokens.outbox, request.call_id, self._send)
         with contextlib.closing(items):
             for item in items:
-                if isinstance(item, tuple):
-                    return item
                 self._running = 0
+                if isinstance(item, tuple):
+                    keeper.flush()
+                    return item
                 if self._credit <= 0:
+                    keeper.flush()
                     self._await_credit(request.call_id)
                 self._credit -= frames.chunk_cost(len(item))
-                self._send(frames.HEADER.pack(len(item), frames.CHUNK, request.call_id), item)
+                keeper.add(item)
                 self._interruptible(request.call_id)
         raise AssertionError("an entry's stream must end with its result")
 

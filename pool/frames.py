@@ -43,7 +43,8 @@ CHUNK = 18
 FAILED = 19
 ASK = 20
 PACKED = 21
-FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK, PACKED))
+CHUNKS = 22
+FROM_WORKER = frozenset((READY, RESULT, CHUNK, FAILED, ASK, PACKED, CHUNKS))
 
 JOINED_BYTES = 65536
 """Up to this many bytes a worker copies a message behind its head, to write both at once."""

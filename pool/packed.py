@@ -69,7 +69,7 @@ def read_records(data: bytes) -> list[Record]:
 
 
 class Outbox:
-    """The worker's results of one pack at a time, in shared memory: which pack, how many bytes, then the bytes."""
+    """What the worker keeps of one pack or stream, in shared memory: its call, where its bytes end, then the bytes."""
 
     __slots__ = ("_end", "_memory")
 
@@ -77,8 +77,13 @@ class Outbox:
         self._memory = memory
         self._end = _OUTBOX.size
 
+    @property
+    def size(self) -> int:
+        """Bytes that it has."""
+        return self._end
+
     def begin(self, call_id: int) -> None:
-        """Start with a pack, or empty what was sent of it."""
+        """Start with a pack or a stream, or empty what was sent of it."""
         self._end = _OUTBOX.size
         _OUTBOX.pack_into(self._memory, 0, call_id, self._end)
 
@@ -93,7 +98,7 @@ class Outbox:
         return True
 
     def content(self) -> bytes:
-        """Return the results that have been added since `begin`."""
+        """Return what has been added since `begin`."""
         return bytes(self._memory[_OUTBOX.size : self._end])
 
 

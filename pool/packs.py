@@ -210,10 +210,12 @@ def asker(calls: dict[int, Call], call_id: int) -> Call | None:
 
 
 def salvage(calls: list[Call], tokens: Tokens) -> bool:
-    """Let packs that ran on a dead worker have what it left; return whether it can be said which call was the last."""
+    """Let calls that ran on a dead worker have what it left; return whether it can be said which was the last."""
     alone = True
     for call in calls:
         if isinstance(call, Pack):
             call.salvage(tokens)
             alone = call.narrow()
+        elif call.buffer is not None:
+            call.buffer.take_kept()
     return alone

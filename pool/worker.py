@@ -14,7 +14,7 @@ import struct
 import time
 from collections import deque
 
-from pool import asks, frames, packs
+from pool import asks, frames, packs, streams
 from pool.calls import Call
 from pool.channel import Channel
 from pool.errors import DeadlineExceeded, FrameError, PoolError
@@ -28,6 +28,7 @@ from pool.stop import kill_group, kill_with_stack, send
 from pool.tokens import PACKS
 
 _CALL_ID = struct.Struct("<Q")
+_CHUNKS = (frames.CHUNK, frames.CHUNKS)
 _READY = State.READY
 
 
@@ -278,8 +279,8 @@ class Worker:
             call.future.set_result(reply)
 
     def _on_other(self, kind: int, call_id: int, body: memoryview) -> None:
-        if kind == frames.CHUNK:
-            self._on_chunk(call_id, body)
+        if kind in _CHUNKS:
+            streams.take_frame(self._calls.get(call_id), kind, body, self.child.tokens)
         elif kind == frames.PACKED:
             self.answered += packs.results(self._calls.get(call_id), bytes(body))
         elif kind == frames.ASK:
@@ -296,12 +297,6 @@ class Worker:
             raise FrameError(f"a result for call {call_id}, which does not run")
         self._passed_over.discard(call_id)
         self._hooks.slot_free(self)
-
-    def _on_chunk(self, call_id: int, body: frames.Body) -> None:
-        call = self._calls.get(call_id)
-        if call is None or call.buffer is None or call.lined:
-            raise FrameError(f"a chunk for call {call_id}, which does not stream now")
-        call.buffer.put(frames.read_chunk(body))
 
     def _on_closed(self, why: str) -> None:
         """The worker closed its end, or broke the protocol; only its exit settles the calls."""

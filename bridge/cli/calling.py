@@ -37,6 +37,7 @@ class CallOptions:
     timeout_s: float | None
     session: str | None
     model: str | None
+    budget: tuple[str, ...]
     stream: bool
     receipt: bool
 
@@ -66,6 +67,7 @@ def run(options: CallOptions, output: Output) -> int:
         values = arguments.parse(options.pairs, options.json_args, schema)
         payload = common_pb2.Payload(json=json.dumps(values, ensure_ascii=True))
         metadata = [("x-session-id", options.session)] if options.session else []
+        metadata += map(_budget, options.budget)
         call = _Call(connection, output, payload, clock.left_s(), metadata)
         if is_program and options.stream:
             trailers = call.program_fields(info.name, options.model or "")
@@ -86,6 +88,14 @@ def describe(connection: Connection, name: str, timeout_s: float | None = None) 
     at_most = ANSWER_TIMEOUT_S if timeout_s is None else timeout_s
     reply = connection.ask("InvokeService/DescribeFunction", request, invoke_pb2.DescribeFunctionResponse, at_most)
     return reply.function
+
+
+def _budget(given: str) -> tuple[str, str]:
+    """Return the metadata of a limit such as `tokens=1000`. Raises Failure; the server checks the number."""
+    name, equals, value = given.partition("=")
+    if name not in ("usd", "tokens", "calls") or not equals:
+        raise Failure(ExitCode.USAGE, f"--budget expects usd=N, tokens=N or calls=N, got '{given}'")
+    return f"x-budget-{name}", value
 
 
 def payload_value(payload: common_pb2.Payload) -> Any:

@@ -108,6 +108,10 @@ def call(
     model: Annotated[
         str | None, typer.Option("--model", metavar="NAME", help="The language model a program uses, by its name.")
     ] = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option("--budget", metavar="usd|tokens|calls=N", help="What the call may spend, with all that it calls."),
+    ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print results as they come.")] = False,
     receipt: Annotated[bool, typer.Option("--receipt", help="Print what the call cost, to stderr.")] = False,
     as_json: Json = False,
@@ -123,6 +127,7 @@ def call(
         timeout_s=timeout,
         session=session,
         model=model,
+        budget=tuple(budget or ()),
         stream=stream,
         receipt=receipt,
     )

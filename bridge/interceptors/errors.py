@@ -104,7 +104,8 @@ async def guard_call(run: Awaitable[bytes], call: Call, telemetry: Telemetry) ->
         body = await run
     except BaseException as error:
         return None, refused(error, call, telemetry)
-    telemetry.finished(call, 0)
+    if not call.ended_at:  # it may have been given up at this moment
+        telemetry.finished(call, 0)
     return body, b""
 
 
@@ -154,7 +155,8 @@ def _failure(error: BaseException, call: Call, counter: Counter) -> BridgeError:
     if call.cancelled and isinstance(error, asyncio.CancelledError):
         error = _ended_by_operator()
     if _is_cancellation(error):
-        counter.finished(call, Code.CANCELLED)
+        if not call.ended_at:
+            counter.finished(call, Code.CANCELLED)
         raise error
     if not isinstance(error, Exception | asyncio.CancelledError):
         raise error
@@ -162,7 +164,8 @@ def _failure(error: BaseException, call: Call, counter: Counter) -> BridgeError:
     failure = status.of_exception(error, idempotent=call.spec is not None and call.spec.idempotent)
     if failure.reason == "INTERNAL":
         LOGGER.log(logging.ERROR, "request %s failed inside the bridge", request_id, exc_info=error)
-    counter.finished(call, failure.code, failure)
+    if not call.ended_at:  # who gave it up has counted it
+        counter.finished(call, failure.code, failure)
     return failure
 
 

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Sequence
 
+from bridge.budgets import Budget, parse_dollars, parse_whole
 from bridge.call import Identity
 from bridge.errors import bad_metadata
 from bridge.session_record import Mode
@@ -26,6 +27,9 @@ _READ = frozenset(
         "x-tenant",
         "x-timeout-ms",
         "x-priority",
+        "x-budget-usd",
+        "x-budget-tokens",
+        "x-budget-calls",
         "traceparent",
     )
 )
@@ -53,6 +57,7 @@ def _identify(metadata: Metadata) -> Identity:
     priority = NORMAL
     mode: Mode | None = None
     ordered: bool | None = None
+    limits: dict[str, int] | None = None
     for key, value in metadata:
         match key:
             case "x-request-id":
@@ -71,10 +76,16 @@ def _identify(metadata: Metadata) -> Identity:
                 priority = _priority(key, _text(key, value))
             case "traceparent":
                 traceparent = _text(key, value)
-    bare = not session_id and not tenant and not traceparent
-    return Identity(
-        request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered, bare
-    )
+            case "x-budget-usd" | "x-budget-tokens" | "x-budget-calls":
+                limits = limits or {}
+                limits[_LIMITS[key]] = _limit(key, _text(key, value))
+    who = (request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered)
+    if limits is not None:
+        return Identity(*who, Budget(**limits))
+    return Identity(*who, None, not session_id and not tenant and not traceparent)
+
+
+_LIMITS = {"x-budget-usd": "pico_usd", "x-budget-tokens": "tokens", "x-budget-calls": "calls"}
 
 
 _MODES: dict[int, Mode] = {SessionMode.SESSION_MODE_HINT: "hint", SessionMode.SESSION_MODE_STRICT: "strict"}
@@ -90,7 +101,7 @@ def identify_member(of: Identity, number: int, options: MultiplexOptions | None)
     session_id, mode, ordered = of.session_id, of.session_mode, of.session_ordered
     if options is None:
         parts = of.traceparent, of.timeout_ms, of.priority
-        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered, of.bare)
+        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered, of.budget, of.bare)
     if options.session_id:
         session_id, mode, ordered = _text("x-session-id", options.session_id), None, None
     return Identity(
@@ -102,6 +113,7 @@ def identify_member(of: Identity, number: int, options: MultiplexOptions | None)
         _PRIORITIES.get(options.priority, NORMAL) if options.priority else of.priority,
         _MODES.get(options.session_mode, mode),
         ordered,
+        of.budget,
     )
 
 
@@ -127,6 +139,14 @@ def _milliseconds(key: str, text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 12:
         raise bad_metadata(key, f"expected whole milliseconds, got {text[:40]!r}")
     return int(text)
+
+
+def _limit(key: str, text: str) -> int:
+    limit = parse_dollars(text) if key == "x-budget-usd" else parse_whole(text)
+    if limit is None:
+        expected = "US dollars as a decimal such as 0.05" if key == "x-budget-usd" else "a whole number, 0 or more"
+        raise bad_metadata(key, f"expected {expected}, got {text[:40]!r}")
+    return limit
 
 
 def _priority(key: str, text: str) -> int:

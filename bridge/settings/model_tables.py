@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from bridge.settings.fields import Flag, Int, Seconds, Secret, Section
+
+Price = Annotated[float, Field(strict=True, ge=0, le=1e6)]
 
 
 class ModelConfig(Section):
@@ -29,6 +31,16 @@ class ModelConfig(Section):
     max_tokens: Annotated[int, Field(strict=True, ge=1)] | None = Field(
         None, description="The longest answer, in tokens, where a call names no limit."
     )
+    input_price: Price | None = Field(
+        None, description="US dollars for a million tokens of prompts; without it LiteLLM's table says, if it knows."
+    )
+    output_price: Price | None = Field(None, description="US dollars for a million tokens of answers.")
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> ModelConfig:
+        if (self.input_price is None) != (self.output_price is None):
+            raise ValueError("expected input_price and output_price together, got one of them")
+        return self
 
     @field_validator("api_base")
     @classmethod

@@ -37,6 +37,7 @@ Reason = Literal[
 """Failures after which another attempt can be asked for."""
 RETRIED: tuple[Reason, ...] = (
     "PROVIDER_ERROR",
+    "BREAKER_OPEN",
     "POOL_UNAVAILABLE",
     "QUEUE_FULL",
     "IN_QUEUE",

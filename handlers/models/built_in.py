@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.contract import UsageRecord
 from handlers.models import answer_schema, test_model
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted
+from handlers.models.spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -21,14 +22,15 @@ class BuiltInModel:
 
     def __init__(self, options: ModelOptions) -> None:
         self._max_tokens = options.max_tokens
+        self._spending = Spending(options)
 
     async def complete(self, request: ChatRequest, context: CallContext) -> ChatAnswer:
         """Return the whole answer."""
-        return self._answer(request, context)
+        return await self._answer(request, context)
 
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield the answer in pieces, then whole."""
-        answer = self._answer(request, context)
+        answer = await self._answer(request, context)
         for piece in test_model.chunks(answer.text):
             yield piece
         yield answer
@@ -39,7 +41,7 @@ class BuiltInModel:
         """Return an answer made from the schema. It never asks twice: the same question has the same answer."""
         wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema.schema}}
         plain = ChatRequest(messages=request.messages)
-        answer = self._answer(plain, context, response_format=wanted)
+        answer = await self._answer(plain, context, response_format=wanted)
         if answer.finish_reason == "length":
             cut = (("", "the answer was cut: max_tokens is too small"),)
             raise answer_schema.output_invalid(cut, 1, answer.model)
@@ -47,23 +49,23 @@ class BuiltInModel:
             raise answer_schema.output_invalid(violations, 1, answer.model)
         return Extracted(json_text=answer.text, model=answer.model, usage=answer.usage, attempts=1)
 
-    def _answer(
+    async def _answer(
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None
     ) -> ChatAnswer:
-        made = test_model.answer(
-            request.messages,
-            tools=request.tools,
-            response_format=response_format,
-            max_tokens=request.options.get("max_tokens", self._max_tokens),
-        )
-        usage = UsageRecord(
-            model=made.model,
-            calls=1,
-            input_tokens=made.input_tokens,
-            output_tokens=made.output_tokens,
-            cost_usd=0.0,
-        )
-        context.record_usage(usage)
+        max_tokens = request.options.get("max_tokens", self._max_tokens)
+        async with self._spending.reserved(context, [request.messages, request.tools], max_tokens) as use:
+            made = test_model.answer(
+                request.messages, tools=request.tools, response_format=response_format, max_tokens=max_tokens
+            )
+            usage = UsageRecord(
+                model=made.model,
+                calls=1,
+                input_tokens=made.input_tokens,
+                output_tokens=made.output_tokens,
+                cost_usd=self._spending.price_usd(made.input_tokens, made.output_tokens),
+            )
+            use.take(usage)
+            context.record_usage(usage)
         return ChatAnswer(
             text=made.text,
             finish_reason=made.finish_reason,

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
-from handlers.models import errors, extraction, litellm_library
+from handlers.models import errors, extraction, guard, litellm_library
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted
+from handlers.models.spending import Spending, Use
 from handlers.models.stream_answer import StreamAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from handlers.context import CallContext
     from handlers.models.answer_schema import AnswerSchema
@@ -39,6 +41,7 @@ class LiteLLMModel:
     ) -> None:
         self.name = name
         self.options = options
+        self._spending = Spending(options)
         self._sleep = sleep
 
     async def complete(self, request: ChatRequest, context: CallContext) -> ChatAnswer:
@@ -62,22 +65,28 @@ class LiteLLMModel:
 
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield pieces of the text, then the whole answer."""
-        started = time.monotonic()
         arguments = {**self._arguments(request), "stream": True, "stream_options": {"include_usage": True}}
         answer = StreamAnswer()
-        sent: list[float] = []
-        try:
-            chunks = await self._retrying(arguments, context, sent)
-            async with aclosing(chunks):
-                while (chunk := await self._next(chunks, context)) is not None:
-                    if text := answer.add(chunk):
-                        yield text
-                if answer.broken_off(chunks):
-                    what = "the stream ended before the answer was whole"
-                    raise errors.broken_off(self.name, self.options, what)
-        finally:
-            usage = self._usage(answer.usage, answer.model, len(sent))
-            context.record_usage(usage, model_s=time.monotonic() - started)
+        async with self._reserved(arguments, context) as use:
+            started = time.monotonic()
+            sent: list[float] = []
+            try:
+                chunks = await self._retrying(arguments, context, sent)
+                async with aclosing(chunks):
+                    while (chunk := await self._next(chunks, context)) is not None:
+                        if text := answer.add(chunk):
+                            yield text
+                    if answer.broken_off(chunks):
+                        what = "the stream ended before the answer was whole"
+                        raise errors.broken_off(self.name, self.options, what)
+            except ProviderError as error:
+                if answer.model:  # it had begun
+                    await guard.abroke(context, self.options.breakers, error)
+                raise
+            finally:
+                usage = self._usage(answer.usage, answer.model, len(sent))
+                use.take(usage)
+                context.record_usage(usage, model_s=time.monotonic() - started)
         yield answer.whole(usage)
 
     async def extract(
@@ -91,18 +100,25 @@ class LiteLLMModel:
 
         What it used goes into the context and is appended to `usage`. Raises HandlerError.
         """
-        started = time.monotonic()
-        sent: list[float] = []
         response = None
-        try:
-            response = await self._retrying(arguments, context, sent)
-        finally:
-            counted, answered = getattr(response, "usage", None), getattr(response, "model", None)
-            usage.append(self._usage(counted, answered, len(sent)))
-            context.record_usage(usage[-1], model_s=time.monotonic() - started)
+        async with self._reserved(arguments, context) as use:
+            started = time.monotonic()
+            sent: list[float] = []
+            try:
+                response = await self._retrying(arguments, context, sent)
+            finally:
+                counted, answered = getattr(response, "usage", None), getattr(response, "model", None)
+                usage.append(self._usage(counted, answered, len(sent)))
+                use.take(usage[-1])
+                context.record_usage(usage[-1], model_s=time.monotonic() - started)
         if not response.choices:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
+
+    def _reserved(self, arguments: dict[str, Any], context: CallContext) -> AbstractAsyncContextManager[Use]:
+        """Reserve the call's budget for one request and the retries of it that fail."""
+        prompt = [arguments["messages"], arguments.get("tools")]
+        return self._spending.reserved(context, prompt, arguments.get("max_tokens"))
 
     def _arguments(self, request: ChatRequest) -> dict[str, Any]:
         options = self.options
@@ -140,9 +156,18 @@ class LiteLLMModel:
         return await self._attempt(arguments, context, sent)
 
     async def _attempt(self, arguments: dict[str, Any], context: CallContext, sent: list[float]) -> Any:
-        litellm = litellm_library.load()
         limit_s = self._limit_s(context)
-        sent.append(time.monotonic())
+        in_full = limit_s >= self.options.timeout_s
+
+        def verdict(error: BaseException) -> bool | None:
+            return guard.sound(error.code, waited_in_full=in_full) if isinstance(error, HandlerError) else None
+
+        async with guard.aguarded(context, self.options.breakers, verdict):
+            sent.append(time.monotonic())
+            return await self._send(arguments, limit_s)
+
+    async def _send(self, arguments: dict[str, Any], limit_s: float) -> Any:
+        litellm = litellm_library.load()
         try:
             async with asyncio.timeout(limit_s):
                 return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s + _BEHIND_S)
@@ -185,7 +210,7 @@ class LiteLLMModel:
         details = getattr(counted, "prompt_tokens_details", None)
         read, written = counted.prompt_tokens or 0, counted.completion_tokens or 0
         cached = getattr(details, "cached_tokens", None) or 0
-        price = litellm_library.price_usd(litellm_library.load(), self.options.model, model, read, written)
+        price = self._spending.price_usd(read, written, model)
         return UsageRecord(
             model=model,
             calls=calls,

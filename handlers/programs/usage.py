@@ -85,6 +85,11 @@ def current_meter() -> Meter | None:
     return next((callback for callback in callbacks if isinstance(callback, Meter)), None)
 
 
+def tokens(usage: dict[str, Any]) -> tuple[int, int]:
+    """Return how many tokens a prompt had, and its answer."""
+    return _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+
+
 def cached_tokens(usage: dict[str, Any]) -> int:
     """Return how many tokens of a prompt its provider had cached."""
     return _count(usage.get("prompt_tokens_details") or {}, "cached_tokens")

@@ -26,7 +26,7 @@ CHILD_MODULES = {
     "pool.own_memory",
     "pool.startup",
 }
-CHILD_MODULES |= {f"pool.{name}" for name in ("asking", "packed", "reader", "exact", "heap", "idle")}
+CHILD_MODULES |= {f"pool.{name}" for name in ("asking", "chunked", "packed", "reader", "exact", "heap", "idle")}
 TEMPLATE_MODULES = {
     f"pool.{name}" for name in ("environ_block", "fork_safety", "forked", "forking", "sources", "template_child")
 }

@@ -165,6 +165,11 @@ def count_then_hold(to: int, port: int) -> Iterator[int]:
     yield to
 
 
+def count_then_die(to: int) -> Iterator[int]:
+    yield from range(to)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def count_big(to: int, size: int) -> Iterator[str]:
     for _ in range(to):
         yield "x" * size

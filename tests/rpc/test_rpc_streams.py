@@ -34,6 +34,21 @@ def test_items_come_as_they_are_made(rpc, gate):
     assert list(call) == [3]
 
 
+@pytest.mark.parametrize("items", [9, 100, 2000])
+def test_no_item_waits_for_the_next_however_fast_they_came(rpc, gate, items):
+    call = rpc.open_stream("count_then_hold", to=items, port=gate.port)
+    held = gate.entered()
+    assert list(itertools.islice(call, items)) == list(range(items))
+    held.release()
+    assert list(call) == [items]
+
+
+def test_items_made_before_a_death_come_all(rpc):
+    outcome = rpc.stream("count_then_die", to=500)
+    assert outcome.values == list(range(500))
+    assert outcome.reason == "WORKER_CRASHED"
+
+
 def aggregated(rpc, name, **arguments):
     """The items of each message, where several may come in one."""
     payload = Payload(json=json.dumps(arguments))

@@ -47,7 +47,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
-from bridge_client.options import ChannelOptions
+from bridge_client.options import Budget, ChannelOptions
 from bridge_client.records import (
     BatchScore,
     BudgetState,
@@ -89,6 +89,7 @@ __all__ = [
     "AsyncStream",
     "BatchScore",
     "BridgeError",
+    "Budget",
     "BudgetExceeded",
     "BudgetState",
     "Cancelled",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import grpc
 
     from bridge_client.explaining import Explanation
-    from bridge_client.options import MetadataValue, OnReceipt
+    from bridge_client.options import Budget, MetadataValue, OnReceipt
     from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
 
 
@@ -82,13 +82,15 @@ class Client:
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
+        budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
     ) -> Client:
         """A view of this client whose calls differ in what is given; it shares the connection.
 
         `metadata` is added to what is there. `on_receipt` is called with the `Receipt` of each call, failed ones
-        included; for a stream after its last item. With `chunk_bytes` results of `call` and `stream` that are larger
-        come in parts and are put together here: they may be larger than a message, 100 MB and more.
+        included; for a stream after its last item. With `budget` each call, and all that it calls on the server, may
+        spend so much together, else it fails with `BudgetExceeded`. With `chunk_bytes` results of `call` and `stream`
+        that are larger come in parts and are put together here: they may be larger than a message, 100 MB and more.
         """
         options = self._wire.options.changed(
             timeout=timeout,
@@ -97,6 +99,7 @@ class Client:
             session_id=session_id,
             metadata=metadata,
             on_receipt=on_receipt,
+            budget=budget,
             chunk_bytes=chunk_bytes,
         )
         return Client(self._wire.with_options(options), owns_channel=False)

@@ -91,6 +91,7 @@ def _nested(message: common_pb2.NestedCalls) -> records.NestedCalls:
     return records.NestedCalls(
         calls=message.calls,
         failed=message.failed,
+        total_us=message.total_us,
         queue_us=message.queue_us,
         worker_us=message.worker_us,
         model_us=message.model_us,

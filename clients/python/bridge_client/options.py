@@ -21,6 +21,8 @@ _METADATA_KEY = re.compile(r"[a-z0-9_.-]+")
 
 DEFAULT_TIMEOUT_S = 60.0
 LEAST_CHUNK_BYTES = 4096
+MOST_USD, MOST = 1e9, 10**15
+"""What servers take as a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,38 @@ class ChannelOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What a call, and all that it calls on the server, may spend together; None sets no limit."""
+
+    usd: float | None = None
+    """US dollars for language models."""
+    tokens: int | None = None
+    """Tokens of language models, prompts and answers together."""
+    calls: int | None = None
+    """Calls of functions, this one included."""
+
+    def __post_init__(self) -> None:
+        if self.usd is not None and not (math.isfinite(self.usd) and 0 <= self.usd < MOST_USD):
+            msg = f"expected a budget of 0 to {MOST_USD:g} US dollars, or None for no limit, got {self.usd!r}"
+            raise ValueError(msg)
+        for name, value in (("tokens", self.tokens), ("calls", self.calls)):
+            if value is not None and not (type(value) is int and 0 <= value < MOST):
+                msg = f"expected a budget's {name} to be a whole number from 0, or None for no limit, got {value!r}"
+                raise ValueError(msg)
+
+    def metadata(self) -> list[tuple[str, MetadataValue]]:
+        """What goes with a call."""
+        found: list[tuple[str, MetadataValue]] = []
+        if self.usd is not None:
+            found.append(("x-budget-usd", f"{self.usd:.12f}"))
+        if self.tokens is not None:
+            found.append(("x-budget-tokens", str(self.tokens)))
+        if self.calls is not None:
+            found.append(("x-budget-calls", str(self.calls)))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallOptions:
     """What goes with every call of one client view."""
 
@@ -65,6 +99,8 @@ class CallOptions:
     token: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     on_receipt: OnReceipt | None = None
+    budget: Budget | None = None
+    """What a call and all that it calls may spend together; a multiplexed stream has one for all of its calls."""
     chunk_bytes: int | None = None
     """Results that are larger than this come in parts of this size, at least 4096 bytes, and are put together here;
     they may be larger than a message. None takes every result whole."""
@@ -91,6 +127,7 @@ class CallOptions:
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
+        budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
     ) -> Self:
         """A copy with what is given changed. Metadata is added to what is there."""
@@ -101,6 +138,7 @@ class CallOptions:
             "session_id": session_id,
             "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
             "on_receipt": on_receipt,
+            "budget": budget,
             "chunk_bytes": chunk_bytes,
         }
         return replace(self, **{name: value for name, value in given.items() if value is not ...})

@@ -53,6 +53,7 @@ class NestedCalls:
 
     calls: int
     failed: int
+    total_us: int
     queue_us: int
     worker_us: int
     model_us: int

@@ -86,6 +86,8 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         metadata.append(("x-idempotency-key", options.idempotency_key))
     if options.session_id is not None:
         metadata.append(("x-session-id", options.session_id))
+    if options.budget is not None:
+        metadata.extend(options.budget.metadata())
     if options.token is not None:
         metadata.append(("authorization", f"Bearer {options.token}"))
     metadata.extend(options.metadata.items())

@@ -36,4 +36,4 @@ export type {
 export type { BudgetState, ModelUsage, NestedCall, NestedCalls, Receipt } from "./receipt.js";
 export type { Session, SessionInfo, SessionOptions } from "./session.js";
 export { Tensor, tensor, type TypedArray } from "./tensor.js";
-export type { CallOptions, ConnectOptions, MetadataValues, ResultStream } from "./transport.js";
+export type { Budget, CallOptions, ConnectOptions, MetadataValues, ResultStream } from "./transport.js";

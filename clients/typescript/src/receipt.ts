@@ -45,6 +45,7 @@ export interface NestedCall {
 export interface NestedCalls {
   calls: number;
   failed: number;
+  totalUs: number;
   queueUs: number;
   workerUs: number;
   modelUs: number;
@@ -138,6 +139,7 @@ function toNested(nested: NestedCalls__Output): NestedCalls {
   return {
     calls: Number(nested.calls),
     failed: Number(nested.failed),
+    totalUs: Number(nested.totalUs),
     queueUs: Number(nested.queueUs),
     workerUs: Number(nested.workerUs),
     modelUs: Number(nested.modelUs),

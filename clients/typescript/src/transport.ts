@@ -32,6 +32,16 @@ export interface ConnectOptions {
   maxReplyBytes?: number;
 }
 
+/** What a call, and all that it calls on the server, may spend together. */
+export interface Budget {
+  /** US dollars for language models. */
+  usd?: number;
+  /** Tokens of language models, prompts and answers together. */
+  tokens?: number;
+  /** Calls of functions, this one included. */
+  calls?: number;
+}
+
 /** Options that every call takes. */
 export interface CallOptions {
   /** Milliseconds that the call may take; Infinity for no limit. */
@@ -42,6 +52,8 @@ export interface CallOptions {
   requestId?: string;
   /** The call's session, by id. */
   session?: string;
+  /** What the call and all that it calls may spend together. */
+  budget?: Budget;
   /** Metadata of this call. */
   metadata?: MetadataValues;
   /** Called with the call's receipt when it has ended, also when it failed. */
@@ -189,6 +201,7 @@ export class Transport {
     }
     metadata.set("x-request-id", requestId);
     if (merged.session !== undefined) metadata.set("x-session-id", merged.session);
+    if (merged.budget !== undefined) setBudget(metadata, merged.budget);
     if (timeoutMs !== Number.POSITIVE_INFINITY) metadata.set("x-timeout-ms", String(Math.ceil(timeoutMs)));
     const deadline = Date.now() + timeoutMs;
     const { signal, onReceipt } = merged;
@@ -248,4 +261,10 @@ function isServiceError(error: unknown): error is ServiceError {
 /** Whether an address is this machine's own: a proxy from the environment could not reach it. */
 function isLoopback(address: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|unix:.*)(:\d+)?$/.test(address.replace(/^(dns:\/*|ipv4:)/, ""));
+}
+
+function setBudget(metadata: Metadata, budget: Budget): void {
+  if (budget.usd !== undefined) metadata.set("x-budget-usd", budget.usd.toFixed(12));
+  if (budget.tokens !== undefined) metadata.set("x-budget-tokens", String(budget.tokens));
+  if (budget.calls !== undefined) metadata.set("x-budget-calls", String(budget.calls));
 }

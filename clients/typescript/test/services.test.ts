@@ -70,7 +70,7 @@ describe("models", () => {
       text: "Hello",
       finishReason: "stop",
       model: "bridge/test",
-      usage: { model: "bridge/test", calls: 1, inputTokens: 2, outputTokens: 3, cachedTokens: 0, costUsd: 0.5 },
+      usage: { model: "bridge/test", calls: 1, inputTokens: 2, outputTokens: 3, cachedTokens: 0, costUsd: 0.5, cachedCalls: 0, unpricedCalls: 0 },
       toolCalls: [],
     });
     const { request } = fake.last;

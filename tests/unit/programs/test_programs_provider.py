@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import dspy
+import msgspec
 import pytest
 from dspy.utils import exceptions as raised
 
@@ -235,3 +236,59 @@ def test_every_class_of_model_failure_has_a_row():
 def test_the_first_row_that_fits_is_the_most_specific():
     for index, (cls, _) in enumerate(OUTCOMES):
         assert [above.__name__ for above, _ in OUTCOMES[:index] if issubclass(cls, above)] == []
+
+
+class Front:
+    """The front's end of a provider's breaker: open from the third failure on."""
+
+    def __init__(self):
+        self.told = []
+
+    def ask(self, name, body):
+        if name == "provider.told":
+            self.told.append(msgspec.msgpack.decode(body)[1])
+            return True, b""
+        if self.told.count(False) >= 3:
+            error = {"code": "UNAVAILABLE", "reason": "BREAKER_OPEN", "message": "open", "retry_after_s": 5.0}
+            return False, msgspec.json.encode(error)
+        return True, msgspec.msgpack.encode([("provider/openai", 1)])
+
+    async def aask(self, name, body):
+        return self.ask(name, body)
+
+
+async def run_as_current(served, front):
+    """Runs a program as the entry does: its call is the current one."""
+    context = CallContext(CallMeta(method="ProgramService/Run"), asker=front)
+    token = context.enter()
+    try:
+        return await served.run("ask", context=context, question="Why?")
+    finally:
+        context.leave(token)
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+async def test_a_program_asks_no_provider_whose_breaker_is_open(app, at_provider, provider, make):
+    front = Front()
+    served = app(models={"default": at_provider("test-status503", breakers=("provider/openai",))}, ask=make())
+    failures = []
+    for _ in range(5):
+        with pytest.raises(HandlerError) as caught:
+            await run_as_current(served, front)
+        failures.append(caught.value.reason)
+        if failures[-1] == "BREAKER_OPEN":
+            break
+    assert failures[-1] == "BREAKER_OPEN"
+    assert failures[0] == "PROVIDER_ERROR"
+    assert caught.value.retry_after_s == 5.0
+    requests = len(provider.requests)
+    with pytest.raises(HandlerError, match="open"):
+        await run_as_current(served, front)
+    assert len(provider.requests) == requests
+
+
+async def test_a_program_tells_that_its_provider_is_sound(app, at_provider):
+    front = Front()
+    served = app(models={"default": at_provider(breakers=("provider/openai",))}, ask=Sync())
+    await run_as_current(served, front)
+    assert front.told == [True, True]

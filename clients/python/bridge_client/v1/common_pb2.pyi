@@ -139,7 +139,7 @@ class Attempt(_message.Message):
     def __init__(self, alternative: _Optional[str] = ..., kind: _Optional[str] = ..., failure: _Optional[str] = ..., us: _Optional[int] = ...) -> None: ...
 
 class NestedCalls(_message.Message):
-    __slots__ = ("calls", "failed", "queue_us", "worker_us", "model_us", "bytes_in", "bytes_out", "usage", "listed", "unlisted")
+    __slots__ = ("calls", "failed", "queue_us", "worker_us", "model_us", "bytes_in", "bytes_out", "usage", "listed", "unlisted", "total_us")
     CALLS_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     QUEUE_US_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +150,7 @@ class NestedCalls(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     LISTED_FIELD_NUMBER: _ClassVar[int]
     UNLISTED_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_US_FIELD_NUMBER: _ClassVar[int]
     calls: int
     failed: int
     queue_us: int
@@ -160,7 +161,8 @@ class NestedCalls(_message.Message):
     usage: _containers.RepeatedCompositeFieldContainer[ModelUsage]
     listed: _containers.RepeatedCompositeFieldContainer[NestedCall]
     unlisted: int
-    def __init__(self, calls: _Optional[int] = ..., failed: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., listed: _Optional[_Iterable[_Union[NestedCall, _Mapping]]] = ..., unlisted: _Optional[int] = ...) -> None: ...
+    total_us: int
+    def __init__(self, calls: _Optional[int] = ..., failed: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., listed: _Optional[_Iterable[_Union[NestedCall, _Mapping]]] = ..., unlisted: _Optional[int] = ..., total_us: _Optional[int] = ...) -> None: ...
 
 class NestedCall(_message.Message):
     __slots__ = ("function", "code", "reason", "worker", "total_us", "worker_us", "tokens", "cost_usd", "calls")

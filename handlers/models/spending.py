@@ -1,0 +1,143 @@
+"""What a request to a model will take of its call's budget: reserved at the front before it is sent, settled after.
+
+Owns, for one model, what was measured of its tokens. A reservation is what is known beforehand: the longest answer that
+is allowed, else the longest of late, else DEFAULT_ANSWER; and the prompt's tokens by its bytes. It is not asked for
+where the call has no budget.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from handlers.errors import HandlerError
+from handlers.models import test_model
+
+if TYPE_CHECKING:
+    from handlers.context import CallContext
+    from handlers.contract import ModelOptions, UsageRecord
+
+TOKENS, DOLLARS = 1, 2
+"""The bits of `CallMeta.budget`."""
+DEFAULT_ANSWER = 1024
+"""Tokens of an answer whose length nobody has limited, from a model that has not answered yet."""
+TOKENS_PER_BYTE = 0.5
+"""Of a prompt's text, before any was counted: twice what English has."""
+MARGIN = 1.25
+"""By how much more than was measured is reserved."""
+FADES = 0.98
+_encode = msgspec.msgpack.Encoder().encode
+_number = msgspec.msgpack.Decoder(int).decode
+
+
+class Use:
+    """What a request has used, once that is known. Nothing stands for a request that has failed."""
+
+    __slots__ = ("cost_usd", "input_tokens", "output_tokens")
+
+    def __init__(self) -> None:
+        self.input_tokens = self.output_tokens = 0
+        self.cost_usd: float | None = None
+
+    def take(self, record: UsageRecord) -> None:
+        """Take over what is recorded for the receipt."""
+        self.input_tokens, self.output_tokens = record.input_tokens, record.output_tokens
+        self.cost_usd = record.cost_usd
+
+
+class Spending:
+    """One configured model, as far as money and tokens go. Safe to use from several threads."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._answer = 0.0
+        """The longest answer of late, in tokens; 0 before the first."""
+        self._per_byte = 0.0
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether the configuration names its prices."""
+        return self._options.input_price is not None
+
+    def price_usd(self, input_tokens: int, output_tokens: int, answered: str = "") -> float | None:
+        """Return the price of tokens in US dollars; None where it is not known.
+
+        `answered` is the name that the provider has given: it may be more exact than the configured one.
+        """
+        options = self._options
+        if options.input_price is not None and options.output_price is not None:
+            return (input_tokens * options.input_price + output_tokens * options.output_price) / 1e6
+        if options.model == test_model.NAME:
+            return 0.0
+        from handlers.models import litellm_library
+
+        if not litellm_library.installed():
+            return None
+        litellm = litellm_library.load()
+        return litellm_library.price_usd(litellm, options.model, answered or options.model, input_tokens, output_tokens)
+
+    def expected(self, size: int, max_tokens: int | None, answers: int = 1) -> tuple[int, int]:
+        """Return the tokens of a prompt of so many bytes, and of its answers, as far as can be known beforehand."""
+        with self._lock:
+            per_byte = self._per_byte * MARGIN or TOKENS_PER_BYTE
+            usual = int(self._answer * MARGIN) + 1 if self._answer else DEFAULT_ANSWER
+        return int(size * per_byte) + 1, (max_tokens or usual) * answers
+
+    def learn(self, size: int, use: Use) -> None:
+        """Take in what a request has used: the most counts, and fades."""
+        if not use.input_tokens and not use.output_tokens:
+            return
+        with self._lock:
+            self._per_byte = max(use.input_tokens / max(1, size), self._per_byte * FADES)
+            self._answer = max(float(use.output_tokens), self._answer * FADES)
+
+    @asynccontextmanager
+    async def reserved(
+        self, context: CallContext, prompt: Any, max_tokens: int | None, answers: int = 1
+    ) -> AsyncIterator[Use]:
+        """Reserve for a request, which is sent in the block, and settle with what the block writes into the `Use`.
+
+        Raises HandlerError: BUDGET_EXCEEDED, or PRICE_UNKNOWN where dollars are limited and no price is known. Where
+        the block is cancelled nothing is settled: what was used is not known, and what was reserved counts.
+        """
+        size, use = _size(prompt), Use()
+        number = await self._reserve(context, size, max_tokens, answers) if context.meta.budget else 0
+        try:
+            yield use
+        except HandlerError:
+            await _settle(context, number, use)
+            raise
+        await _settle(context, number, use)
+        self.learn(size, use)
+
+    async def _reserve(self, context: CallContext, size: int, max_tokens: int | None, answers: int) -> int:
+        read, written = self.expected(size, max_tokens, answers)
+        usd = self.price_usd(read, written) if context.meta.budget & DOLLARS else 0.0
+        if usd is None:
+            raise self._price_unknown()
+        return _number(await context.aask("budget.reserve", _encode((context.meta.within, read + written, usd))))
+
+    def _price_unknown(self) -> HandlerError:
+        model = self._options.model
+        message = (
+            f"the call has a budget of US dollars, and the price of the model '{model}' is not known: set input_price "
+            "and output_price of the model in bridge.toml, or limit tokens (x-budget-tokens) instead"
+        )
+        return HandlerError(message, code="FAILED_PRECONDITION", reason="PRICE_UNKNOWN", metadata={"model": model})
+
+
+async def _settle(context: CallContext, number: int, use: Use) -> None:
+    if number:
+        tokens, usd = use.input_tokens + use.output_tokens, use.cost_usd or 0.0
+        await context.aask("budget.settle", _encode((context.meta.within, number, tokens, usd)))
+
+
+def _size(prompt: Any) -> int:
+    """Return how many bytes of text a prompt has: messages, tools, or whatever is sent."""
+    return len(json.dumps(prompt, ensure_ascii=False, default=str).encode("utf-8", "replace"))
