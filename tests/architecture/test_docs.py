@@ -45,7 +45,7 @@ COMMAND_S = 60.0
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```\s*$", re.MULTILINE | re.DOTALL)
 LESSON = "<!-- lesson -->"
 SERVE = re.compile(r"bridge serve (?P<app>\S+\.py)")
-VARYING = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]+\b|\d+(\.\d+)?(e[+-]\d+)?")
+VARYING = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]+\b|\d+(,\d{3})*(\.\d+)?(e[+-]\d+)?")
 BUF = ROOT / ".cache/buf/node_modules/.bin/buf"
 """Where `make check` installs it."""
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)[^)]*\)")
