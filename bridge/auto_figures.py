@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.route_stats import RouteStats, size_class
+from bridge.route_stats import RouteStats, joint_quantile, size_class
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,9 +23,9 @@ LEAST = 8.0
 """Calls of a size (what old ones are still worth) that must have been timed before it may run in the front."""
 SOME = 0.5
 """What fewer are worth is too old to be of use."""
-SURE = 32.0
+SURE = 100.0
 """With so many in the front, those in workers do not count for its p99, unless one has lately overrun."""
-HALF_LIFE_S = 600.0
+HALF_LIFE_S = 120.0
 TRANSFER_HALF_LIFE_S = 30.0
 """The way to a worker depends on the load, so its times grow old sooner."""
 TRANSFER_HALF_LIFE_CALLS = 200.0
@@ -109,14 +109,12 @@ class Figures:
         known.timed = of_native is not None or of_service is not None
         here = of_native or of_service
         known.native_s = 0.0 if here is None else here.usual
-        known.native_p99_s = 0.0
         suspect = now < known.hold_until + QUIET * known.hold_s
         if own is not None and own.samples(now) >= SURE and not suspect:
             known.native_p99_s = own.quantile(0.99) or 0.0
         else:
-            for found in (own, of_native, of_service):
-                if found is not None and found.samples(now) >= SOME:
-                    known.native_p99_s = max(known.native_p99_s, found.quantile(0.99) or 0.0)
+            found = {id(one): one for one in (own, of_native, of_service) if one is not None}
+            known.native_p99_s = joint_quantile(found.values(), 0.99, now) or 0.0
         there = best(service, known.kind, SOME, now) or of_native
         known.service_s = 0.0 if there is None else there.usual
         transfer = best(self.transfers.sizes(function, way_of(pool)), known.kind, SOME, now)

@@ -7,7 +7,7 @@ most 2.5 %. What a time counts is halved as time passes and as others come, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from math import exp, log
 
 KEYS = 4096
@@ -75,6 +75,11 @@ class Fading:
         """Return how many fresh times what is known is worth: it falls as they grow old."""
         return self._total / self._unit * float(2.0 ** ((self._at - now) / self.half_life_s))
 
+    def weights(self, now: float) -> Iterator[tuple[int, float]]:
+        """Yield the buckets, with how many fresh times each is worth."""
+        scale = float(2.0 ** ((self._at - now) / self.half_life_s)) / self._unit
+        return ((index, weight * scale) for index, weight in self._buckets.items())
+
     @property
     def mean(self) -> float | None:
         """The mean in seconds; None before the first time."""
@@ -111,6 +116,22 @@ class Fading:
                 reached += buckets[index]
             found.append(_middle(index))
         return tuple(found)
+
+
+def joint_quantile(streams: Iterable[Fading], q: float, now: float) -> float | None:
+    """Return the least time that so great a part of the times of several streams do not exceed; None for none."""
+    joint: dict[int, float] = {}
+    for stream in streams:
+        for index, weight in stream.weights(now):
+            joint[index] = joint.get(index, 0.0) + weight
+    if not joint:
+        return None
+    goal, reached = q * sum(joint.values()) * (1 - 1e-9), 0.0
+    for index in sorted(joint):
+        reached += joint[index]
+        if reached >= goal:
+            return _middle(index)
+    return _middle(max(joint))
 
 
 def _middle(index: int) -> float:

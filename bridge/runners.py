@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bridge.auto import AutoPlacement, AutoRunner
 from bridge.batching import BatchedRunner
 from bridge.dispatch import Dispatcher
-from bridge.front_load import FrontLoad
+from bridge.front_load import FrontLoad, ThreadTimes
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
 from bridge.router import NativeLimits, Router
@@ -40,7 +40,8 @@ class Runners:
         routes: RouteParts,
     ) -> None:
         limits = native_limits(config)
-        self.placement = AutoPlacement(pools, limits, FrontLoad(asyncio.get_running_loop()))
+        self._times = ThreadTimes()
+        self.placement = AutoPlacement(pools, limits, FrontLoad(asyncio.get_running_loop(), self._times))
         self.router = Router(limits, self.placement)
         self.native = NativeRunner(native, sessions.asks)
         self.pooled = PooledRunner(pools, sessions.sessions)
@@ -69,6 +70,7 @@ class Runners:
         """Watch nothing any more: no call is left."""
         self.batched.close()
         self.auto.copies.close()
+        self._times.close()
         self.attempts.close()
 
 

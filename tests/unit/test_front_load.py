@@ -1,8 +1,10 @@
 """How busy the front is, by a loop whose time the test turns."""
 
+import time
+
 import pytest
 
-from bridge.front_load import CALL_S, STALE_S, TICK_S, FrontLoad
+from bridge.front_load import CALL_S, STALE_S, TICK_S, FrontLoad, ThreadTimes
 
 
 class Loop:
@@ -10,6 +12,7 @@ class Loop:
 
     def __init__(self):
         self.now = self.cpu = 100.0
+        self.waited = 5.0
         self.timers = []
         self.soon = []
 
@@ -22,11 +25,12 @@ class Loop:
     def call_soon(self, callback):
         self.soon.append(callback)
 
-    def tick(self, *, busy=0.0, late_s=0.0):
-        """Let the one timer come, after the thread was busy for a part of the time."""
+    def tick(self, *, busy=0.0, late_s=0.0, waited=0.0):
+        """Let the one timer come, after the thread was busy, or had no processor, for a part of the time."""
         ((when, callback),) = self.timers
         self.timers.clear()
         self.cpu += busy * (when + late_s - self.now)
+        self.waited += waited * (when + late_s - self.now)
         self.now = when + late_s
         callback()
 
@@ -38,7 +42,7 @@ def loop():
 
 @pytest.fixture
 def load(loop):
-    return FrontLoad(loop, lambda: loop.cpu)
+    return FrontLoad(loop, lambda: (loop.cpu, loop.waited))
 
 
 def test_nothing_is_measured_while_nobody_asks(load, loop):
@@ -60,6 +64,26 @@ def test_it_follows_how_busy_the_thread_is(load, loop):
         loop.tick(busy=0.1)
     assert load.busy == pytest.approx(0.1, abs=0.01)
     assert load.lag_s == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_thread_that_has_no_processor_is_as_busy_as_one_that_computes(load, loop):
+    for _ in range(60):
+        load.touch()
+        loop.tick(busy=0.3, waited=0.6)
+    assert load.busy == pytest.approx(0.9, abs=0.01)
+    assert load.calls_per_s == pytest.approx(0.3 / CALL_S, rel=0.01)
+
+
+def test_the_times_of_a_thread():
+    times = ThreadTimes()
+    before, ends = times(), time.thread_time() + 0.05
+    while time.thread_time() < ends:
+        pass
+    after = times()
+    times.close()
+    assert after[0] - before[0] == pytest.approx(0.05, abs=0.02)
+    assert after[1] >= before[1] >= 0.0
+    assert times()[0] >= after[0], "without the kernel's file"
 
 
 def test_calls_are_reckoned_from_the_work_that_is_not_native(load, loop):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.route_stats import CLASSES, LEAST_S, Fading, RouteStats, class_bounds, size_class
+from bridge.route_stats import CLASSES, LEAST_S, Fading, RouteStats, class_bounds, joint_quantile, size_class
 from pool.testing import FakeClock
 
 SECONDS = st.floats(1e-6, 1e4, allow_nan=False)
@@ -71,6 +71,23 @@ def test_what_is_far_off_counts_little_in_what_is_usual():
     assert fading.mean > 0.5
     assert fading.usual == pytest.approx((9 * 0.001 + 0.01) / 10, rel=0.03)
     assert fading_of([]).usual == 0.0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(SECONDS, min_size=1, max_size=60), min_size=1, max_size=3), st.sampled_from([0.5, 0.9, 0.99]))
+def test_a_quantile_of_several_streams_is_that_of_all_their_times(streams, q):
+    together = fading_of([seconds for times in streams for seconds in times])
+    assert joint_quantile(map(fading_of, streams), q, 0.0) == together.quantile(q)
+
+
+def test_streams_count_in_a_joint_quantile_by_what_they_are_still_worth():
+    old, new = Fading(half_life_s=1.0), Fading(half_life_s=1.0)
+    for _ in range(100):
+        old.add(5.0, 0.0)
+    for _ in range(10):
+        new.add(0.001, 10.0)
+    assert joint_quantile((old, new), 0.9, 10.0) == pytest.approx(0.001, rel=0.03)
+    assert joint_quantile((), 0.9, 10.0) is None
 
 
 def test_many_calls_push_old_ones_out_without_time_passing():
