@@ -103,6 +103,11 @@ def memory_change(change: int) -> bytes:
     return _UNCHANGED if change == 0 else b"p" + varint(change)
 
 
+def session_epoch(epoch: int) -> bytes:
+    """Return field 7, to be added to a receipt; nothing for 0, which it has unless told."""
+    return b"8" + varint(epoch) if epoch else b""
+
+
 def batch(size: int, batch_us: int) -> bytes:
     """Return fields 20 and 21, to be added to a receipt."""
     return b"\xa0\x01%b\xa8\x01%b" % (varint(size), varint(batch_us))

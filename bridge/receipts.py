@@ -62,7 +62,7 @@ def compact(call: Call) -> tuple[Shared | None, bytes]:
 
 def trailers(call: Call) -> Trailers:
     """Return the receipt of a finished call, with its route and worker in plain text beside it."""
-    if call.session is None and call.meta is EMPTY_META and call.worker_ns:
+    if call.meta is EMPTY_META and call.worker_ns:
         return _ordinary(call)
     pairs: list[tuple[str, str | bytes]] = [
         ("bridge-receipt-bin", receipt(call).SerializeToString()),
@@ -76,7 +76,7 @@ def trailers(call: Call) -> Trailers:
 
 
 def _ordinary(call: Call) -> Trailers:
-    """Return the trailers of a call that ran to its end without a session or a language model: the most calls."""
+    """Return the trailers of a call that ran to its end without a language model: the most calls."""
     now = call.ended_at or time.perf_counter()
     leased_at, started_at, worker = call.leased_at, call.started_at, call.worker
     data = receipt_wire.write(
@@ -92,9 +92,15 @@ def _ordinary(call: Call) -> Trailers:
         data += receipt_wire.memory_change(call.memory_change)
     elif call.batch_size:
         data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
-    if worker:
-        return (("bridge-receipt-bin", data), _ROUTE_PAIRS[call.route], ("bridge-worker", worker))
-    return (("bridge-receipt-bin", data), _ROUTE_PAIRS[call.route])
+    session, route = call.session, _ROUTE_PAIRS[call.route]
+    if session is None:
+        if worker:
+            return (("bridge-receipt-bin", data), route, ("bridge-worker", worker))
+        return (("bridge-receipt-bin", data), route)
+    epoch = session.epoch
+    of_session = (("bridge-session-epoch", str(epoch)),)
+    of_worker = (("bridge-worker", worker),) if worker else ()
+    return (("bridge-receipt-bin", data + receipt_wire.session_epoch(epoch)), route, *of_worker, *of_session)
 
 
 def receipt(call: Call) -> Receipt:

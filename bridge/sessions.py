@@ -113,7 +113,8 @@ class Sessions:
             raise bad_metadata("x-session-ordered", f"the session is open with '{said}'; close it to change that")
         if session.running >= self._limits.calls:
             raise _busy(session, self._limits.calls)
-        self.touch(session)
+        session.used_at = self._now()
+        self._sessions.move_to_end(session.id)
         session.calls += 1
         session.running += 1
         return session
@@ -128,7 +129,8 @@ class Sessions:
         """Say that a call of a session has ended: its ttl counts from here."""
         session.running -= 1
         if not session.ended:
-            self.touch(session)
+            session.used_at = self._now()
+            self._sessions.move_to_end(session.id)
 
     def touch(self, session: Session) -> None:
         """Say that a session is used now."""
@@ -210,7 +212,7 @@ class Sessions:
 
     def _live(self, session_id: str) -> Session | None:
         session = self._sessions.get(session_id)
-        if session is not None and session.expires_at < self._now():
+        if session is not None and not session.running and session.expires_at < self._now():
             self._end(session, "expired")
             return None
         return session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bridge.budgets import Budget, parse_dollars, parse_whole
 from bridge.call import Identity
@@ -18,21 +19,10 @@ VALUE_CHARACTERS = 256
 _PREFIX = os.urandom(6).hex()
 _NUMBERS = itertools.count(1)
 PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
-_READ = frozenset(
-    (
-        "x-request-id",
-        "x-session-id",
-        "x-session-mode",
-        "x-session-ordered",
-        "x-tenant",
-        "x-timeout-ms",
-        "x-priority",
-        "x-budget-usd",
-        "x-budget-tokens",
-        "x-budget-calls",
-        "traceparent",
-    )
-)
+_STANDING = frozenset(("x-session-id", "x-session-mode", "x-session-ordered", "x-tenant", "x-priority"))
+"""The keys whose values are the same in many requests: what they mean is remembered."""
+_LIMITS = {"x-budget-usd": "pico_usd", "x-budget-tokens": "tokens", "x-budget-calls": "calls"}
+_READ = _STANDING | _LIMITS.keys() | {"x-request-id", "x-timeout-ms", "traceparent"}
 """The keys that mean something here: most requests have none of them."""
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -52,40 +42,53 @@ def identify(metadata: Metadata) -> Identity:
 
 
 def _identify(metadata: Metadata) -> Identity:
-    request_id = session_id = tenant = traceparent = ""
+    request_id = traceparent = ""
     timeout_ms: int | None = None
-    priority = NORMAL
-    mode: Mode | None = None
-    ordered: bool | None = None
     limits: dict[str, int] | None = None
-    for key, value in metadata:
-        match key:
-            case "x-request-id":
-                request_id = _text(key, value)
-            case "x-session-id":
-                session_id = _text(key, value)
-            case "x-session-mode":
-                mode = _mode(key, _text(key, value))
-            case "x-session-ordered":
-                ordered = _flag(key, _text(key, value))
-            case "x-tenant":
-                tenant = _text(key, value)
-            case "x-timeout-ms":
-                timeout_ms = _milliseconds(key, _text(key, value))
-            case "x-priority":
-                priority = _priority(key, _text(key, value))
-            case "traceparent":
-                traceparent = _text(key, value)
-            case "x-budget-usd" | "x-budget-tokens" | "x-budget-calls":
-                limits = limits or {}
-                limits[_LIMITS[key]] = _limit(key, _text(key, value))
+    standing: tuple[tuple[str, str | bytes], ...] = ()
+    for pair in metadata:
+        key, value = pair
+        if key in _STANDING:
+            standing += (pair,)
+        elif key == "x-request-id":
+            request_id = _text(key, value)
+        elif key == "x-timeout-ms":
+            timeout_ms = _milliseconds(key, _text(key, value))
+        elif key == "traceparent":
+            traceparent = _text(key, value)
+        elif key in _LIMITS:
+            limits = limits or {}
+            limits[_LIMITS[key]] = _limit(key, _text(key, value))
+    session_id, tenant, priority, mode, ordered = _standing(standing)
     who = (request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered)
     if limits is not None:
         return Identity(*who, Budget(**limits))
     return Identity(*who, None, not session_id and not tenant and not traceparent)
 
 
-_LIMITS = {"x-budget-usd": "pico_usd", "x-budget-tokens": "tokens", "x-budget-calls": "calls"}
+@lru_cache(maxsize=1024)
+def _standing(
+    metadata: tuple[tuple[str, str | bytes], ...],
+) -> tuple[str, str, int, Mode | None, bool | None]:
+    """Return session, tenant, priority, mode and order. Raises BAD_METADATA, and forgets that it did."""
+    session_id = tenant = ""
+    priority = NORMAL
+    mode: Mode | None = None
+    ordered: bool | None = None
+    for key, value in metadata:
+        text = _text(key, value)
+        match key:
+            case "x-session-id":
+                session_id = text
+            case "x-session-mode":
+                mode = _mode(key, text)
+            case "x-session-ordered":
+                ordered = _flag(key, text)
+            case "x-tenant":
+                tenant = text
+            case "x-priority":
+                priority = _priority(key, text)
+    return session_id, tenant, priority, mode, ordered
 
 
 _MODES: dict[int, Mode] = {SessionMode.SESSION_MODE_HINT: "hint", SessionMode.SESSION_MODE_STRICT: "strict"}

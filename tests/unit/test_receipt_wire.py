@@ -37,9 +37,17 @@ def test_a_change_of_memory_may_be_negative_or_nothing(change):
     assert receipt.memory_change_bytes == change
 
 
+@given(counts)
+def test_an_epoch_is_left_out_where_it_is_nought(epoch):
+    data = receipt_wire.session_epoch(epoch)
+    assert Receipt.FromString(data).session_epoch == epoch
+    assert bool(data) == bool(epoch)
+
+
 def test_the_tags_are_those_of_the_proto_file():
     tags = {"queue_us": b"@", "worker_us": b"H", "total_us": b"X", "bytes_in": b"`", "bytes_out": b"h"}
     fields = Receipt.DESCRIPTOR.fields_by_name
     assert {name: bytes([fields[name].number << 3]) for name in tags} == tags
     assert bytes([fields["memory_change_bytes"].number << 3]) == b"p"
+    assert bytes([fields["session_epoch"].number << 3]) == b"8"
     assert fields["request_id"].number == 1
