@@ -32,7 +32,7 @@ class Goal:
             return ""
         if not self.reaches(value, self.target):
             return "MISSED"
-        return "aim reached" if self.reaches(value, self.aim) else "met"
+        return "aim met" if self.reaches(value, self.aim) else "met"
 
 
 def _table(*goals: Goal) -> dict[str, Goal]:

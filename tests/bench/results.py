@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from generators import Result
 from goals import GOALS
+from rich import box
 from rich.table import Table
 from scenarios import BARE, FIGURES, Figure
 
@@ -129,7 +130,7 @@ def show_rounds(console: Console, rounds: Sequence[Round]) -> None:
 def show(console: Console, values: Mapping[str, Value], absent: Mapping[str, str]) -> None:
     """Prints the figures; `absent` says why others were not measured."""
     wide = console.width >= WIDE
-    table = Table(title="Figures: medians of interleaved runs")
+    table = Table(title="Figures: medians of interleaved runs", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("figure", no_wrap=True)
     if wide:
         table.add_column("what is compared")
@@ -141,7 +142,7 @@ def show(console: Console, values: Mapping[str, Value], absent: Mapping[str, str
         if name in values:
             value = values[name]
             sign = "≤" if goal.lower_is_better else "≥"
-            bounds = ["" if bound is None else f"{sign} {bound:.2f}" for bound in (goal.target, goal.aim)]
+            bounds = ["" if bound is None else f"{sign} {bound:g}" for bound in (goal.target, goal.aim)]
             numbers = [f"{number:.2f}" for number in (value.value, value.low, value.high)]
             table.add_row(*head, *numbers, *bounds, goal.verdict(value.value))
         elif name in absent:

@@ -169,3 +169,23 @@ async def test_on_a_real_loop():
         number = await asyncio.wait_for(passed.get(), 5)
         assert loop.time() >= due[number]
     assert deadlines._timer is None, "nothing is due any more"
+
+
+def test_buckets_of_calls_that_have_ended_are_let_go_long_before_their_time(loop, told, deadlines):
+    late = deadlines.add("late", 1060.0)
+    for number in range(5000):
+        loop.now = 1000 + number * RESOLUTION_S
+        deadlines.add(number, loop.now + 60).discard(number)
+    assert len(deadlines._buckets) < 40
+    assert late == {"late"}
+    loop.turn(1060.02)
+    assert [item for item, _ in told] == ["late"]
+
+
+def test_a_bucket_that_was_let_go_is_made_again(loop, told, deadlines):
+    deadlines.add("first", 1010.0).discard("first")
+    for number in range(100):
+        deadlines.add(number, 1011 + number * RESOLUTION_S).discard(number)
+    deadlines.add("again", 1010.0)
+    loop.turn(1020)
+    assert [item for item, _ in told] == ["again"]
