@@ -21,6 +21,7 @@ ROOTS = ("Loop__Loop__run", "run_forever", "Thread.run", "run (pool/child.py", "
 WAITS = ("epoll_pwait", "epoll_wait", "poll", "ppoll", "select", "PyThread_acquire_lock_timed", "sem_wait")
 """C functions in which a thread waits."""
 _FRAME = re.compile(r"^(?P<name>.*?) \((?P<file>[^()]*)\)$")
+_UVLOOP = re.compile(r"^(loop|core|linux|loop-watcher|queue|stream|poll|timer|async|epoll)\.(c|h)$|uvloop|libuv")
 _LINE = re.compile(r":\d+$")
 
 
@@ -84,10 +85,10 @@ def owner_of(file: str) -> Owner:
         return LOOP
     if file.startswith("libc.so"):
         return KERNEL
-    if re.search(r"(module|object|ceval|frozen|abstract|call|impl)\w*\.(c|h)$|libpython", file):
-        return PYTHON
-    if re.search(r"\.(c|h|pyx)$|uvloop", file):
+    if _UVLOOP.search(file):
         return LOOP
+    if re.search(r"\.(c|h)$|libpython", file):
+        return PYTHON
     return OTHER
 
 
