@@ -8,7 +8,7 @@ THRESHOLDS = (4_000, 10, 10)
 """Allocations, young collections and middle ones until the next collection of each generation.
 
 grpcio leaves a cycle with every call. Those in flight when a young collection comes grow old with their calls' objects:
-with a full collection every 50,000 calls they take half a megabyte, with one in a million several. It takes about a
+with a full collection every 80,000 calls they take half a megabyte, with one in millions several. It takes about a
 millisecond, and CPython leaves it out where little has come since the last one, in proportion to what that one left.
 """
 
