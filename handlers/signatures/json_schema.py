@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from handlers.signatures.field_types import FieldType, ObjectType
     from handlers.signatures.spec import Constraints, SignatureField
 
+MAX_WRITTEN_OUT = 500
+"""Objects of a schema whose references are written out."""
+
 _SCALARS: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -79,6 +82,39 @@ def of_type(kind: FieldType) -> dict[str, Any]:
     definitions: dict[str, Any] = {}
     schema = _of_type(kind, definitions)
     return {**schema, "$defs": definitions} if definitions else schema
+
+
+def without_references(kind: ObjectType) -> dict[str, Any]:
+    """Return a type's schema with what it refers to written out, at most MAX_WRITTEN_OUT objects of it.
+
+    What lies beyond, and where the type contains itself, is left open.
+    """
+    root = json.loads(kind.schema)
+    schema: dict[str, Any] = _WrittenOut(root).of(root, ("#",))
+    return schema
+
+
+class _WrittenOut:
+    """Writes references out. Counts, because a small schema can refer to itself in ways that have no end in practice."""
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self._left = MAX_WRITTEN_OUT
+
+    def of(self, node: Any, open_references: tuple[str, ...]) -> Any:
+        if isinstance(node, list):
+            return [self.of(one, open_references) for one in node]
+        if not isinstance(node, dict):
+            return node
+        self._left -= 1
+        reference = node.get("$ref")
+        if self._left < 0 or reference in open_references:
+            return {}
+        if isinstance(reference, str):
+            section, _, name = reference.removeprefix("#/").partition("/")
+            return self.of(self._root[section][name], (*open_references, reference))
+        kept = ((key, value) for key, value in node.items() if key not in ("$defs", "definitions"))
+        return {key: self.of(value, open_references) for key, value in kept}
 
 
 def _of_type(kind: FieldType, definitions: dict[str, Any]) -> dict[str, Any]:

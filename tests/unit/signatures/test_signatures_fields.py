@@ -152,3 +152,14 @@ def test_the_schema_of_a_type(notation, good, bad):
     schema = json_schema.of_fields(parse(f"v: {notation} -> x").inputs)
     assert all(check(schema, {"v": value}) for value in good)
     assert not any(check(schema, {"v": value}) for value in bad)
+
+
+def test_references_are_written_out_up_to_a_limit():
+    home = {"type": "object", "properties": {"city": {"type": "string"}}}
+    (person,) = named_types.read({"Person": PERSON}).values()
+    shown = json_schema.without_references(person)
+    assert shown["properties"]["home"] == home
+    assert shown["properties"]["friends"] == {"type": "array", "items": {}}
+    doubling = {f"L{depth}": {"prefixItems": [{"$ref": f"#/$defs/L{depth + 1}"}] * 2} for depth in range(40)}
+    (wide,) = named_types.read({"Wide": {"$ref": "#/$defs/L0", "$defs": {**doubling, "L40": {}}}}).values()
+    assert json.dumps(json_schema.without_references(wide)).count("prefixItems") <= json_schema.MAX_WRITTEN_OUT
