@@ -95,7 +95,7 @@ def without_references(kind: ObjectType) -> dict[str, Any]:
 
 
 class _WrittenOut:
-    """Writes references out. Counts, because a small schema can refer to itself in ways that have no end in practice."""
+    """Writes references out. Counts, because a small schema can refer to itself without an end in practice."""
 
     def __init__(self, root: Any) -> None:
         self._root = root
