@@ -2,7 +2,8 @@
 
 Owns the definitions. On disk a program is a folder with one JSON file a version and `current.json`; each file is
 written beside itself, synced and renamed, so that a crash leaves the old or the new one. One server at a time has the
-directory. What can not be read is left as it is and named in the error. Synchronous: its caller keeps it off the event loop.
+directory. What can not be read is left as it is and named in the error. Synchronous: its caller keeps it off the event
+loop.
 """
 
 from __future__ import annotations

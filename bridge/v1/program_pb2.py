@@ -25,13 +25,19 @@ _sym_db = _symbol_database.Default()
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/program.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"P\n\nRunRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\r\n\x05model\x18\x03 \x01(\t\"2\n\x0bRunResponse\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"V\n\x10StreamRunRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\r\n\x05model\x18\x03 \x01(\t\"\x86\x01\n\x11StreamRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x0b\x66ield_delta\x18\x02 \x01(\x0b\x32\x15.bridge.v1.FieldDeltaH\x00\x12(\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x17.bridge.v1.FinalOutputsH\x00\x42\x07\n\x05\x65vent\"J\n\nFieldDelta\x12\x11\n\tpredictor\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04last\x18\x04 \x01(\x08\"3\n\x0c\x46inalOutputs\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"B\n\x19ProgramServiceListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x1aProgramServiceListResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.bridge.v1.ProgramInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x1dProgramServiceDescribeRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\"I\n\x1eProgramServiceDescribeResponse\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x16.bridge.v1.ProgramInfo\"\x99\x01\n\x0bProgramInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\x12\x0e\n\x06module\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x15\n\rinputs_schema\x18\x06 \x01(\t\x12\x16\n\x0eoutputs_schema\x18\x07 \x01(\t\x12\x0f\n\x07\x65xample\x18\x08 \x01(\t2\xc6\x02\n\x0eProgramService\x12\x34\n\x03Run\x12\x15.bridge.v1.RunRequest\x1a\x16.bridge.v1.RunResponse\x12H\n\tStreamRun\x12\x1b.bridge.v1.StreamRunRequest\x1a\x1c.bridge.v1.StreamRunResponse0\x01\x12S\n\x04List\x12$.bridge.v1.ProgramServiceListRequest\x1a%.bridge.v1.ProgramServiceListResponse\x12_\n\x08\x44\x65scribe\x12(.bridge.v1.ProgramServiceDescribeRequest\x1a).bridge.v1.ProgramServiceDescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x62ridge/v1/program.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"P\n\nRunRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\r\n\x05model\x18\x03 \x01(\t\"2\n\x0bRunResponse\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"V\n\x10StreamRunRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\"\n\x06inputs\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\r\n\x05model\x18\x03 \x01(\t\"\x86\x01\n\x11StreamRunResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12,\n\x0b\x66ield_delta\x18\x02 \x01(\x0b\x32\x15.bridge.v1.FieldDeltaH\x00\x12(\n\x05\x66inal\x18\x03 \x01(\x0b\x32\x17.bridge.v1.FinalOutputsH\x00\x42\x07\n\x05\x65vent\"J\n\nFieldDelta\x12\x11\n\tpredictor\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0c\n\x04last\x18\x04 \x01(\x08\"3\n\x0c\x46inalOutputs\x12#\n\x07outputs\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"B\n\x19ProgramServiceListRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x1aProgramServiceListResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.bridge.v1.ProgramInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"0\n\x1dProgramServiceDescribeRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\"s\n\x1eProgramServiceDescribeResponse\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x16.bridge.v1.ProgramInfo\x12(\n\x06source\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ProgramSource\"\xaa\x01\n\x0bProgramInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\x12\x0e\n\x06module\x18\x04 \x01(\t\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x15\n\rinputs_schema\x18\x06 \x01(\t\x12\x16\n\x0eoutputs_schema\x18\x07 \x01(\t\x12\x0f\n\x07\x65xample\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\x03\"\xf6\x03\n\rProgramSource\x12\x11\n\tsignature\x18\x01 \x01(\t\x12\'\n\x06inputs\x18\x02 \x03(\x0b\x32\x17.bridge.v1.ProgramField\x12(\n\x07outputs\x18\x03 \x03(\x0b\x32\x17.bridge.v1.ProgramField\x12\x32\n\x05types\x18\x04 \x03(\x0b\x32#.bridge.v1.ProgramSource.TypesEntry\x12\x14\n\x0cinstructions\x18\x05 \x01(\t\x12%\n\x06module\x18\x06 \x01(\x0e\x32\x15.bridge.v1.ModuleKind\x12)\n\x07options\x18\x07 \x01(\x0b\x32\x18.bridge.v1.ModuleOptions\x12\r\n\x05tools\x18\x08 \x03(\t\x12\r\n\x05\x64\x65mos\x18\t \x03(\t\x12\r\n\x05model\x18\n \x01(\t\x12)\n\x07\x61\x64\x61pter\x18\x0b \x01(\x0e\x32\x18.bridge.v1.PromptAdapter\x12\x18\n\x0btemperature\x18\x0c \x01(\x01H\x00\x88\x01\x01\x12\x17\n\nmax_tokens\x18\r \x01(\x05H\x01\x88\x01\x01\x12\x0b\n\x03\x64oc\x18\x0e \x01(\t\x1a,\n\nTypesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0e\n\x0c_temperatureB\r\n\x0b_max_tokens\"\xed\x02\n\x0cProgramField\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06schema\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x14\n\x07\x64\x65\x66\x61ult\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x02ge\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x02gt\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x02le\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x0f\n\x02lt\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x18\n\x0bmultiple_of\x18\n \x01(\x01H\x05\x88\x01\x01\x12\x17\n\nmin_length\x18\x0b \x01(\x03H\x06\x88\x01\x01\x12\x17\n\nmax_length\x18\x0c \x01(\x03H\x07\x88\x01\x01\x12\x14\n\x07pattern\x18\r \x01(\tH\x08\x88\x01\x01\x42\n\n\x08_defaultB\x05\n\x03_geB\x05\n\x03_gtB\x05\n\x03_leB\x05\n\x03_ltB\x0e\n\x0c_multiple_ofB\r\n\x0b_min_lengthB\r\n\x0b_max_lengthB\n\n\x08_pattern\"\xb7\x02\n\rModuleOptions\x12\x16\n\tmax_iters\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12)\n\x05inner\x18\x02 \x01(\x0e\x32\x15.bridge.v1.ModuleKindH\x01\x88\x01\x01\x12\x0e\n\x01n\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x0e\n\x06reward\x18\x04 \x01(\t\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x0e\n\x01k\x18\x06 \x01(\x05H\x04\x88\x01\x01\x12\x11\n\tembedding\x18\x07 \x01(\t\x12\x1a\n\rmax_llm_calls\x18\x08 \x01(\x05H\x05\x88\x01\x01\x12\x18\n\x0bnum_threads\x18\t \x01(\x05H\x06\x88\x01\x01\x42\x0c\n\n_max_itersB\x08\n\x06_innerB\x04\n\x02_nB\x0c\n\n_thresholdB\x04\n\x02_kB\x10\n\x0e_max_llm_callsB\x0e\n\x0c_num_threads\"Q\n\x14\x43reateProgramRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12(\n\x06source\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ProgramSource\"@\n\x15\x43reateProgramResponse\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x16.bridge.v1.ProgramInfo\"k\n\x14UpdateProgramRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12(\n\x06source\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ProgramSource\x12\x18\n\x10\x65xpected_version\x18\x03 \x01(\x03\"k\n\x15UpdateProgramResponse\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x16.bridge.v1.ProgramInfo\x12)\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x18.bridge.v1.ProgramChange\"E\n\rProgramChange\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08\x62reaking\x18\x03 \x01(\x08\"\'\n\x14\x44\x65leteProgramRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteProgramResponse\"-\n\x1aListProgramVersionsRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\"[\n\x1bListProgramVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.bridge.v1.ProgramVersion\x12\x0f\n\x07serving\x18\x02 \x01(\x03\"K\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12(\n\x06source\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ProgramSource\">\n\x1aServeProgramVersionRequest\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"F\n\x1bServeProgramVersionResponse\x12\'\n\x07program\x18\x01 \x01(\x0b\x32\x16.bridge.v1.ProgramInfo\"A\n\x15\x43heckSignatureRequest\x12(\n\x06source\x18\x01 \x01(\x0b\x32\x18.bridge.v1.ProgramSource\"\x89\x01\n\x16\x43heckSignatureResponse\x12\x11\n\tsignature\x18\x01 \x01(\t\x12\x15\n\rinputs_schema\x18\x02 \x01(\t\x12\x16\n\x0eoutputs_schema\x18\x03 \x01(\t\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\x0e\n\x06\x63olumn\x18\x05 \x01(\x05\x12\x0e\n\x06length\x18\x06 \x01(\x05*\xe1\x02\n\nModuleKind\x12\x1b\n\x17MODULE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13MODULE_KIND_PREDICT\x10\x01\x12 \n\x1cMODULE_KIND_CHAIN_OF_THOUGHT\x10\x02\x12\x15\n\x11MODULE_KIND_REACT\x10\x03\x12\"\n\x1eMODULE_KIND_PROGRAM_OF_THOUGHT\x10\x04\x12\x18\n\x14MODULE_KIND_CODE_ACT\x10\x05\x12\x19\n\x15MODULE_KIND_BEST_OF_N\x10\x06\x12\x16\n\x12MODULE_KIND_REFINE\x10\x07\x12&\n\"MODULE_KIND_MULTI_CHAIN_COMPARISON\x10\x08\x12\x18\n\x14MODULE_KIND_PARALLEL\x10\t\x12\x1c\n\x18MODULE_KIND_KNN_FEW_SHOT\x10\n\x12\x13\n\x0fMODULE_KIND_RLM\x10\x0b*\x96\x01\n\rPromptAdapter\x12\x1e\n\x1aPROMPT_ADAPTER_UNSPECIFIED\x10\x00\x12\x17\n\x13PROMPT_ADAPTER_CHAT\x10\x01\x12\x17\n\x13PROMPT_ADAPTER_JSON\x10\x02\x12\x16\n\x12PROMPT_ADAPTER_XML\x10\x03\x12\x1b\n\x17PROMPT_ADAPTER_TWO_STEP\x10\x04\x32\xe5\x06\n\x0eProgramService\x12\x34\n\x03Run\x12\x15.bridge.v1.RunRequest\x1a\x16.bridge.v1.RunResponse\x12H\n\tStreamRun\x12\x1b.bridge.v1.StreamRunRequest\x1a\x1c.bridge.v1.StreamRunResponse0\x01\x12S\n\x04List\x12$.bridge.v1.ProgramServiceListRequest\x1a%.bridge.v1.ProgramServiceListResponse\x12_\n\x08\x44\x65scribe\x12(.bridge.v1.ProgramServiceDescribeRequest\x1a).bridge.v1.ProgramServiceDescribeResponse\x12R\n\rCreateProgram\x12\x1f.bridge.v1.CreateProgramRequest\x1a .bridge.v1.CreateProgramResponse\x12R\n\rUpdateProgram\x12\x1f.bridge.v1.UpdateProgramRequest\x1a .bridge.v1.UpdateProgramResponse\x12R\n\rDeleteProgram\x12\x1f.bridge.v1.DeleteProgramRequest\x1a .bridge.v1.DeleteProgramResponse\x12\x64\n\x13ListProgramVersions\x12%.bridge.v1.ListProgramVersionsRequest\x1a&.bridge.v1.ListProgramVersionsResponse\x12\x64\n\x13ServeProgramVersion\x12%.bridge.v1.ServeProgramVersionRequest\x1a&.bridge.v1.ServeProgramVersionResponse\x12U\n\x0e\x43heckSignature\x12 .bridge.v1.CheckSignatureRequest\x1a!.bridge.v1.CheckSignatureResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.program_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PROGRAMSOURCE_TYPESENTRY']._loaded_options = None
+  _globals['_PROGRAMSOURCE_TYPESENTRY']._serialized_options = b'8\001'
+  _globals['_MODULEKIND']._serialized_start=3307
+  _globals['_MODULEKIND']._serialized_end=3660
+  _globals['_PROMPTADAPTER']._serialized_start=3663
+  _globals['_PROMPTADAPTER']._serialized_end=3813
   _globals['_RUNREQUEST']._serialized_start=62
   _globals['_RUNREQUEST']._serialized_end=142
   _globals['_RUNRESPONSE']._serialized_start=144
@@ -51,9 +57,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAMSERVICEDESCRIBEREQUEST']._serialized_start=715
   _globals['_PROGRAMSERVICEDESCRIBEREQUEST']._serialized_end=763
   _globals['_PROGRAMSERVICEDESCRIBERESPONSE']._serialized_start=765
-  _globals['_PROGRAMSERVICEDESCRIBERESPONSE']._serialized_end=838
-  _globals['_PROGRAMINFO']._serialized_start=841
-  _globals['_PROGRAMINFO']._serialized_end=994
-  _globals['_PROGRAMSERVICE']._serialized_start=997
-  _globals['_PROGRAMSERVICE']._serialized_end=1323
+  _globals['_PROGRAMSERVICEDESCRIBERESPONSE']._serialized_end=880
+  _globals['_PROGRAMINFO']._serialized_start=883
+  _globals['_PROGRAMINFO']._serialized_end=1053
+  _globals['_PROGRAMSOURCE']._serialized_start=1056
+  _globals['_PROGRAMSOURCE']._serialized_end=1558
+  _globals['_PROGRAMSOURCE_TYPESENTRY']._serialized_start=1483
+  _globals['_PROGRAMSOURCE_TYPESENTRY']._serialized_end=1527
+  _globals['_PROGRAMFIELD']._serialized_start=1561
+  _globals['_PROGRAMFIELD']._serialized_end=1926
+  _globals['_MODULEOPTIONS']._serialized_start=1929
+  _globals['_MODULEOPTIONS']._serialized_end=2240
+  _globals['_CREATEPROGRAMREQUEST']._serialized_start=2242
+  _globals['_CREATEPROGRAMREQUEST']._serialized_end=2323
+  _globals['_CREATEPROGRAMRESPONSE']._serialized_start=2325
+  _globals['_CREATEPROGRAMRESPONSE']._serialized_end=2389
+  _globals['_UPDATEPROGRAMREQUEST']._serialized_start=2391
+  _globals['_UPDATEPROGRAMREQUEST']._serialized_end=2498
+  _globals['_UPDATEPROGRAMRESPONSE']._serialized_start=2500
+  _globals['_UPDATEPROGRAMRESPONSE']._serialized_end=2607
+  _globals['_PROGRAMCHANGE']._serialized_start=2609
+  _globals['_PROGRAMCHANGE']._serialized_end=2678
+  _globals['_DELETEPROGRAMREQUEST']._serialized_start=2680
+  _globals['_DELETEPROGRAMREQUEST']._serialized_end=2719
+  _globals['_DELETEPROGRAMRESPONSE']._serialized_start=2721
+  _globals['_DELETEPROGRAMRESPONSE']._serialized_end=2744
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_start=2746
+  _globals['_LISTPROGRAMVERSIONSREQUEST']._serialized_end=2791
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_start=2793
+  _globals['_LISTPROGRAMVERSIONSRESPONSE']._serialized_end=2884
+  _globals['_PROGRAMVERSION']._serialized_start=2886
+  _globals['_PROGRAMVERSION']._serialized_end=2961
+  _globals['_SERVEPROGRAMVERSIONREQUEST']._serialized_start=2963
+  _globals['_SERVEPROGRAMVERSIONREQUEST']._serialized_end=3025
+  _globals['_SERVEPROGRAMVERSIONRESPONSE']._serialized_start=3027
+  _globals['_SERVEPROGRAMVERSIONRESPONSE']._serialized_end=3097
+  _globals['_CHECKSIGNATUREREQUEST']._serialized_start=3099
+  _globals['_CHECKSIGNATUREREQUEST']._serialized_end=3164
+  _globals['_CHECKSIGNATURERESPONSE']._serialized_start=3167
+  _globals['_CHECKSIGNATURERESPONSE']._serialized_end=3304
+  _globals['_PROGRAMSERVICE']._serialized_start=3816
+  _globals['_PROGRAMSERVICE']._serialized_end=4685
 # @@protoc_insertion_point(module_scope)

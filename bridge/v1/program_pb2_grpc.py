@@ -55,6 +55,36 @@ class ProgramServiceStub:
                 request_serializer=bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeResponse.FromString,
                 _registered_method=True)
+        self.CreateProgram = channel.unary_unary(
+                '/bridge.v1.ProgramService/CreateProgram',
+                request_serializer=bridge_dot_v1_dot_program__pb2.CreateProgramRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.CreateProgramResponse.FromString,
+                _registered_method=True)
+        self.UpdateProgram = channel.unary_unary(
+                '/bridge.v1.ProgramService/UpdateProgram',
+                request_serializer=bridge_dot_v1_dot_program__pb2.UpdateProgramRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.UpdateProgramResponse.FromString,
+                _registered_method=True)
+        self.DeleteProgram = channel.unary_unary(
+                '/bridge.v1.ProgramService/DeleteProgram',
+                request_serializer=bridge_dot_v1_dot_program__pb2.DeleteProgramRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.DeleteProgramResponse.FromString,
+                _registered_method=True)
+        self.ListProgramVersions = channel.unary_unary(
+                '/bridge.v1.ProgramService/ListProgramVersions',
+                request_serializer=bridge_dot_v1_dot_program__pb2.ListProgramVersionsRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.ListProgramVersionsResponse.FromString,
+                _registered_method=True)
+        self.ServeProgramVersion = channel.unary_unary(
+                '/bridge.v1.ProgramService/ServeProgramVersion',
+                request_serializer=bridge_dot_v1_dot_program__pb2.ServeProgramVersionRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.ServeProgramVersionResponse.FromString,
+                _registered_method=True)
+        self.CheckSignature = channel.unary_unary(
+                '/bridge.v1.ProgramService/CheckSignature',
+                request_serializer=bridge_dot_v1_dot_program__pb2.CheckSignatureRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.CheckSignatureResponse.FromString,
+                _registered_method=True)
 
 
 class ProgramServiceServicer:
@@ -89,6 +119,49 @@ class ProgramServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateProgram(self, request, context):
+        """CreateProgram makes a program from a signature; it can be run at once. A name is used once: PROGRAM_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProgram(self, request, context):
+        """UpdateProgram adds a version that serves from now on. Sessions that have run the program stay on their version.
+        Where nothing differs there is no new version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProgram(self, request, context):
+        """DeleteProgram removes a created program with all its versions.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProgramVersions(self, request, context):
+        """ListProgramVersions returns every version of a created program, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ServeProgramVersion(self, request, context):
+        """ServeProgramVersion lets a version serve from now on: to promote it, or to roll back to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckSignature(self, request, context):
+        """CheckSignature reads a signature without making anything of it: its fields and schemas, or what is wrong and where.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProgramServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -111,6 +184,36 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.Describe,
                     request_deserializer=bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeResponse.SerializeToString,
+            ),
+            'CreateProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateProgram,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.CreateProgramRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.CreateProgramResponse.SerializeToString,
+            ),
+            'UpdateProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProgram,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.UpdateProgramRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.UpdateProgramResponse.SerializeToString,
+            ),
+            'DeleteProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProgram,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.DeleteProgramRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.DeleteProgramResponse.SerializeToString,
+            ),
+            'ListProgramVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProgramVersions,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.ListProgramVersionsRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.ListProgramVersionsResponse.SerializeToString,
+            ),
+            'ServeProgramVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ServeProgramVersion,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.ServeProgramVersionRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.ServeProgramVersionResponse.SerializeToString,
+            ),
+            'CheckSignature': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSignature,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.CheckSignatureRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.CheckSignatureResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +325,168 @@ class ProgramService:
             '/bridge.v1.ProgramService/Describe',
             bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeRequest.SerializeToString,
             bridge_dot_v1_dot_program__pb2.ProgramServiceDescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/CreateProgram',
+            bridge_dot_v1_dot_program__pb2.CreateProgramRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.CreateProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/UpdateProgram',
+            bridge_dot_v1_dot_program__pb2.UpdateProgramRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.UpdateProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/DeleteProgram',
+            bridge_dot_v1_dot_program__pb2.DeleteProgramRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.DeleteProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProgramVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/ListProgramVersions',
+            bridge_dot_v1_dot_program__pb2.ListProgramVersionsRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.ListProgramVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ServeProgramVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/ServeProgramVersion',
+            bridge_dot_v1_dot_program__pb2.ServeProgramVersionRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.ServeProgramVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSignature(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/CheckSignature',
+            bridge_dot_v1_dot_program__pb2.CheckSignatureRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.CheckSignatureResponse.FromString,
             options,
             channel_credentials,
             insecure,

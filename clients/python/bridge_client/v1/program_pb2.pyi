@@ -1,11 +1,52 @@
 from bridge_client.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModuleKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODULE_KIND_UNSPECIFIED: _ClassVar[ModuleKind]
+    MODULE_KIND_PREDICT: _ClassVar[ModuleKind]
+    MODULE_KIND_CHAIN_OF_THOUGHT: _ClassVar[ModuleKind]
+    MODULE_KIND_REACT: _ClassVar[ModuleKind]
+    MODULE_KIND_PROGRAM_OF_THOUGHT: _ClassVar[ModuleKind]
+    MODULE_KIND_CODE_ACT: _ClassVar[ModuleKind]
+    MODULE_KIND_BEST_OF_N: _ClassVar[ModuleKind]
+    MODULE_KIND_REFINE: _ClassVar[ModuleKind]
+    MODULE_KIND_MULTI_CHAIN_COMPARISON: _ClassVar[ModuleKind]
+    MODULE_KIND_PARALLEL: _ClassVar[ModuleKind]
+    MODULE_KIND_KNN_FEW_SHOT: _ClassVar[ModuleKind]
+    MODULE_KIND_RLM: _ClassVar[ModuleKind]
+
+class PromptAdapter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROMPT_ADAPTER_UNSPECIFIED: _ClassVar[PromptAdapter]
+    PROMPT_ADAPTER_CHAT: _ClassVar[PromptAdapter]
+    PROMPT_ADAPTER_JSON: _ClassVar[PromptAdapter]
+    PROMPT_ADAPTER_XML: _ClassVar[PromptAdapter]
+    PROMPT_ADAPTER_TWO_STEP: _ClassVar[PromptAdapter]
+MODULE_KIND_UNSPECIFIED: ModuleKind
+MODULE_KIND_PREDICT: ModuleKind
+MODULE_KIND_CHAIN_OF_THOUGHT: ModuleKind
+MODULE_KIND_REACT: ModuleKind
+MODULE_KIND_PROGRAM_OF_THOUGHT: ModuleKind
+MODULE_KIND_CODE_ACT: ModuleKind
+MODULE_KIND_BEST_OF_N: ModuleKind
+MODULE_KIND_REFINE: ModuleKind
+MODULE_KIND_MULTI_CHAIN_COMPARISON: ModuleKind
+MODULE_KIND_PARALLEL: ModuleKind
+MODULE_KIND_KNN_FEW_SHOT: ModuleKind
+MODULE_KIND_RLM: ModuleKind
+PROMPT_ADAPTER_UNSPECIFIED: PromptAdapter
+PROMPT_ADAPTER_CHAT: PromptAdapter
+PROMPT_ADAPTER_JSON: PromptAdapter
+PROMPT_ADAPTER_XML: PromptAdapter
+PROMPT_ADAPTER_TWO_STEP: PromptAdapter
 
 class RunRequest(_message.Message):
     __slots__ = ("program", "inputs", "model")
@@ -84,13 +125,15 @@ class ProgramServiceDescribeRequest(_message.Message):
     def __init__(self, program: _Optional[str] = ...) -> None: ...
 
 class ProgramServiceDescribeResponse(_message.Message):
-    __slots__ = ("program",)
+    __slots__ = ("program", "source")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     program: ProgramInfo
-    def __init__(self, program: _Optional[_Union[ProgramInfo, _Mapping]] = ...) -> None: ...
+    source: ProgramSource
+    def __init__(self, program: _Optional[_Union[ProgramInfo, _Mapping]] = ..., source: _Optional[_Union[ProgramSource, _Mapping]] = ...) -> None: ...
 
 class ProgramInfo(_message.Message):
-    __slots__ = ("name", "doc", "signature", "module", "pool", "inputs_schema", "outputs_schema", "example")
+    __slots__ = ("name", "doc", "signature", "module", "pool", "inputs_schema", "outputs_schema", "example", "version")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +142,7 @@ class ProgramInfo(_message.Message):
     INPUTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     EXAMPLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     doc: str
     signature: str
@@ -107,4 +151,206 @@ class ProgramInfo(_message.Message):
     inputs_schema: str
     outputs_schema: str
     example: str
-    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., signature: _Optional[str] = ..., module: _Optional[str] = ..., pool: _Optional[str] = ..., inputs_schema: _Optional[str] = ..., outputs_schema: _Optional[str] = ..., example: _Optional[str] = ...) -> None: ...
+    version: int
+    def __init__(self, name: _Optional[str] = ..., doc: _Optional[str] = ..., signature: _Optional[str] = ..., module: _Optional[str] = ..., pool: _Optional[str] = ..., inputs_schema: _Optional[str] = ..., outputs_schema: _Optional[str] = ..., example: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ProgramSource(_message.Message):
+    __slots__ = ("signature", "inputs", "outputs", "types", "instructions", "module", "options", "tools", "demos", "model", "adapter", "temperature", "max_tokens", "doc")
+    class TypesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    DEMOS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    DOC_FIELD_NUMBER: _ClassVar[int]
+    signature: str
+    inputs: _containers.RepeatedCompositeFieldContainer[ProgramField]
+    outputs: _containers.RepeatedCompositeFieldContainer[ProgramField]
+    types: _containers.ScalarMap[str, str]
+    instructions: str
+    module: ModuleKind
+    options: ModuleOptions
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    demos: _containers.RepeatedScalarFieldContainer[str]
+    model: str
+    adapter: PromptAdapter
+    temperature: float
+    max_tokens: int
+    doc: str
+    def __init__(self, signature: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ProgramField, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[ProgramField, _Mapping]]] = ..., types: _Optional[_Mapping[str, str]] = ..., instructions: _Optional[str] = ..., module: _Optional[_Union[ModuleKind, str]] = ..., options: _Optional[_Union[ModuleOptions, _Mapping]] = ..., tools: _Optional[_Iterable[str]] = ..., demos: _Optional[_Iterable[str]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., doc: _Optional[str] = ...) -> None: ...
+
+class ProgramField(_message.Message):
+    __slots__ = ("name", "type", "schema", "description", "default", "ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length", "pattern")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    GE_FIELD_NUMBER: _ClassVar[int]
+    GT_FIELD_NUMBER: _ClassVar[int]
+    LE_FIELD_NUMBER: _ClassVar[int]
+    LT_FIELD_NUMBER: _ClassVar[int]
+    MULTIPLE_OF_FIELD_NUMBER: _ClassVar[int]
+    MIN_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    MAX_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    schema: str
+    description: str
+    default: str
+    ge: float
+    gt: float
+    le: float
+    lt: float
+    multiple_of: float
+    min_length: int
+    max_length: int
+    pattern: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., schema: _Optional[str] = ..., description: _Optional[str] = ..., default: _Optional[str] = ..., ge: _Optional[float] = ..., gt: _Optional[float] = ..., le: _Optional[float] = ..., lt: _Optional[float] = ..., multiple_of: _Optional[float] = ..., min_length: _Optional[int] = ..., max_length: _Optional[int] = ..., pattern: _Optional[str] = ...) -> None: ...
+
+class ModuleOptions(_message.Message):
+    __slots__ = ("max_iters", "inner", "n", "reward", "threshold", "k", "embedding", "max_llm_calls", "num_threads")
+    MAX_ITERS_FIELD_NUMBER: _ClassVar[int]
+    INNER_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    REWARD_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    MAX_LLM_CALLS_FIELD_NUMBER: _ClassVar[int]
+    NUM_THREADS_FIELD_NUMBER: _ClassVar[int]
+    max_iters: int
+    inner: ModuleKind
+    n: int
+    reward: str
+    threshold: float
+    k: int
+    embedding: str
+    max_llm_calls: int
+    num_threads: int
+    def __init__(self, max_iters: _Optional[int] = ..., inner: _Optional[_Union[ModuleKind, str]] = ..., n: _Optional[int] = ..., reward: _Optional[str] = ..., threshold: _Optional[float] = ..., k: _Optional[int] = ..., embedding: _Optional[str] = ..., max_llm_calls: _Optional[int] = ..., num_threads: _Optional[int] = ...) -> None: ...
+
+class CreateProgramRequest(_message.Message):
+    __slots__ = ("program", "source")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    source: ProgramSource
+    def __init__(self, program: _Optional[str] = ..., source: _Optional[_Union[ProgramSource, _Mapping]] = ...) -> None: ...
+
+class CreateProgramResponse(_message.Message):
+    __slots__ = ("program",)
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    program: ProgramInfo
+    def __init__(self, program: _Optional[_Union[ProgramInfo, _Mapping]] = ...) -> None: ...
+
+class UpdateProgramRequest(_message.Message):
+    __slots__ = ("program", "source", "expected_version")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    source: ProgramSource
+    expected_version: int
+    def __init__(self, program: _Optional[str] = ..., source: _Optional[_Union[ProgramSource, _Mapping]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class UpdateProgramResponse(_message.Message):
+    __slots__ = ("program", "changes")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    program: ProgramInfo
+    changes: _containers.RepeatedCompositeFieldContainer[ProgramChange]
+    def __init__(self, program: _Optional[_Union[ProgramInfo, _Mapping]] = ..., changes: _Optional[_Iterable[_Union[ProgramChange, _Mapping]]] = ...) -> None: ...
+
+class ProgramChange(_message.Message):
+    __slots__ = ("field", "description", "breaking")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    BREAKING_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    breaking: bool
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ..., breaking: _Optional[bool] = ...) -> None: ...
+
+class DeleteProgramRequest(_message.Message):
+    __slots__ = ("program",)
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    def __init__(self, program: _Optional[str] = ...) -> None: ...
+
+class DeleteProgramResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListProgramVersionsRequest(_message.Message):
+    __slots__ = ("program",)
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    def __init__(self, program: _Optional[str] = ...) -> None: ...
+
+class ListProgramVersionsResponse(_message.Message):
+    __slots__ = ("versions", "serving")
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
+    versions: _containers.RepeatedCompositeFieldContainer[ProgramVersion]
+    serving: int
+    def __init__(self, versions: _Optional[_Iterable[_Union[ProgramVersion, _Mapping]]] = ..., serving: _Optional[int] = ...) -> None: ...
+
+class ProgramVersion(_message.Message):
+    __slots__ = ("version", "source")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    source: ProgramSource
+    def __init__(self, version: _Optional[int] = ..., source: _Optional[_Union[ProgramSource, _Mapping]] = ...) -> None: ...
+
+class ServeProgramVersionRequest(_message.Message):
+    __slots__ = ("program", "version")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    version: int
+    def __init__(self, program: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ServeProgramVersionResponse(_message.Message):
+    __slots__ = ("program",)
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    program: ProgramInfo
+    def __init__(self, program: _Optional[_Union[ProgramInfo, _Mapping]] = ...) -> None: ...
+
+class CheckSignatureRequest(_message.Message):
+    __slots__ = ("source",)
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    source: ProgramSource
+    def __init__(self, source: _Optional[_Union[ProgramSource, _Mapping]] = ...) -> None: ...
+
+class CheckSignatureResponse(_message.Message):
+    __slots__ = ("signature", "inputs_schema", "outputs_schema", "error", "column", "length")
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    signature: str
+    inputs_schema: str
+    outputs_schema: str
+    error: str
+    column: int
+    length: int
+    def __init__(self, signature: _Optional[str] = ..., inputs_schema: _Optional[str] = ..., outputs_schema: _Optional[str] = ..., error: _Optional[str] = ..., column: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
