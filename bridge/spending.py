@@ -16,7 +16,7 @@ import msgspec
 
 from bridge import receipts
 from bridge.budgets import NOTHING, Amount, Budget, pico
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Code
 from bridge.nested import inside_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,10 @@ class BudgetAsks:
 
     def _reserve(self, outer: Call, body: bytes) -> bytes:
         within, tokens, usd = _reserve_request(body)
-        spending = spending_of(_caller(outer, within))
+        caller = _caller(outer, within)
+        if caller.ended_at:
+            raise BridgeError(Code.CANCELLED, "CALLER_ENDED", "the call that asks has ended")
+        spending = spending_of(caller)
         if spending is None:
             return _encode(0)
         wanted = Amount(0, max(0, tokens), pico(max(0.0, usd)))

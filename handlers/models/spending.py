@@ -7,6 +7,7 @@ where the call has no budget.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -108,12 +109,15 @@ class Spending:
         """
         size, use = _size(prompt), Use()
         number = await self._reserve(context, size, max_tokens, answers) if context.meta.budget else 0
+        known = True
         try:
             yield use
-        except HandlerError:
-            await _settle(context, number, use)
+        except (asyncio.CancelledError, GeneratorExit):
+            known = False
             raise
-        await _settle(context, number, use)
+        finally:
+            if known:
+                await _settle(context, number, use)
         self.learn(size, use)
 
     async def _reserve(self, context: CallContext, size: int, max_tokens: int | None, answers: int) -> int:
