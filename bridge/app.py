@@ -40,6 +40,7 @@ from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
+from bridge.tools_parts import ToolParts
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
@@ -100,6 +101,7 @@ class App:
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._tools = ToolParts(config, self._telemetry)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
@@ -202,7 +204,10 @@ class App:
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
+        sessions.asks.add(
+            nested.asks() | self._tools.answers(resolver.find),
+            {**self._routes.providers.asks(), **BudgetAsks().answers()},
+        )
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -224,9 +229,9 @@ class App:
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         return await self._listener.serve(
-            unary | health_unary,
+            unary | self._tools.unary() | health_unary,
             streaming | health_streaming,
-            multiplexer.handlers(),
+            multiplexer.handlers() | self._tools.conversations(self._readers),
             [*service_names(), HEALTH_SERVICE],
         )
 
@@ -262,6 +267,7 @@ class App:
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
+        self._tools.renew(config)
 
     @property
     def is_well(self) -> bool:
@@ -277,6 +283,7 @@ class App:
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         self._routes.drain()
+        self._tools.drain()
         loop = asyncio.get_running_loop()
         ends = loop.time() + timeout_s
         waits = [] if self._runners is None else [self._runners.dispatcher.drain(timeout_s)]
@@ -301,6 +308,7 @@ class App:
             self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
+        self._tools.close()
         await self._metrics.stop()
         await self._listener.stop()
         log(logging.INFO, "stopped")

@@ -16,6 +16,7 @@ from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, S
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
+from bridge.settings.tool_tables import ToolHostsConfig, ToolServerConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -284,6 +285,8 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
+    tools: dict[Name, ToolServerConfig] = Field({}, description="MCP servers by name, whose tools programs may use.")
+    tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 

@@ -12,7 +12,7 @@ from bridge.servicers.local import local, local_of_caller, local_of_tenant, loca
 from bridge.servicers.pools import PoolServicer
 from bridge.servicers.session import SessionServicer
 from bridge.servicers.session import rows as session_rows
-from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
+from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2, tool_pb2
 
 if TYPE_CHECKING:
     from bridge.dispatch import Dispatcher
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
-_FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2)
+_FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2, tool_pb2)
 
 
 def local_handlers(

@@ -19,7 +19,9 @@ from handlers.programs.errors import reported
 from handlers.programs.lm import LanguageModels, not_configured
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
+from handlers.programs.tools import Tooling
 from handlers.programs.usage import Meter
+from handlers.tools_wire import ToolsWanted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -39,6 +41,7 @@ class _Order:
     inputs: dict[str, Any]
     form: Form
     model: str
+    tools: ToolsWanted | None = None
 
 
 class ProgramHandler:
@@ -50,6 +53,7 @@ class ProgramHandler:
         self._interface = interface
         self._models = models
         self._on_model: dict[str, Any] = {}
+        self._tooling = Tooling()
 
     @property
     def spec(self) -> FunctionSpec:
@@ -89,17 +93,19 @@ class ProgramHandler:
             await asyncio.gather(task, return_exceptions=True)
 
     def _order(self, method: str, request: bytes) -> _Order:
-        payload, model = _decode(method, request)
+        payload, model, tools = _decode(method, request)
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
-        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, model=model)
+        inputs = self._interface.inputs.validate(arguments, form)
+        return _Order(inputs=inputs, form=form, model=model, tools=tools)
 
     async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
         meter = Meter()
         try:
             with reported(self._spec.name, self._secrets()):
                 program, lm = self._choose(order.model)
+                program = await self._tooling.equip(program, order.tools)
                 stream = FieldStream(program, deltas.put) if deltas else None
                 with dspy.context(
                     lm=lm,
@@ -160,18 +166,18 @@ class _Deltas:
             yield delta
 
 
-def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str]:
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, ToolsWanted | None]:
     try:
         if method == "ProgramService/Run":
             run = program_pb2.RunRequest.FromString(request)
-            return run.inputs, run.model
+            return run.inputs, run.model, _tools(run)
         if method == "ProgramService/StreamRun":
             stream_run = program_pb2.StreamRunRequest.FromString(request)
-            return stream_run.inputs, stream_run.model
+            return stream_run.inputs, stream_run.model, _tools(stream_run)
         if method == "InvokeService/Call":
-            return invoke_pb2.CallRequest.FromString(request).arguments, ""
+            return invoke_pb2.CallRequest.FromString(request).arguments, "", None
         if method == "InvokeService/StreamCall":
-            return invoke_pb2.StreamCallRequest.FromString(request).arguments, ""
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, "", None
     except DecodeError as error:
         raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(
@@ -179,3 +185,9 @@ def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str]:
         code="UNIMPLEMENTED",
         reason="UNKNOWN_METHOD",
     )
+
+
+def _tools(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -> ToolsWanted | None:
+    if not request.tools and not request.tool_registrations:
+        return None
+    return ToolsWanted(tuple(request.tools), tuple(request.tool_registrations))
