@@ -36,6 +36,10 @@ _EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}]
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
+    return [*_generating(models), *_extracting(models)]
+
+
+def _generating(models: Models) -> list[Handler]:
     return [
         ProtoHandler(
             Rpc(
@@ -66,6 +70,11 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             is_async=True,
             example=_QUESTION,
         ),
+    ]
+
+
+def _extracting(models: Models) -> list[Handler]:
+    return [
         ProtoHandler(
             Rpc(
                 method="ModelService/Extract",
