@@ -16,12 +16,9 @@ from handlers.programs.artefacts.state import fields_of, predictors
 if TYPE_CHECKING:
     from handlers.programs.artefacts.record import FieldState
 
-_NOT_SETTINGS = frozenset(
-    (
-        *("model", "model_type", "cache", "num_retries", "api_base", "base_url", "_dspy_lm_class", "api_key", "timeout"),
-        *("engine", "async_engine", "finetuning_model", "launch_kwargs", "train_kwargs", "use_developer_role"),
-    )
-)
+_CONNECTION = {"model", "model_type", "cache", "num_retries", "api_base", "base_url", "api_key", "timeout"}
+_MACHINERY = {"_dspy_lm_class", "engine", "async_engine", "finetuning_model", "launch_kwargs", "train_kwargs"}
+_NOT_SETTINGS = frozenset(_CONNECTION | _MACHINERY | {"use_developer_role"})
 
 
 class _Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
