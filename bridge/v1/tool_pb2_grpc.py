@@ -54,8 +54,8 @@ class ToolServiceServicer:
     def Host(self, request_iterator, context):
         """Host registers functions and serves calls of them, for as long as the stream is open. The first message of the
         client is `register`, that of the server `registered`; then the server sends calls and cancels, the client results
-        and errors. Ending the client's side says goodbye: the registration is gone. A stream that breaks keeps it for
-        `resume_ttl_ms`, to be taken up again with the token.
+        and errors. `goodbye` gives the registration up and ends the stream. A stream that ends without it leaves the
+        registration for `resume_ttl_ms`, to be taken up again with the token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,14 +28,16 @@ TOOL_ERROR_POLICY_OBSERVE: ToolErrorPolicy
 TOOL_ERROR_POLICY_ABORT: ToolErrorPolicy
 
 class HostRequest(_message.Message):
-    __slots__ = ("register", "result", "error")
+    __slots__ = ("register", "result", "error", "goodbye")
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
     register: RegisterTools
     result: HostedResult
     error: HostedError
-    def __init__(self, register: _Optional[_Union[RegisterTools, _Mapping]] = ..., result: _Optional[_Union[HostedResult, _Mapping]] = ..., error: _Optional[_Union[HostedError, _Mapping]] = ...) -> None: ...
+    goodbye: HostGoodbye
+    def __init__(self, register: _Optional[_Union[RegisterTools, _Mapping]] = ..., result: _Optional[_Union[HostedResult, _Mapping]] = ..., error: _Optional[_Union[HostedError, _Mapping]] = ..., goodbye: _Optional[_Union[HostGoodbye, _Mapping]] = ...) -> None: ...
 
 class HostResponse(_message.Message):
     __slots__ = ("registered", "call", "cancel", "draining")
@@ -122,6 +124,10 @@ class CancelHostedCall(_message.Message):
     id: int
     reason: str
     def __init__(self, id: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class HostGoodbye(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class HostDraining(_message.Message):
     __slots__ = ()
