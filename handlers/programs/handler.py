@@ -22,7 +22,7 @@ from handlers.programs.streaming import FieldStream
 from handlers.programs.usage import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
@@ -44,7 +44,16 @@ class _Order:
 class ProgramHandler:
     """Serves one program. Safe for many calls at once: each has its own context, meter and streams."""
 
-    def __init__(self, spec: FunctionSpec, program: Any, interface: Interface, models: LanguageModels) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        program: Any,
+        interface: Interface,
+        models: LanguageModels,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
+        self._settings = settings or {}
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -110,6 +119,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
+                    **self._settings,
                 ):
                     result = await run_program(program, order.inputs)
         finally:
