@@ -19,6 +19,7 @@ import msgspec
 from bridge.call import EMPTY_META
 from bridge.envelope import varint_field
 from bridge.errors import BridgeError, Code
+from bridge.pools import CREATED_POOL
 from bridge.program_store import ProgramStore
 from bridge.telemetry import log
 from handlers.contract import ReplyMeta
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from handlers.programs.definitions import ProgramDefinition
     from handlers.registry import Registry
 
-POOL = "llm"
 ASK = "program.definition"
 """As `handlers.programs.created` says it."""
 VERSION_FIELD = 10
@@ -50,9 +50,16 @@ _number = msgspec.msgpack.Decoder(int).decode
 class CreatedPrograms:
     """All created programs of one server. `changed` is called when the catalogue has other programs."""
 
-    def __init__(self, config: ProgramsConfig, registry: Registry, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: ProgramsConfig,
+        registry: Registry,
+        changed: Callable[[], None],
+        plan: Callable[[], PoolPlan],
+    ) -> None:
         self._registry = registry
         self._changed = changed
+        self._plan = plan
         self._directory = None if config.directory is None else Path(config.directory)
         self.store = ProgramStore(self._directory, config.max_programs, config.max_versions)
         self._specs: dict[str, FunctionSpec] = {}
@@ -67,23 +74,25 @@ class CreatedPrograms:
         """Whether there is one."""
         return bool(self._specs)
 
+    def specs(self) -> Mapping[str, FunctionSpec]:
+        """Return the programs as the catalogue shows them."""
+        return self._specs
+
     def close(self) -> None:
         """Let another server have the directory."""
         self.store.close()
 
     def _add_all(self) -> None:
         for definition in self.store.current():
-            self._specs[definition.name] = spec_of(definition, POOL)
+            self._specs[definition.name] = spec_of(definition, CREATED_POOL)
         self._registry.create(self._specs)
         if self._directory is None:
             log(logging.INFO, "created programs are kept in memory only; [programs] directory keeps them on disk")
         else:
             log(logging.INFO, f"{len(self._specs)} created programs in {self._directory}")
 
-    def told(self) -> None:
+    def tell(self) -> None:
         """Log which programs are not served because something of the app has their name."""
-        for name in sorted(set(self._specs) - {spec.name for spec in self._registry.reported.programs}):
-            log(logging.WARNING, f"the created program '{name}' is not served: the app has that name", function=name)
         for name in sorted(set(self._specs) & self._registry.own_names):
             log(logging.WARNING, f"the created program '{name}' is not served: the app has that name", function=name)
 
@@ -92,7 +101,8 @@ class CreatedPrograms:
     async def create(self, definition: ProgramDefinition) -> FunctionSpec:
         """Add a program. Raises BadInput, PROGRAM_EXISTS, TOO_MANY_PROGRAMS."""
         async with self._changing:
-            if definition.name in self._registry.own_names:
+            name = definition.name
+            if name not in self._specs and any(name == spec.name for spec in self._registry.snapshot.functions):
                 message = f"the server has '{definition.name}' already, of its app or built in; choose another name"
                 raise BridgeError(Code.ALREADY_EXISTS, "PROGRAM_EXISTS", message)
             return self._serving(await asyncio.to_thread(self.store.create, definition), "created")
@@ -122,7 +132,7 @@ class CreatedPrograms:
             log(logging.INFO, "program deleted", function=name)
 
     def _serving(self, definition: ProgramDefinition, what: str) -> FunctionSpec:
-        spec = self._specs[definition.name] = spec_of(definition, POOL)
+        spec = self._specs[definition.name] = spec_of(definition, CREATED_POOL)
         self._publish()
         log(logging.INFO, f"program {what}", function=definition.name, version=definition.version)
         return spec
@@ -141,6 +151,7 @@ class CreatedPrograms:
         spec = call.spec
         if call.definition or spec is None or spec.program is None or not spec.program.version:
             return
+        check_pool(self._plan())
         name = spec.name
         if asked := _asked_version(call):
             number = self._number(self.store.get(name, asked))
@@ -183,11 +194,12 @@ class CreatedPrograms:
 
 def check_pool(plan: PoolPlan) -> None:
     """Raise ExtraMissing or POOL_UNAVAILABLE where nothing can run created programs."""
-    if (extra := plan.missing.get(POOL)) is not None:
+    if (extra := plan.missing.get(CREATED_POOL)) is not None:
         raise ExtraMissing.of("a created program", extra)
-    if POOL in plan.off:
-        message = f"created programs need the pool '{POOL}', which is switched off: set pools.{POOL}.size to 1 or more"
-        metadata = {"pool": POOL, "cause": "switched off"}
+    if CREATED_POOL in plan.off:
+        fix = f"set pools.{CREATED_POOL}.size to 1 or more"
+        message = f"created programs need the pool '{CREATED_POOL}', which is switched off: {fix}"
+        metadata = {"pool": CREATED_POOL, "cause": "switched off"}
         raise BridgeError(Code.FAILED_PRECONDITION, "POOL_UNAVAILABLE", message, metadata=metadata)
 
 

@@ -54,7 +54,7 @@ class ProgramServicer:
         changes = compare(before.signature, definition.signature)
         return pb.UpdateProgramResponse(
             program=convert.program_info(spec, whole=True),
-            changes=map(convert_created.change, sorted(changes, key=lambda change: not change.breaking)),
+            changes=map(convert_created.change, changes),
         )
 
     async def delete(self, request: pb.DeleteProgramRequest) -> pb.DeleteProgramResponse:

@@ -91,7 +91,8 @@ class CreatedPrograms:
     async def _open(self, number: int, context: CallContext) -> ProgramHandler:
         definition = definitions.from_json(await context.aask(ASK, _encode(number)))
         # The first import of the library takes seconds: other calls go on meanwhile.
-        builder = self._builder or await asyncio.to_thread(self._library)
+        if (builder := self._builder) is None:
+            builder = await asyncio.to_thread(self._library)
         return await builder.open(definition)
 
     def _keep(self, number: int, handler: ProgramHandler) -> None:
@@ -102,6 +103,6 @@ class CreatedPrograms:
     def _library(self) -> Builder:
         from handlers.programs.created_build import Builder
 
-        if self._builder is None:
-            self._builder = Builder(self._options)
-        return self._builder
+        if (builder := self._builder) is None:
+            builder = self._builder = Builder(self._options)
+        return builder

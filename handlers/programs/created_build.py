@@ -6,22 +6,22 @@ Owns the language models of created programs in this process. Imports dspy, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 import dspy
 import pydantic
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from handlers.contract import CreatedOptions
 from handlers.programs.created_schemas import output_fields, spec_of
 from handlers.programs.created_services import WorkerServices
+from handlers.programs.created_tools import tools_of
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import Interface
 from handlers.programs.kinds import build, signature_of
 from handlers.programs.lm import DEFAULT, LanguageModels
 from handlers.programs.outputs import Outputs
 from handlers.programs.signatures import field_types, input_fields
-from handlers.programs.tools import tools_of
 from handlers.schema import ArgumentsSchema, Field
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def interface_of(definition: ProgramDefinition) -> Interface:
             outputs = {field.name: str, **outputs}
     given = Outputs.of_types(name, outputs)
     if definition.kind == "parallel":
-        inputs = {"items": Field(annotation=list[_item(inputs)])}  # type: ignore[misc]
-        given = Outputs.of_types(name, {"results": list[_result(outputs) | None], "errors": list[dict[str, Any]]})
+        inputs = {"items": Field(annotation=_list_of(_item(inputs)))}
+        given = Outputs.of_types(name, {"results": _list_of(_result(outputs) | None), "errors": list[dict[str, Any]]})
     return Interface(
         inputs=ArgumentsSchema.of_fields(name, inputs),
         outputs=given,
@@ -83,16 +83,17 @@ def interface_of(definition: ProgramDefinition) -> Interface:
     )
 
 
+def _list_of(kind: Any) -> Any:
+    return list.__class_getitem__(kind)
+
+
 def _item(fields: dict[str, Field]) -> Any:
     """Return the type of one of many inputs. DSPy fills in what a field that is not required lacks."""
-    make: Any = TypedDict
-    shape = make(
-        "Item",
-        {
-            name: field.annotation if field.default is ... else NotRequired[field.annotation]
-            for name, field in fields.items()
-        },
-    )
+    make, may_lack = cast("Any", TypedDict), cast("Any", NotRequired)
+    types = {
+        name: field.annotation if field.default is ... else may_lack[field.annotation] for name, field in fields.items()
+    }
+    shape = make("Item", types)
     shape.__pydantic_config__ = pydantic.ConfigDict(extra="forbid")
     return shape
 
