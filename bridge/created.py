@@ -208,7 +208,7 @@ def check_model(definition: ProgramDefinition, models: Mapping[str, object]) -> 
     if definition.model and definition.model not in models:
         known = ", ".join(sorted(models)) or "none at all"
         what = f"there is no model {definition.model[:100]!r}; there is {known}"
-        raise BadInput(f"source.model: {what}", reason="UNKNOWN_MODEL", violations=(("source.model", what),))
+        raise BadInput(f"source.model: {what}", violations=(("source.model", what),))
 
 
 def _asked_version(call: Call) -> int:
