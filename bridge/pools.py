@@ -120,6 +120,8 @@ def entry_options(
         max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
         created=CreatedOptions(preload=created, allow_code=config.programs.allow_code) if runs_created else None,
+        artefacts=config.programs.artefacts,
+        source_changes=config.programs.source_changes,
     )
 
 
