@@ -24,12 +24,13 @@ from handlers.programs.usage import Meter
 from handlers.tools_wire import ToolsWanted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
     from handlers.programs.interface import Interface
 
+Run = program_pb2.RunRequest | program_pb2.StreamRunRequest
 _UNSENT = 64
 """Deltas that may wait for a slow client before the model is read no further."""
 
@@ -47,7 +48,16 @@ class _Order:
 class ProgramHandler:
     """Serves one program. Safe for many calls at once: each has its own context, meter and streams."""
 
-    def __init__(self, spec: FunctionSpec, program: Any, interface: Interface, models: LanguageModels) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        program: Any,
+        interface: Interface,
+        models: LanguageModels,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
+        self._settings = settings or {}
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -93,12 +103,16 @@ class ProgramHandler:
             await asyncio.gather(task, return_exceptions=True)
 
     def _order(self, method: str, request: bytes) -> _Order:
-        payload, model, tools = _decode(method, request)
+        payload, run = _decode(method, request)
+        version, model = (run.version, run.model) if run is not None else (0, "")
+        if version and (self._spec.program is None or not self._spec.program.version):
+            what = "only programs that were created through the API have versions"
+            raise BadInput(f"version: {what}; {self._spec.name!r} is the app's", violations=(("version", what),))
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
         inputs = self._interface.inputs.validate(arguments, form)
-        return _Order(inputs=inputs, form=form, model=model, tools=tools)
+        return _Order(inputs=inputs, form=form, model=model, tools=_tools(run))
 
     async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
         meter = Meter()
@@ -116,6 +130,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
+                    **self._settings,
                 ):
                     result = await run_program(program, order.inputs)
         finally:
@@ -166,18 +181,19 @@ class _Deltas:
             yield delta
 
 
-def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, ToolsWanted | None]:
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, Run | None]:
+    """Return the inputs of a request, and the whole of it where it says more."""
     try:
         if method == "ProgramService/Run":
             run = program_pb2.RunRequest.FromString(request)
-            return run.inputs, run.model, _tools(run)
+            return run.inputs, run
         if method == "ProgramService/StreamRun":
             stream_run = program_pb2.StreamRunRequest.FromString(request)
-            return stream_run.inputs, stream_run.model, _tools(stream_run)
+            return stream_run.inputs, stream_run
         if method == "InvokeService/Call":
-            return invoke_pb2.CallRequest.FromString(request).arguments, "", None
+            return invoke_pb2.CallRequest.FromString(request).arguments, None
         if method == "InvokeService/StreamCall":
-            return invoke_pb2.StreamCallRequest.FromString(request).arguments, "", None
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, None
     except DecodeError as error:
         raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(
@@ -187,7 +203,7 @@ def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, Tools
     )
 
 
-def _tools(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -> ToolsWanted | None:
-    if not request.tools and not request.tool_registrations:
+def _tools(run: Run | None) -> ToolsWanted | None:
+    if run is None or not (run.tools or run.tool_registrations):
         return None
-    return ToolsWanted(tuple(request.tools), tuple(request.tool_registrations))
+    return ToolsWanted(tuple(run.tools), tuple(run.tool_registrations))
