@@ -17,7 +17,7 @@ from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
 from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
-from bridge.settings.tool_tables import ToolHostsConfig, ToolServerConfig
+from bridge.settings.tool_tables import ToolHostsConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -287,7 +287,6 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
-    tools: dict[Name, ToolServerConfig] = Field({}, description="MCP servers by name, whose tools programs may use.")
     tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
