@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from bridge.settings.fields import KIB, MIB, Int, Seconds, Section, Size
-from bridge.settings.secret_references import looks_secret
 
 
 class ToolHostsConfig(Section):
