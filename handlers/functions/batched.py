@@ -56,8 +56,22 @@ class BatchedHandler(FunctionHandler):
 
     def _member(self, member: batches.Member) -> tuple[Arguments, Form]:
         if member.meta.method != CALL:
-            raise self._not_answered(member.meta.method, CALL)
+            return self._typed_member(member)
         return self._read(invoke_pb2.CallRequest, member.request)
+
+    def _typed_member(self, member: batches.Member) -> tuple[Arguments, Form]:
+        from handlers.typed import calls
+
+        if member.meta.method != calls.CALL:
+            raise self._not_answered(member.meta.method, CALL)
+        method, request = calls.open_typed(member.request)
+        arguments, _ = self._read(invoke_pb2.CallRequest, request)
+        return arguments, method  # type: ignore[return-value]  # its form is what writes its answer
+
+    def _answer(self, value: Any, form: Form) -> bytes:
+        if type(form) is str:
+            return super()._answer(value, form)
+        return form.answer(super()._answer(value, "msgpack"))  # type: ignore[attr-defined, no-any-return]
 
     def _run(self, members: list[Arguments]) -> list[Any]:
         """Return a result or an exception for each member."""

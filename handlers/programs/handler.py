@@ -20,6 +20,7 @@ from handlers.programs.lm import LanguageModels, not_configured
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
 from handlers.programs.usage import Meter
+from handlers.typed import calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -57,7 +58,9 @@ class ProgramHandler:
         return self._spec
 
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
-        """Answer InvokeService/Call or ProgramService/Run."""
+        """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
+        if method == calls.CALL:
+            return calls.typed_call(self._call, request, context)  # type: ignore[return-value]
         return self._call(method, request, context)
 
     async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
