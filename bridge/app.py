@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +22,7 @@ from bridge.idle_memory import IdleMemory
 from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.metrics_parts import MetricsParts
 from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bridge.config import Config
-    from bridge.metrics_server import MetricsServer
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
@@ -108,7 +107,7 @@ class App:
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
-        self._metrics: MetricsServer | None = None
+        self._metrics = MetricsParts(config.metrics.address)
         self._listener = Listener(config.server, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
@@ -139,7 +138,7 @@ class App:
 
     async def _start(self) -> Ready:
         started = time.monotonic()
-        self._check_metrics()
+        self._metrics.check()
         self._listener.start()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
@@ -148,7 +147,9 @@ class App:
                 log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
         address = await self._listen(native)
-        self._serve_metrics()
+        assert self._runners is not None
+        parts = self._runners, self._routes, self._listener
+        self._metrics.serve(self._pools, self._telemetry, self._loop_lag, *parts)
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks += [asyncio.create_task(self._readers.watch()), asyncio.create_task(self._anomalies.run())]
         if self._runners is not None:
@@ -229,41 +230,6 @@ class App:
             [*service_names(), HEALTH_SERVICE],
         )
 
-    def _check_metrics(self) -> None:
-        """Look for what the metrics need before any worker is started for nothing."""
-        if self._config.metrics.address is not None and find_spec("prometheus_client") is None:
-            raise StartFailed(
-                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
-            )
-
-    def _serve_metrics(self) -> None:
-        address = self._config.metrics.address
-        if address is None:
-            return
-        from bridge.metrics_server import MetricsServer
-        from bridge.prometheus import families
-        from bridge.prometheus_auto import auto_families
-        from bridge.prometheus_routes import route_families
-
-        assert self._runners is not None
-        batches, auto = self._runners.batched.counters, self._runners.placement.counters
-        self._metrics = MetricsServer(
-            address,
-            lambda: [
-                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
-                *auto_families(auto),
-                *route_families(self._routes, self._telemetry.breakers),
-                *self._listener.families(),
-            ],
-        )
-        try:
-            told = self._metrics.start()
-        except OSError as error:
-            raise StartFailed(
-                f"can not serve metrics on {address}: {error.strerror or error}; set metrics.address"
-            ) from None
-        log(logging.INFO, f"metrics at http://{told}/metrics")
-
     async def reload(self, read: Callable[[], Config]) -> None:
         """Take over what `read` and the code say now; where that can not be served, log why and go on as before."""
         await self._reloader.reload(self._config, read)
@@ -335,8 +301,7 @@ class App:
             self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
-        if self._metrics is not None:
-            await self._metrics.stop()
+        await self._metrics.stop()
         await self._listener.stop()
         log(logging.INFO, "stopped")
 

@@ -101,10 +101,15 @@ async def test_a_template_that_stands_still_is_replaced(rig, monkeypatch):
 async def test_a_worker_that_was_forked_ahead_and_is_killed_holds_nothing_up(rig):
     one = await rig().start()
 
+    def is_template(process):
+        try:
+            return "pool.template_child" in process.cmdline()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):  # a fork's first half ends at once
+            return False
+
     def ahead():
-        children = psutil.Process().children()
         known = {*one.pids(), told(one).template_pid}
-        return [each.pid for each in children if "pool.template_child" in each.cmdline() and each.pid not in known]
+        return [each.pid for each in psutil.Process().children() if is_template(each) and each.pid not in known]
 
     await eventually(ahead)
     os.kill(ahead()[0], signal.SIGKILL)

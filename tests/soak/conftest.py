@@ -56,8 +56,8 @@ class Trend:
 
     @property
     def bytes_per_unit(self):
-        """The memory that each unit of work has left behind."""
-        return slope(self.memory)
+        """The memory that each unit of work has left behind, to the end: what a warm-up takes comes to rest."""
+        return min(slope(self.memory), slope(self.memory[len(self.memory) // 2 :]))
 
 
 def objects():
