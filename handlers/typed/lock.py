@@ -6,6 +6,7 @@ gets a new number, since old bytes would be misread. Pure: reading and writing t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -66,32 +67,31 @@ def _check(name: str, numbers: list[int]) -> None:
 
 def write_lock(lock: Lock) -> bytes:
     """Return the content of the file: sorted, one line per field, so that it merges well."""
-    plain: dict[str, Any] = {"version": lock.version, "package": lock.package}
-    plain["messages"] = {name: _sorted(lock.messages[name]) for name in sorted(lock.messages)}
-    plain["enums"] = {name: _sorted_numbers(lock.enums[name]) for name in sorted(lock.enums)}
-    lines = ["{", f'  "version": {lock.version},', f'  "package": {_text(lock.package)},']
-    for key, ending in (("messages", ","), ("enums", "")):
-        lines.append(f'  "{key}": {{')
-        groups = [
-            f"    {_text(name)}: {{"
-            + ("\n" + ",\n".join(f"      {_text(one)}: {_text(value)}" for one, value in plain[key][name].items()) + "\n    }" if plain[key][name] else "}")
-            for name in plain[key]
-        ]  # fmt: skip
-        lines += [",\n".join(groups)] if groups else []
-        lines.append(f"  }}{ending}")
-    return ("\n".join([*lines, "}"]) + "\n").encode()
+    fields = {name: sorted(lock.messages[name].items(), key=_place) for name in sorted(lock.messages)}
+    values = {name: sorted(lock.enums[name].items(), key=_number) for name in sorted(lock.enums)}
+    head = [f'  "version": {lock.version}', f'  "package": {_text(lock.package)}']
+    return ("{\n" + ",\n".join([*head, _table("messages", fields), _table("enums", values)]) + "\n}\n").encode()
+
+
+def _table(key: str, groups: Mapping[str, Sequence[tuple[str, Any]]]) -> str:
+    parts = []
+    for name, pairs in groups.items():
+        lines = ",\n".join(f"      {_text(one)}: {_text(value)}" for one, value in pairs)
+        parts.append(f"    {_text(name)}: {{\n{lines}\n    }}" if pairs else f"    {_text(name)}: {{}}")
+    inside = ",\n".join(parts)
+    return f'  "{key}": {{\n{inside}\n  }}' if parts else f'  "{key}": {{}}'
 
 
 def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _sorted(fields: dict[str, LockedField]) -> dict[str, LockedField]:
-    return dict(sorted(fields.items(), key=lambda pair: pair[1].number))
+def _place(pair: tuple[str, LockedField]) -> int:
+    return pair[1].number
 
 
-def _sorted_numbers(values: dict[str, int]) -> dict[str, int]:
-    return dict(sorted(values.items(), key=lambda pair: pair[1]))
+def _number(pair: tuple[str, int]) -> int:
+    return pair[1]
 
 
 def numbered(api: Api, lock: Lock) -> tuple[Api, Lock]:
@@ -112,10 +112,6 @@ def _message(message: Message, locked: dict[str, LockedField]) -> Message:
     gone = [(name, one.number) for name, one in locked.items() if name not in here]
     former = [("", number) for one in locked.values() for number in one.former]
     return msgspec.structs.replace(message, fields=fields, reserved=(*sorted(gone, key=_number), *sorted(former)))
-
-
-def _number(pair: tuple[str, int]) -> int:
-    return pair[1]
 
 
 def _field(field: Field, locked: dict[str, LockedField]) -> Field:

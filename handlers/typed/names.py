@@ -82,19 +82,22 @@ def value_names(texts: Iterable[str], prefix: str) -> dict[str, str] | None:
     return found
 
 
-def service_name(module: str | None, *, program: bool) -> str:
-    """Return the service of a module, as configured: ``PricingService`` for ``shop/pricing.py``."""
+def module_name(module: str | None) -> str:
+    """Return a module's name without its folders: ``pricing`` for ``shop/pricing.py`` and for ``shop.pricing``."""
+    return (module or "").replace("\\", "/").rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
+
+
+def service_name(module: str, *, program: bool) -> str:
+    """Return the service of a module: ``PricingService`` for ``pricing``."""
     if not module:
         return "ProgramsService" if program else "FunctionsService"
-    stem = module.replace("\\", "/").rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
-    return f"{pascal(stem)}Service"
+    return f"{pascal(module)}Service"
 
 
 def package_of(modules: Iterable[str]) -> str:
-    """Return a package for an app that has named none: ``pricing.v1`` for ``shop/pricing.py``."""
+    """Return a package for an app that has named none: ``pricing.v1`` for ``pricing``."""
     for module in modules:
-        stem = module.replace("\\", "/").rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
-        word = _OTHER.sub("_", stem).strip("_").lower()
+        word = _OTHER.sub("_", module).strip("_").lower()
         if word and word[0].isalpha() and word not in _TAKEN:
             return f"{word}.v1"
     return "app.v1"

@@ -230,7 +230,7 @@ class _Reader:
         if "prefixItems" in schema:
             return self._tuple(schema, hint)
         if schema.get("properties"):
-            name = message_name(schema["title"]) if schema.get("title") in self._definitions else hint
+            name = message_name(schema["title"]) if schema.get("title", "") in self._definitions else hint
             if name not in self.messages:
                 self._object(name, schema)
             return Type("message", name)

@@ -16,7 +16,7 @@ def without_null(schema: Schema) -> tuple[Schema, bool]:
         kept = [one for one in options if one != {"type": "null"}]
         if len(kept) < len(options):
             if len(kept) == 1:
-                return {**_texts(schema), **kept[0]}, True
+                return without_null({**_texts(schema), **kept[0]})[0], True
             return {**_texts(schema), "anyOf": kept}, True
     kinds = schema.get("type")
     if isinstance(kinds, list):

@@ -6,7 +6,6 @@ Owns the message classes of its API; knows nothing of functions, envelopes and c
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +14,9 @@ from google.protobuf import message_factory
 from handlers.errors import BadInput, ResultInvalid
 from handlers.typed.descriptors import file_of, pool_with
 from handlers.typed.fitting import chooser
+from handlers.typed.free_values import READERS, WRITERS, Read, Tensors, Write, as_it_is, float_of, items_of
 from handlers.typed.shapes import Api, Enum, Field, Message, Type
-from handlers.values import tensors
 
-EXACT = 2**53
-"""A google.protobuf.Value has floats only: integers beyond this would change."""
-Tensors = list[Any]
-Read = Callable[[Any, Tensors], Any]
-"""Takes a value of a field, and where tensors go; returns it as JSON has it."""
-Write = Callable[[Any, Any, str], None]
-"""Takes a message, a value of JSON and its path; fills the message."""
 _LEFT_OUT: Any = object()
 
 
@@ -129,7 +121,7 @@ class Values:
             return self.reader(kind.name)
         if kind.kind == "enum":
             return _enum_reader(self._enums[kind.name])
-        return _READERS.get(kind.kind, _as_it_is)
+        return READERS.get(kind.kind, as_it_is)
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -143,7 +135,12 @@ class Values:
             return _box_writer(only) if message.role == "box" else only
         if message.role == "tuple":
             return _tuple_writer(list(steps.values()))
-        return _object_writer(message, steps)
+        boxes = {
+            field.json
+            for field in message.fields
+            if field.type.kind == "message" and self._messages[field.type.name].role == "box"
+        }
+        return _object_writer(message, steps, boxes)
 
     def _field_writer(self, field: Field) -> Write:
         """Return what writes a value into a field of a message."""
@@ -178,14 +175,14 @@ class Values:
 
             def write_messages(made: Any, values: Any, path: str) -> None:
                 items = getattr(made, name)
-                for index, value in enumerate(_items(values, path)):
+                for index, value in enumerate(items_of(values, path)):
                     write(items.add(), value, f"{path}[{index}]")
 
             return write_messages
         convert = None if kind in ("bool", "int", "float", "string", "bytes") else self._plain_writer(field.type)
 
         def write_plains(made: Any, values: Any, path: str) -> None:
-            values = _items(values, path)
+            values = items_of(values, path)
             try:
                 getattr(made, name).extend(values if convert is None else [convert(value, path) for value in values])
             except (TypeError, ValueError) as error:
@@ -215,21 +212,20 @@ class Values:
         return write_map
 
     def _inner_writer(self, kind: Type) -> Write:
-        return self.writer(kind.name) if kind.kind == "message" else _WRITERS[kind.kind]
+        return self.writer(kind.name) if kind.kind == "message" else WRITERS[kind.kind]
 
     def _plain_writer(self, kind: Type) -> Callable[[Any, str], Any]:
         if kind.kind == "enum":
             numbers = {value.json: value.number for value in self._enums[kind.name].values}
             return lambda value, path: _number_of(numbers, value, path, kind)
         if kind.kind == "float":
-            return lambda value, _path: _float(value)
+            return lambda value, _path: float_of(value)
         return lambda value, _path: value
 
 
-def _object_writer(message: Message, steps: dict[str, Write]) -> Write:
+def _object_writer(message: Message, steps: dict[str, Write], boxes: set[str]) -> Write:
     extra = steps.pop("", None) if message.extra else None
     nullable = {field.json for field in message.fields if field.type.kind == "any" and field.label == "one"}
-    boxes = {field.json for field in message.fields if field.type.name.endswith("OrNull")}
 
     def write_object(made: Any, values: Any, path: str) -> None:
         if not isinstance(values, dict):
@@ -249,7 +245,7 @@ def _object_writer(message: Message, steps: dict[str, Write]) -> Write:
 
 def _tuple_writer(steps: list[Write]) -> Write:
     def write_tuple(made: Any, values: Any, path: str) -> None:
-        found = _items(values, path)
+        found = items_of(values, path)
         if len(found) != len(steps):
             raise ResultInvalid(f"{path}: expected {len(steps)} values, got {len(found)}")
         for index, (write, value) in enumerate(zip(steps, found, strict=True)):
@@ -264,19 +260,6 @@ def _box_writer(only: Write) -> Write:
             only(made, value, path)
 
     return write_box
-
-
-def _items(values: Any, path: str) -> list[Any]:
-    if hasattr(values, "tolist"):
-        values = values.tolist()
-    if not isinstance(values, list | tuple):
-        raise ResultInvalid(f"{path}: expected a list, got {type(values).__name__}")
-    return list(values)
-
-
-def _float(value: Any) -> Any:
-    names = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
-    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _number_of(numbers: dict[str, int], value: Any, path: str, kind: Type) -> int:
@@ -305,71 +288,3 @@ def _enum_reader(enum: Enum) -> Read:
         return texts[number]
 
     return read
-
-
-def _as_it_is(value: Any, _beside: Tensors) -> Any:
-    return value
-
-
-def _read_tensor(value: Any, beside: Tensors) -> Any:
-    beside.append(value)
-    return {"$tensor": f"t{len(beside) - 1}"}
-
-
-def _read_any(value: Any, beside: Tensors) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind in (None, "null_value"):
-        return None
-    if kind == "number_value":
-        number = value.number_value
-        return int(number) if number.is_integer() and abs(number) <= EXACT else number
-    if kind == "struct_value":
-        return _read_struct(value.struct_value, beside)
-    if kind == "list_value":
-        return [_read_any(item, beside) for item in value.list_value.values]
-    return getattr(value, kind)
-
-
-def _read_struct(value: Any, beside: Tensors) -> Any:
-    return {key: _read_any(value.fields[key], beside) for key in value.fields}
-
-
-def _write_any(made: Any, value: Any, path: str) -> None:
-    if value is None:
-        made.null_value = 0
-    elif isinstance(value, bool):
-        made.bool_value = value
-    elif isinstance(value, int | float):
-        if isinstance(value, int) and abs(value) > EXACT:
-            raise ResultInvalid(f"{path}: {value} is too large for a google.protobuf.Value; annotate it as int")
-        made.number_value = value
-    elif isinstance(value, str):
-        made.string_value = value
-    elif isinstance(value, bytes):
-        made.string_value = base64.b64encode(value).decode()
-    elif isinstance(value, dict):
-        made.struct_value.SetInParent()
-        _write_struct(made.struct_value, value, path)
-    else:
-        made.list_value.SetInParent()
-        for index, item in enumerate(_items(value, path)):
-            _write_any(made.list_value.values.add(), item, f"{path}[{index}]")
-
-
-def _write_struct(made: Any, value: Any, path: str) -> None:
-    if not isinstance(value, dict):
-        raise ResultInvalid(f"{path}: expected an object, got {type(value).__name__}")
-    for key, item in value.items():
-        _write_any(made.fields[str(key)], item, f"{path}.{key}")
-
-
-def _write_tensor(made: Any, value: Any, path: str) -> None:
-    import numpy as np
-
-    made.dtype, shape, data = tensors.array_parts(np.asarray(value))
-    made.shape.extend(shape)
-    made.data = bytes(data)
-
-
-_READERS: dict[str, Read] = {"tensor": _read_tensor, "any": _read_any, "struct": _read_struct}
-_WRITERS: dict[str, Write] = {"any": _write_any, "struct": _write_struct, "tensor": _write_tensor}
