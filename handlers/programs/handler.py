@@ -22,7 +22,7 @@ from handlers.programs.streaming import FieldStream
 from handlers.programs.usage import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
@@ -44,7 +44,16 @@ class _Order:
 class ProgramHandler:
     """Serves one program. Safe for many calls at once: each has its own context, meter and streams."""
 
-    def __init__(self, spec: FunctionSpec, program: Any, interface: Interface, models: LanguageModels) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        program: Any,
+        interface: Interface,
+        models: LanguageModels,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
+        self._settings = settings or {}
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -89,7 +98,10 @@ class ProgramHandler:
             await asyncio.gather(task, return_exceptions=True)
 
     def _order(self, method: str, request: bytes) -> _Order:
-        payload, model = _decode(method, request)
+        payload, model, version = _decode(method, request)
+        if version and (self._spec.program is None or not self._spec.program.version):
+            what = "only programs that were created through the API have versions"
+            raise BadInput(f"version: {what}; {self._spec.name!r} is the app's", violations=(("version", what),))
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
@@ -110,6 +122,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
+                    **self._settings,
                 ):
                     result = await run_program(program, order.inputs)
         finally:
@@ -160,18 +173,18 @@ class _Deltas:
             yield delta
 
 
-def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str]:
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, int]:
     try:
         if method == "ProgramService/Run":
             run = program_pb2.RunRequest.FromString(request)
-            return run.inputs, run.model
+            return run.inputs, run.model, run.version
         if method == "ProgramService/StreamRun":
             stream_run = program_pb2.StreamRunRequest.FromString(request)
-            return stream_run.inputs, stream_run.model
+            return stream_run.inputs, stream_run.model, stream_run.version
         if method == "InvokeService/Call":
-            return invoke_pb2.CallRequest.FromString(request).arguments, ""
+            return invoke_pb2.CallRequest.FromString(request).arguments, "", 0
         if method == "InvokeService/StreamCall":
-            return invoke_pb2.StreamCallRequest.FromString(request).arguments, ""
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, "", 0
     except DecodeError as error:
         raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(
