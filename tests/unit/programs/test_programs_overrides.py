@@ -4,6 +4,8 @@ import asyncio
 import json
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import dspy
 import pytest
@@ -34,16 +36,16 @@ class Sync(dspy.Module):
 
 
 class Spread(dspy.Module):
-    """Asks in DSPy's own threads."""
+    """Asks in threads of its own."""
 
     def __init__(self):
         super().__init__()
         self.ask = dspy.Predict("question -> answer")
 
     def forward(self, question: str):
-        examples = [(self.ask, dspy.Example(question=question).with_inputs("question")) for _ in range(2)]
-        found = dspy.Parallel(num_threads=2, disable_progress_bar=True, timeout=0)(examples)
-        return dspy.Prediction(answer=found[0].answer)
+        with ThreadPoolExecutor(2) as threads:
+            found = [threads.submit(copy_context().run, self.ask, question=question) for _ in range(2)]
+            return dspy.Prediction(answer=[one.result().answer for one in found][0])
 
 
 PROGRAMS = {"cot": lambda: dspy.ChainOfThought("question -> answer"), "sync": Sync, "spread": Spread}
@@ -74,7 +76,7 @@ wishes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.sampled_from(sorted(PROGRAMS)), wishes), min_size=2, max_size=12))
 def test_calls_with_different_wishes_never_mix(app, at_provider, provider, calls):
     models = {name: at_provider(name, api_key=f"key-{name}", temperature=0.6) for name in ("default", "one", "two")}
