@@ -151,3 +151,49 @@ class ExtractResponse(_message.Message):
     usage: _common_pb2.ModelUsage
     attempts: int
     def __init__(self, json: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.ModelUsage, _Mapping]] = ..., attempts: _Optional[int] = ...) -> None: ...
+
+class StreamExtractRequest(_message.Message):
+    __slots__ = ("model", "messages", "schema", "options", "max_retries")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    messages: _containers.RepeatedCompositeFieldContainer[Message]
+    schema: str
+    options: GenerationOptions
+    max_retries: int
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ...) -> None: ...
+
+class StreamExtractResponse(_message.Message):
+    __slots__ = ("partial", "item", "final")
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    partial: PartialAnswer
+    item: AnswerItem
+    final: ExtractResponse
+    def __init__(self, partial: _Optional[_Union[PartialAnswer, _Mapping]] = ..., item: _Optional[_Union[AnswerItem, _Mapping]] = ..., final: _Optional[_Union[ExtractResponse, _Mapping]] = ...) -> None: ...
+
+class PartialAnswer(_message.Message):
+    __slots__ = ("number", "attempt", "json")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    attempt: int
+    json: str
+    def __init__(self, number: _Optional[int] = ..., attempt: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...
+
+class AnswerItem(_message.Message):
+    __slots__ = ("number", "attempt", "index", "json")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    attempt: int
+    index: int
+    json: str
+    def __init__(self, number: _Optional[int] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...

@@ -45,7 +45,7 @@ class Spread(dspy.Module):
     def forward(self, question: str):
         with ThreadPoolExecutor(2) as threads:
             found = [threads.submit(copy_context().run, self.ask, question=question) for _ in range(2)]
-            return dspy.Prediction(answer=[one.result().answer for one in found][0])
+            return dspy.Prediction(answer=next(one.result().answer for one in found))
 
 
 PROGRAMS = {"cot": lambda: dspy.ChainOfThought("question -> answer"), "sync": Sync, "spread": Spread}
