@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
+from bridge.created import CreatedPrograms
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
@@ -26,6 +27,7 @@ from bridge.metrics_parts import MetricsParts
 from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
+from bridge.program_store import StoreError
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
@@ -35,6 +37,7 @@ from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
+from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
@@ -93,17 +96,20 @@ class App:
     def __init__(self, config: Config, apps: tuple[str, ...]) -> None:
         self._config = config
         self._apps = apps
-        self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._created = self._open_created()
+        self._plan: PoolPlan = plan(config, apps, front_environ(), created=self._created.any)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
-        self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
+        self._reloader = Reloader(
+            apps, self._pools, self._catalogues, self._make_pool, self._adopt, self._created.specs
+        )
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
@@ -115,6 +121,14 @@ class App:
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _open_created(self) -> CreatedPrograms:
+        try:
+            return CreatedPrograms(
+                self._config.programs, self._registry, self._routes.catalogue_changed, lambda: self._plan
+            )
+        except StoreError as error:
+            raise StartFailed(str(error)) from None
 
     def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
         """Make a pool; one for a trial tells of its workers' output alone."""
@@ -184,6 +198,7 @@ class App:
             self._routes.serve(self._config, of_config(self._config, snapshot, self._catalogues))
         except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        self._created.tell()
         return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
@@ -199,10 +214,13 @@ class App:
         config, registry = self._config, self._registry
         sessions = self._sessions
         resolver = Resolver(registry, self._plan)
-        runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
+        runners = self._runners = Runners(
+            config, self._pools, sessions, resolver, native, self._routes, self._created.choose
+        )
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
+        at_once = {**self._routes.providers.asks(), **BudgetAsks().answers(), **self._created.asks()}
+        sessions.asks.add(nested.asks(), at_once)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -219,6 +237,7 @@ class App:
             dispatcher,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            ProgramServicer(self._created, lambda: registry.snapshot, lambda: self._config, lambda: self._plan),
             self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
@@ -303,6 +322,7 @@ class App:
             self._multiplexer.close()
         await self._metrics.stop()
         await self._listener.stop()
+        self._created.close()
         log(logging.INFO, "stopped")
 
 

@@ -63,6 +63,7 @@ def program_info(spec: FunctionSpec, *, whole: bool) -> program_pb2.ProgramInfo:
         signature=spec.program.signature,
         module=spec.program.module,
         pool=spec.pool or "",
+        version=spec.program.version,
     )
     if whole:
         info.inputs_schema = spec.arguments_schema

@@ -23,7 +23,7 @@ from handlers.programs.streaming import FieldStream
 from handlers.programs.usage import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Mapping
 
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
@@ -45,7 +45,16 @@ class _Order:
 class ProgramHandler:
     """Serves one program. Safe for many calls at once: each has its own context, meter and streams."""
 
-    def __init__(self, spec: FunctionSpec, program: Any, interface: Interface, models: LanguageModels) -> None:
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        program: Any,
+        interface: Interface,
+        models: LanguageModels,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
+        self._settings = settings or {}
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -91,6 +100,9 @@ class ProgramHandler:
 
     def _order(self, method: str, request: bytes) -> _Order:
         payload, overrides = _decode(method, request)
+        if overrides.version and (self._spec.program is None or not self._spec.program.version):
+            what = "only programs that were created through the API have versions"
+            raise BadInput(f"version: {what}; {self._spec.name!r} is the app's", violations=(("version", what),))
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
@@ -111,6 +123,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
+                    **self._settings,
                     **order.overrides.settings(program, lm),
                 ):
                     result = await run_program(program, order.inputs)

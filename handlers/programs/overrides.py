@@ -40,6 +40,8 @@ class Overrides:
     adapter: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    version: int = 0
+    """The version of a created program that the request names; 0 where it names none."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -116,4 +118,10 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
     if mistakes:
         text = "; ".join(f"{path}: {what}" for path, what in mistakes)
         raise BadInput(text, violations=tuple(mistakes))
-    return Overrides(model=request.model, adapter=request.adapter, temperature=temperature, max_tokens=max_tokens)
+    return Overrides(
+        model=request.model,
+        adapter=request.adapter,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        version=request.version,
+    )
