@@ -54,7 +54,7 @@ class ProgramHandler:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
-        self._settings = settings or {}
+        self._settings = dict(settings or {})
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -123,8 +123,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
-                    **self._settings,
-                    **order.overrides.settings(program, lm),
+                    **(self._settings | order.overrides.settings(program, lm)),
                 ):
                     result = await run_program(program, order.inputs)
         finally:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.v1 import program_pb2 as pb
 from handlers.errors import BadInput, HandlerError
+from handlers.programs.handler import ProgramHandler
 
 CHAT, JSON, XML, TWO_STEP = (
     pb.PROMPT_ADAPTER_CHAT,
@@ -146,6 +147,18 @@ async def test_a_program_that_can_not_be_copied_says_so(app, provider):
         await app(ask=held).run("ask", wishes={"temperature": 1.25}, question="q")
     assert (failure.value.code, failure.value.reason) == ("FAILED_PRECONDITION", "OVERRIDE_UNSUPPORTED")
     assert held.all[0].lm.kwargs.get("temperature") is None
+
+
+async def test_a_wish_wins_over_the_programs_own_settings(app, at_provider, provider):
+    served = app(models={"default": at_provider()}, ask=dspy.Predict("question -> answer"))
+    handler = served.handlers["ask"]
+    created = ProgramHandler(
+        handler.spec, handler._program, handler._interface, handler._models, {"adapter": dspy.XMLAdapter()}
+    )
+    served.handlers["ask"] = created
+    await served.run("ask", question="q")
+    await served.run("ask", wishes={"adapter": JSON}, question="q")
+    assert [adapter_of(one.body) for one in provider.requests] == [XML, JSON]
 
 
 @pytest.mark.parametrize(
