@@ -49,6 +49,9 @@ FORWARDED: Mapping[str, Forwarded] = {
     "ModelService/StreamGenerate": Forwarded(streaming=True, function="bridge.models.stream_generate"),
     "ModelService/Extract": Forwarded(streaming=False, function="bridge.models.extract"),
     "ModelService/StreamExtract": Forwarded(streaming=True, function="bridge.models.stream_extract"),
+    "ModelService/GenerateBatch": Forwarded(streaming=False, function="bridge.models.generate_batch"),
+    "ModelService/StreamGenerateBatch": Forwarded(streaming=True, function="bridge.models.stream_generate_batch"),
+    "ModelService/ExtractBatch": Forwarded(streaming=False, function="bridge.models.extract_batch"),
     "EmbeddingService/Embed": Forwarded(
         streaming=False, function="bridge.embeddings.embed", message=embedding_pb2.EmbedRequest, field="model"
     ),
