@@ -18,6 +18,7 @@ from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 from bridge.settings.tool_tables import ToolHostsConfig
+from bridge.settings.typed_table import TypedConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -288,6 +289,7 @@ class Config(Section):
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
     tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
+    typed: TypedConfig = Field(TypedConfig(), description="Typed services.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 
