@@ -24,6 +24,7 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CHUNK = re.compile(r"\S{1,8}\s*|\s+")
 _THINKING = ("reasoning", "rationale", "next_thought", "thought")
 _QUOTE_LENGTH = 80
+_IMAGE_TOKENS = 85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ def answer(
     is. A text longer than `max_tokens` is cut, and finish_reason says so.
     """
     prompt_tokens = sum(count_tokens(text_of(message.get("content"))) for message in messages)
+    prompt_tokens += _IMAGE_TOKENS * sum(1 for _ in _images(messages))
     calls = _tool_calls(messages, tools or [], tool_choice)
     if calls:
         written = sum(count_tokens(call["function"]["arguments"]) + 1 for call in calls)
@@ -104,7 +106,8 @@ def _text(messages: list[dict[str, Any]], response_format: dict[str, Any] | None
         return json.dumps(json_values.from_schema(shown, user), ensure_ascii=False)
     if kind == "json_object":
         return json.dumps({"model": NAME, "quote": _quote(user)}, ensure_ascii=False)
-    return f'This is {NAME}, the built-in test model; no language model was asked. You wrote: "{user}"'
+    seen = "".join(f" With it came {one}." for one in _images(messages))
+    return f'This is {NAME}, the built-in test model; no language model was asked. You wrote: "{user}"{seen}'
 
 
 def _field_values(asked: dspy_prompts.Asked, system: str, user: str) -> dict[str, Any]:
@@ -146,6 +149,16 @@ def _chosen_tool(messages: list[dict[str, Any]], names: list[str], choice: Any) 
     if answered:
         return last or (names[0] if choice == "required" else None)
     return next((name for name in names if name != last), last)
+
+
+def _images(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what each image is: its address, or the kind and size of its bytes."""
+    for message in messages:
+        for part in message.get("content") or []:
+            if isinstance(part, dict) and part.get("type") == "image_url":
+                head, _, packed = str(part["image_url"]["url"]).partition(";base64,")
+                size = len(packed) * 3 // 4 - packed[-2:].count("=")
+                yield f"{size} bytes of {head.removeprefix('data:')}" if packed else head
 
 
 def _schema_in(text: str) -> dict[str, Any] | None:
