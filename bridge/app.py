@@ -11,21 +11,23 @@ import logging
 import os
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
+from bridge.created import CreatedPrograms
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
 from bridge.listener import Listener
 from bridge.log_output import set_log
 from bridge.loop_lag import LoopLag
+from bridge.metrics_parts import MetricsParts
 from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
+from bridge.program_store import StoreError
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
@@ -35,11 +37,13 @@ from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
+from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
+from bridge.typed import TypedProblem, TypedServices
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
@@ -54,7 +58,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bridge.config import Config
-    from bridge.metrics_server import MetricsServer
     from bridge.pools import PoolPlan
     from handlers.registry import Snapshot
     from pool.options import PoolOptions
@@ -94,28 +97,40 @@ class App:
     def __init__(self, config: Config, apps: tuple[str, ...]) -> None:
         self._config = config
         self._apps = apps
-        self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._created = self._open_created()
+        self._plan: PoolPlan = plan(config, apps, front_environ(), created=self._created.any)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
-        self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
+        self._reloader = Reloader(
+            apps, self._pools, self._catalogues, self._make_pool, self._adopt, self._created.specs
+        )
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
-        self._metrics: MetricsServer | None = None
+        self._metrics = MetricsParts(config.metrics.address)
         self._listener = Listener(config.server, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
+        self._typed: TypedServices | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _open_created(self) -> CreatedPrograms:
+        try:
+            return CreatedPrograms(
+                self._config.programs, self._registry, self._routes.catalogue_changed, lambda: self._plan
+            )
+        except StoreError as error:
+            raise StartFailed(str(error)) from None
 
     def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
         """Make a pool; one for a trial tells of its workers' output alone."""
@@ -139,7 +154,7 @@ class App:
 
     async def _start(self) -> Ready:
         started = time.monotonic()
-        self._check_metrics()
+        self._metrics.check()
         self._listener.start()
         snapshot = await self._catalogue()
         served = {spec.module for spec in snapshot.functions}
@@ -148,7 +163,9 @@ class App:
                 log(logging.WARNING, f"{app} has no public function or program that could be served")
         native = self._native_entry(snapshot)
         address = await self._listen(native)
-        self._serve_metrics()
+        assert self._runners is not None
+        parts = self._runners, self._routes, self._listener
+        self._metrics.serve(self._pools, self._telemetry, self._loop_lag, *parts)
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks += [asyncio.create_task(self._readers.watch()), asyncio.create_task(self._anomalies.run())]
         if self._runners is not None:
@@ -183,6 +200,7 @@ class App:
             self._routes.serve(self._config, of_config(self._config, snapshot, self._catalogues))
         except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        self._created.tell()
         return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
@@ -198,10 +216,13 @@ class App:
         config, registry = self._config, self._registry
         sessions = self._sessions
         resolver = Resolver(registry, self._plan)
-        runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
+        runners = self._runners = Runners(
+            config, self._pools, sessions, resolver, native, self._routes, self._created.choose
+        )
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
+        at_once = {**self._routes.providers.asks(), **BudgetAsks().answers(), **self._created.asks()}
+        sessions.asks.add(nested.asks(), at_once)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -218,51 +239,23 @@ class App:
             dispatcher,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            ProgramServicer(self._created, lambda: registry.snapshot, lambda: self._config, lambda: self._plan),
             self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
-        return await self._listener.serve(
-            unary | health_unary,
-            streaming | health_streaming,
-            multiplexer.handlers(),
-            [*service_names(), HEALTH_SERVICE],
-        )
-
-    def _check_metrics(self) -> None:
-        """Look for what the metrics need before any worker is started for nothing."""
-        if self._config.metrics.address is not None and find_spec("prometheus_client") is None:
-            raise StartFailed(
-                "[metrics] address needs the extra 'prometheus': pip install 'polyglot-bridge[prometheus]'"
-            )
-
-    def _serve_metrics(self) -> None:
-        address = self._config.metrics.address
-        if address is None:
-            return
-        from bridge.metrics_server import MetricsServer
-        from bridge.prometheus import families
-        from bridge.prometheus_auto import auto_families
-        from bridge.prometheus_routes import route_families
-
-        assert self._runners is not None
-        batches, auto = self._runners.batched.counters, self._runners.placement.counters
-        self._metrics = MetricsServer(
-            address,
-            lambda: [
-                *families(self._pools, self._telemetry, self._loop_lag.worst_s, batches),
-                *auto_families(auto),
-                *route_families(self._routes, self._telemetry.breakers),
-                *self._listener.families(),
-            ],
-        )
         try:
-            told = self._metrics.start()
-        except OSError as error:
-            raise StartFailed(
-                f"can not serve metrics on {address}: {error.strerror or error}; set metrics.address"
-            ) from None
-        log(logging.INFO, f"metrics at http://{told}/metrics")
+            typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
+        except TypedProblem as error:
+            raise StartFailed(str(error)) from None
+        typed_unary, typed_streaming = typed.handlers()
+        return await self._listener.serve(
+            unary | health_unary | typed_unary,
+            streaming | health_streaming | typed_streaming,
+            multiplexer.handlers(),
+            [*service_names(), HEALTH_SERVICE, *typed.names],
+            typed.files,
+        )
 
     async def reload(self, read: Callable[[], Config]) -> None:
         """Take over what `read` and the code say now; where that can not be served, log why and go on as before."""
@@ -293,6 +286,8 @@ class App:
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)
+        if self._typed is not None:
+            self._typed.adopt(config.typed, self._registry.snapshot.functions, self._listener)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
@@ -335,9 +330,9 @@ class App:
             self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
-        if self._metrics is not None:
-            await self._metrics.stop()
+        await self._metrics.stop()
         await self._listener.stop()
+        self._created.close()
         log(logging.INFO, "stopped")
 
 

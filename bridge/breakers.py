@@ -24,6 +24,8 @@ RETRY_S = 0.5
 MOST = 4096
 """Breakers that are remembered; beyond that, the closed one that is known longest is forgotten."""
 CAUSE_CHARACTERS = 200
+PROVIDER = "provider/"
+"""How the keys of providers' breakers begin."""
 
 
 class State(Enum):
@@ -336,4 +338,4 @@ def by_order(key: str) -> bool:
 
 def provider_key(provider: str) -> str:
     """Return the key of a provider's breaker."""
-    return f"provider/{provider}"
+    return PROVIDER + provider

@@ -14,8 +14,10 @@ from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
+from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
+from bridge.settings.typed_table import TypedConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -275,6 +277,7 @@ class Config(Section):
     )
     models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
+    programs: ProgramsConfig = Field(ProgramsConfig(), description="DSPy programs.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
     anomalies: AnomaliesConfig = Field(AnomaliesConfig(), description="When something is an anomaly.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")
@@ -284,6 +287,7 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
+    typed: TypedConfig = Field(TypedConfig(), description="Typed services.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 

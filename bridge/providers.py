@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge.breakers import State, provider_key
+from bridge.breakers import PROVIDER, State, provider_key
 from bridge.errors import BridgeError
 from handlers.models import test_model
 from handlers.models.guard import ENTER, TOLD
@@ -45,6 +45,12 @@ def provider_breakers(models: Mapping[str, ModelConfig]) -> dict[str, tuple[str,
             keys.append(provider_key(f"{provider}@{places.setdefault(model.api_base, name)}"))
         found[name] = tuple(keys)
     return found
+
+
+def provider_places(models: Mapping[str, ModelConfig]) -> dict[str, str]:
+    """Return the name of the breaker that counts each model's calls, without its kind, as failures name the model."""
+    keys = provider_breakers(models)
+    return {f"models.{name}": found[-1].removeprefix(PROVIDER) for name, found in keys.items()}
 
 
 class ProviderAsks:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
-from bridge.breakers import BreakerChanged, BreakerRule, Breakers, State, by_order
+from bridge.breakers import PROVIDER, BreakerChanged, BreakerRule, Breakers, State, by_order
 from bridge.providers import ProviderAsks, provider_breakers
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pool.pool import Pool
 
 FUNCTION = "function/"
-PROVIDER = "provider/"
 
 
 class RouteParts:
@@ -65,6 +64,10 @@ class RouteParts:
         self.breakers.renew(self._rule_of)
         if self.runner is not None:
             self.runner.renew()
+        self._lay_over()
+
+    def catalogue_changed(self) -> None:
+        """Lay the routes over the catalogue anew."""
         self._lay_over()
 
     def keys(self) -> set[str]:

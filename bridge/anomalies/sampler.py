@@ -34,10 +34,14 @@ _ORDERS = {
 
 
 class Sampler:
-    """Takes the samples of one server. `watch` is `Telemetry.watch`."""
+    """Takes the samples of one server. `watch` is `Telemetry.watch`.
 
-    def __init__(self, watch: Callable[[Tap | None], None]) -> None:
+    `places` has for configured models, as a failure names them, the provider at the place where its calls count.
+    """
+
+    def __init__(self, watch: Callable[[Tap | None], None], places: Mapping[str, str] | None = None) -> None:
         self._watch = watch
+        self.places = places or {}
         self._room: dict[str, int] = {}
         self._open = 0
         """Pools of which more samples are wanted."""
@@ -60,7 +64,7 @@ class Sampler:
         samples = self._samples.get(call.pool)
         if not room or samples is None or not call.worker or call.spec is None:
             return
-        sample = _sample(call, failure)
+        sample = _sample(call, failure, self.places)
         if sample is None:
             return
         samples.append(sample)
@@ -71,7 +75,7 @@ class Sampler:
                 self._watch(None)
 
 
-def _sample(call: Call, failure: BridgeError | None) -> Sample | None:
+def _sample(call: Call, failure: BridgeError | None, places: Mapping[str, str]) -> Sample | None:
     """Return what is worth knowing of a call; None where its failure is the caller's own, or an order's."""
     assert call.spec is not None
     late = failure is not None and failure.reason == "IN_WORKER"
@@ -90,7 +94,7 @@ def _sample(call: Call, failure: BridgeError | None) -> Sample | None:
         seconds=seconds,
         failed=failed,
         late=late,
-        provider=failure.metadata.get("provider", "") if failure is not None and failed else "",
+        provider=_provider(failure, places) if failure is not None and failed else "",
         tenant=call.identity.tenant,
         bound=call.session is not None,
     )
@@ -100,3 +104,9 @@ def _is_fault(failure: BridgeError) -> bool:
     if failure.code == Code.RESOURCE_EXHAUSTED:
         return failure.reason in _OF_LIMITS
     return failure.code in _FAULTS and failure.reason not in _ORDERS
+
+
+def _provider(failure: BridgeError, places: Mapping[str, str]) -> str:
+    """Return whose failure it is, by the name of the breaker that counts it: a server of one's own has its own."""
+    name = failure.metadata.get("provider", "")
+    return places.get(failure.metadata.get("configuration", ""), name) if name else ""

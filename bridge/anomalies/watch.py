@@ -18,6 +18,7 @@ from bridge.anomalies.records import Anomaly, Finding, PoolSight, Rules, WorkerS
 from bridge.anomalies.sampler import Sampler
 from bridge.anomalies.words import what
 from bridge.breakers import function_key, provider_key
+from bridge.providers import provider_places
 from pool.events import PoolEvent, WorkerReady
 from pool.lifecycle import State
 from pool.limits import descendants, proportional_bytes
@@ -52,7 +53,7 @@ class AnomalyWatch:
         self._pools = pools
         self._telemetry = telemetry
         self._open_breaker = open_breaker
-        self._sampler = Sampler(telemetry.watch)
+        self._sampler = Sampler(telemetry.watch, provider_places(config.models))
         self._config = config
         self._rules = rules_of(config)
         self._known: dict[str, tuple[Detector, Policy]] = {}
@@ -67,6 +68,7 @@ class AnomalyWatch:
         if rules != self._rules:
             self._known.clear()
         self._config, self._rules = config, rules
+        self._sampler.places = provider_places(config.models)
 
     def pool_event(self, event: PoolEvent) -> None:
         """Take note of how long workers take to start."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
 from handlers.models import errors, extraction, guard, litellm_library
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models.growth import Growth, watched
 from handlers.models.spending import Spending, Use
 from handlers.models.stream_answer import StreamAnswer
 
@@ -65,35 +66,28 @@ class LiteLLMModel:
 
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield pieces of the text, then the whole answer."""
-        arguments = {**self._arguments(request), "stream": True, "stream_options": {"include_usage": True}}
-        answer = StreamAnswer()
-        async with self._reserved(arguments, context) as use:
-            started = time.monotonic()
-            sent: list[float] = []
-            try:
-                chunks = await self._retrying(arguments, context, sent)
-                async with aclosing(chunks):
-                    while (chunk := await self._next(chunks, context)) is not None:
-                        if text := answer.add(chunk):
-                            yield text
-                    if answer.broken_off(chunks):
-                        what = "the stream ended before the answer was whole"
-                        raise errors.broken_off(self.name, self.options, what)
-            except ProviderError as error:
-                if answer.model:  # it had begun
-                    await guard.abroke(context, self.options.breakers, error)
-                raise
-            finally:
-                usage = self._usage(answer.usage, answer.model, len(sent))
-                use.take(usage)
-                context.record_usage(usage, model_s=time.monotonic() - started)
-        yield answer.whole(usage)
+        answer, usage = StreamAnswer(), list[UsageRecord]()
+        async with aclosing(self.follow(self._arguments(request), context, usage, answer)) as texts:
+            async for text in texts:
+                if text:
+                    yield text
+        yield answer.whole(usage[-1])
 
     async def extract(
         self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
     ) -> Extracted:
         """Return an answer that fits the schema."""
         return await extraction.extract(self, self._arguments(request), schema, max_retries, context)
+
+    async def stream_extract(
+        self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
+    ) -> AsyncGenerator[Grown | Extracted, None]:
+        """Yield the answer as it grows, then the one that fits."""
+        growth = Growth(schema)
+        work = extraction.extract(self, self._arguments(request), schema, max_retries, context, growth)
+        async with aclosing(watched(growth, work)) as events:
+            async for event in events:
+                yield event
 
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
         """Send one request, retries included, and return LiteLLM's response with at least one choice.
@@ -114,6 +108,34 @@ class LiteLLMModel:
         if not response.choices:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
+
+    async def follow(
+        self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord], answer: StreamAnswer
+    ) -> AsyncGenerator[str, None]:
+        """Send one request and put its answer together in `answer`; yield the text that each chunk adds, if any.
+
+        What it used goes into the context and is appended to `usage`. Raises HandlerError.
+        """
+        arguments = {**arguments, "stream": True, "stream_options": {"include_usage": True}}
+        async with self._reserved(arguments, context) as use:
+            started = time.monotonic()
+            sent: list[float] = []
+            try:
+                chunks = await self._retrying(arguments, context, sent)
+                async with aclosing(chunks):
+                    while (chunk := await self._next(chunks, context)) is not None:
+                        yield answer.add(chunk)
+                    if answer.broken_off(chunks):
+                        what = "the stream ended before the answer was whole"
+                        raise errors.broken_off(self.name, self.options, what)
+            except ProviderError as error:
+                if answer.model:  # it had begun
+                    await guard.abroke(context, self.options.breakers, error)
+                raise
+            finally:
+                usage.append(self._usage(answer.usage, answer.model, len(sent)))
+                use.take(usage[-1])
+                context.record_usage(usage[-1], model_s=time.monotonic() - started)
 
     def _reserved(self, arguments: dict[str, Any], context: CallContext) -> AbstractAsyncContextManager[Use]:
         """Reserve the call's budget for one request and the retries of it that fail."""

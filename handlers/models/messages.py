@@ -10,8 +10,8 @@ from typing import Any
 
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
-from handlers.errors import BadInput
-from handlers.models.chat import ChatAnswer, ChatRequest
+from handlers.errors import BadInput, HandlerError
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -28,12 +28,18 @@ _FINISH = {
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
 }
 _RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
+_CODES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+"""The names of gRPC's status codes, by number."""
 MAX_RETRIES = 10
 _USUAL_RETRIES = 2
 
 
 def chat_request(request: Any) -> ChatRequest:
-    """Read a GenerateRequest, StreamGenerateRequest or ExtractRequest. Raises BadInput."""
+    """Read the conversation of any request of ModelService. Raises BadInput."""
     wrong: list[tuple[str, str]] = []
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
@@ -46,14 +52,14 @@ def chat_request(request: Any) -> ChatRequest:
     return ChatRequest(messages=messages, tools=tools, options=options)
 
 
-def retries(request: model_pb2.ExtractRequest) -> int:
+def retries(request: Any) -> int:
     """Return how often to ask again. Raises BadInput."""
     if not request.HasField("max_retries"):
         return _USUAL_RETRIES
     if not 0 <= request.max_retries <= MAX_RETRIES:
         what = f"expected 0 to {MAX_RETRIES}, got {request.max_retries}"
         raise BadInput(f"The request is not valid: max_retries: {what}.", violations=(("max_retries", what),))
-    return request.max_retries
+    return int(request.max_retries)
 
 
 def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
@@ -67,6 +73,35 @@ def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
     )
 
 
+def extract_response(found: Extracted) -> model_pb2.ExtractResponse:
+    """Return an answer that fits its schema as a message."""
+    return model_pb2.ExtractResponse(
+        json=found.json_text, model=found.model, usage=model_usage(found.usage), attempts=found.attempts
+    )
+
+
+def stream_extract_response(event: Grown | Extracted) -> model_pb2.StreamExtractResponse:
+    """Return an event of an extraction as a message."""
+    if isinstance(event, Extracted):
+        return model_pb2.StreamExtractResponse(final=extract_response(event))
+    place: dict[str, Any] = {"number": event.number, "attempt": event.attempt, "json": event.json_text}
+    if event.index is None:
+        return model_pb2.StreamExtractResponse(partial=model_pb2.PartialAnswer(**place))
+    return model_pb2.StreamExtractResponse(item=model_pb2.AnswerItem(**place, index=event.index))
+
+
+def failure(error: HandlerError) -> model_pb2.Failure:
+    """Return the failure of one part of a call as a message."""
+    return model_pb2.Failure(
+        code=_CODES.index(error.code),
+        reason=error.reason,
+        message=str(error),
+        metadata=error.metadata,
+        violations=[model_pb2.FieldViolation(field=path, description=what) for path, what in error.violations],
+        retry_after_s=error.retry_after_s,
+    )
+
+
 def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
     """Return a usage record as a message."""
     return common_pb2.ModelUsage(
@@ -76,6 +111,8 @@ def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         cost_usd=usage.cost_usd,
+        cached_calls=usage.cached_calls,
+        unpriced_calls=usage.unpriced_calls,
     )
 
 

@@ -1,4 +1,4 @@
-"""Serves language models: bridge.models.generate, stream_generate and extract.
+"""Serves language models: bridge.models.generate, extract, and what belongs to them.
 
 Owns the configured models of this process. Nothing heavy is imported until the first call or the warm-up, and nothing
 but the standard library is needed for the built-in test model.
@@ -14,6 +14,7 @@ from bridge.v1 import model_pb2
 from handlers.errors import HandlerError, Unknown
 from handlers.models import litellm_library, messages, test_model
 from handlers.models.answer_schema import AnswerSchema
+from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
 from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
@@ -30,10 +31,16 @@ DEFAULT = "default"
 _QUESTION = {"messages": [{"role": "ROLE_USER", "content": "Say hello."}]}
 _SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
 
+_EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}], "schema": _SCHEMA}
+
 
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
+    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find))]
+
+
+def _generating(models: Models) -> list[Handler]:
     return [
         ProtoHandler(
             Rpc(
@@ -64,6 +71,11 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             is_async=True,
             example=_QUESTION,
         ),
+    ]
+
+
+def _extracting(models: Models) -> list[Handler]:
+    return [
         ProtoHandler(
             Rpc(
                 method="ModelService/Extract",
@@ -75,7 +87,66 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             name="bridge.models.extract",
             doc="Return an answer that fits a JSON Schema, asking again with the errors when it does not.",
             is_async=True,
-            example={"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}], "schema": _SCHEMA},
+            example=_EXTRACTION,
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/StreamExtract",
+                request=model_pb2.StreamExtractRequest,
+                response=model_pb2.StreamExtractResponse,
+                run=models.stream_extract,
+                required=("messages", "schema"),
+            ),
+            name="bridge.models.stream_extract",
+            doc="Send an answer that fits a JSON Schema while it is written, a list item by item; then all of it.",
+            streaming=True,
+            is_async=True,
+            example=_EXTRACTION,
+        ),
+    ]
+
+
+def _batching(batches: Batches) -> list[Handler]:
+    return [
+        ProtoHandler(
+            Rpc(
+                method="ModelService/GenerateBatch",
+                request=model_pb2.GenerateBatchRequest,
+                response=model_pb2.GenerateBatchResponse,
+                run=batches.generate,
+                required=("prompts",),
+            ),
+            name="bridge.models.generate_batch",
+            doc="Return a language model's answers to many prompts; one that fails does not fail the others.",
+            is_async=True,
+            example={"prompts": [_QUESTION]},
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/StreamGenerateBatch",
+                request=model_pb2.StreamGenerateBatchRequest,
+                response=model_pb2.StreamGenerateBatchResponse,
+                run=batches.stream_generate,
+                required=("prompts",),
+            ),
+            name="bridge.models.stream_generate_batch",
+            doc="Send a language model's answers to many prompts as they are ready, in any order; then a summary.",
+            streaming=True,
+            is_async=True,
+            example={"prompts": [_QUESTION]},
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/ExtractBatch",
+                request=model_pb2.ExtractBatchRequest,
+                response=model_pb2.ExtractBatchResponse,
+                run=batches.extract,
+                required=("prompts", "schema"),
+            ),
+            name="bridge.models.extract_batch",
+            doc="Return an answer that fits one JSON Schema for each of many prompts.",
+            is_async=True,
+            example={"prompts": [_QUESTION], "schema": _SCHEMA},
         ),
     ]
 
@@ -94,7 +165,7 @@ class Models:
 
     async def generate(self, request: model_pb2.GenerateRequest, context: CallContext) -> model_pb2.GenerateResponse:
         """Answer Generate."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         answer = await model.complete(messages.chat_request(request), context)
         return messages.generate_response(answer)
 
@@ -102,7 +173,7 @@ class Models:
         self, request: model_pb2.StreamGenerateRequest, context: CallContext
     ) -> AsyncIterator[model_pb2.StreamGenerateResponse]:
         """Answer StreamGenerate."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         async with aclosing(model.stream(messages.chat_request(request), context)) as events:
             async for event in events:
                 if isinstance(event, ChatAnswer):
@@ -112,15 +183,23 @@ class Models:
 
     async def extract(self, request: model_pb2.ExtractRequest, context: CallContext) -> model_pb2.ExtractResponse:
         """Answer Extract."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         question = messages.chat_request(request)
         schema = AnswerSchema.parse(request.schema)
-        found = await model.extract(question, schema, messages.retries(request), context)
-        return model_pb2.ExtractResponse(
-            json=found.json_text, model=found.model, usage=messages.model_usage(found.usage), attempts=found.attempts
-        )
+        return messages.extract_response(await model.extract(question, schema, messages.retries(request), context))
 
-    def _find(self, asked: str) -> ChatModel:
+    async def stream_extract(
+        self, request: model_pb2.StreamExtractRequest, context: CallContext
+    ) -> AsyncIterator[model_pb2.StreamExtractResponse]:
+        """Answer StreamExtract."""
+        model = self.find(request.model)
+        question, schema = messages.chat_request(request), AnswerSchema.parse(request.schema)
+        async with aclosing(model.stream_extract(question, schema, messages.retries(request), context)) as events:
+            async for event in events:
+                yield messages.stream_extract_response(event)
+
+    def find(self, asked: str) -> ChatModel:
+        """Return a model by the name in a request, empty for the default one. Raises HandlerError."""
         name = asked or DEFAULT
         if name in self._made:
             return self._made[name]

@@ -16,6 +16,8 @@ class StreamAnswer:
     def __init__(self) -> None:
         self.model: str | None = None
         self.usage: Any = None
+        self.added_arguments = ""
+        """What the last chunk has added to the arguments of the first tool call."""
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._finish_reason = ""
@@ -23,6 +25,7 @@ class StreamAnswer:
 
     def add(self, chunk: Any) -> str:
         """Take in a chunk; return the text that it adds."""
+        self.added_arguments = ""
         self.model = chunk.model or self.model
         if getattr(chunk, "usage", None) is not None:
             self.usage = chunk.usage
@@ -59,9 +62,21 @@ class StreamAnswer:
             usage=usage,
         )
 
+    def response(self, litellm: Any) -> Any:
+        """Return the answer as LiteLLM's response to a request that does not stream."""
+        calls = [
+            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+            for _, call in sorted(self._calls.items())
+        ]
+        message = litellm.Message(role="assistant", content="".join(self._text) or None, tool_calls=calls or None)
+        choice = litellm.Choices(index=0, finish_reason=self._finish_reason, message=message)
+        return litellm.ModelResponse(model=self.model, choices=[choice])
+
     def _add_call(self, part: Any) -> None:
         call = self._calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
         call["id"] = part.id or call["id"]
         if part.function is not None:
             call["name"] = part.function.name or call["name"]
             call["arguments"] += part.function.arguments or ""
+            if call is self._calls[min(self._calls)]:
+                self.added_arguments += part.function.arguments or ""

@@ -9,9 +9,10 @@ import pytest
 from bridge.anomalies.sampler import Sampler
 from bridge.anomalies.watch import AnomalyWatch
 from bridge.call import Identity, new_call
-from bridge.config import Config
+from bridge.config import Config, ModelConfig
 from bridge.convert_pools import pool_message
 from bridge.errors import BridgeError, Code
+from bridge.providers import provider_breakers
 from bridge.telemetry import Telemetry
 from handlers.contract import FunctionSpec
 from pool.options import Canary, PoolOptions
@@ -275,6 +276,16 @@ async def test_a_provider_that_fails_opens_its_breaker(rig):
     await one.play(8, failed=lambda _worker: failure(Code.UNAVAILABLE, "PROVIDER_ERROR", provider="someone"))
     assert [key for key, _, _ in one.opened] == ["provider/someone"]
     assert one.workers() == ["general-1", "general-2", "general-3"], "no worker is to blame"
+
+
+async def test_a_provider_at_a_place_of_its_own_opens_the_breaker_that_counts_its_calls(rig):
+    one = await rig("act")
+    models = {"first": ModelConfig(model="openai/one", api_base="http://127.0.0.1:1/v1")}
+    one.watch.renew(one.config.model_copy(update={"models": models}))
+    await one.play(30)
+    told = {"provider": "openai", "configuration": "models.first"}
+    await one.play(8, failed=lambda _worker: failure(Code.UNAVAILABLE, "PROVIDER_ERROR", **told))
+    assert [key for key, _, _ in one.opened] == [provider_breakers(models)["first"][-1]] == ["provider/openai@first"]
 
 
 async def test_a_queue_that_grows_gets_more_workers(rig):

@@ -47,6 +47,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
+from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.records import (
     BatchScore,
@@ -84,10 +85,14 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "Alternative",
+    "AnswerItem",
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "Batch",
+    "BatchAnswer",
     "BatchScore",
+    "BatchSummary",
     "BridgeError",
     "Budget",
     "BudgetExceeded",
@@ -125,6 +130,7 @@ __all__ = [
     "NotFound",
     "OutOfRange",
     "Outputs",
+    "PartialAnswer",
     "PermissionDenied",
     "Pool",
     "PoolUnavailable",

@@ -35,6 +35,17 @@ class TestPrograms:
         runner.run(lambda client: client.programs.using("fast").run("triage"))
         assert program_pb2.RunRequest.FromString(stub.last.request).model == "fast"
 
+    def test_otherwise_asked(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
+        runner.run(
+            lambda client: client.programs.using(adapter="two_step", temperature=0.0, max_tokens=9).run("triage")
+        )
+        request = program_pb2.RunRequest.FromString(stub.last.request)
+        assert (request.model, request.adapter) == ("", program_pb2.PROMPT_ADAPTER_TWO_STEP)
+        assert (request.temperature, request.HasField("temperature"), request.max_tokens) == (0.0, True, 9)
+        with pytest.raises(ValueError, match="expected an adapter of chat, json, xml, two_step, got 'yaml'"):
+            runner.run(lambda client: client.programs.using(adapter="yaml").run("triage"))
+
     def test_outputs_that_are_no_object(self, runner, stub):
         stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=common_pb2.Payload(json="1")))
         with pytest.raises(bridge_client.UnexpectedReply, match="an object with the program's outputs, got int"):
