@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
-from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
 from bridge_client.program_events import Final, ProgramEvent, program_event
+from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
 from bridge_client.records import Outputs, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
