@@ -21,7 +21,9 @@ from handlers.programs.lm import LanguageModels, ServedLM, not_configured
 from handlers.programs.overrides import NONE, Overrides, of_request
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
+from handlers.programs.tools import Tooling
 from handlers.programs.usage import Meter
+from handlers.typed import calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -58,6 +60,7 @@ class ProgramHandler:
         self._interface = interface
         self._models = models
         self._on_model: dict[str, Any] = {}
+        self._tooling = Tooling()
 
     @property
     def spec(self) -> FunctionSpec:
@@ -65,7 +68,9 @@ class ProgramHandler:
         return self._spec
 
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
-        """Answer InvokeService/Call or ProgramService/Run."""
+        """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
+        if method == calls.CALL:
+            return calls.typed_call(self._call, request, context)  # type: ignore[return-value]
         return self._call(method, request, context)
 
     async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
@@ -112,7 +117,9 @@ class ProgramHandler:
         meter = Meter()
         try:
             with reported(self._spec.name, secrets := self._secrets()):
-                program, lm = order.overrides.applied(*self._choose(order.overrides.model), ServedLM)
+                program, lm = self._choose(order.overrides.model)
+                program = await self._tooling.equip(program, order.overrides.tools)
+                program, lm = order.overrides.applied(program, lm, ServedLM)
                 tell = order.overrides.all_events
                 stream = FieldStream(program, events.put, events.report if tell else None) if events else None
                 with dspy.context(

@@ -66,7 +66,7 @@ PROMPT_ADAPTER_XML: PromptAdapter
 PROMPT_ADAPTER_TWO_STEP: PromptAdapter
 
 class RunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,8 @@ class RunRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
@@ -81,7 +83,9 @@ class RunRequest(_message.Message):
     temperature: float
     max_tokens: int
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    tool_registrations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunResponse(_message.Message):
     __slots__ = ("outputs",)
@@ -90,7 +94,7 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "all_events", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "all_events", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +103,8 @@ class StreamRunRequest(_message.Message):
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ALL_EVENTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
@@ -107,7 +113,9 @@ class StreamRunRequest(_message.Message):
     max_tokens: int
     all_events: bool
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    tool_registrations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
     __slots__ = ("sequence", "field_delta", "final", "status", "reasoning_delta", "tool_call", "tool_result", "usage")
