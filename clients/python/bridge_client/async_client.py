@@ -132,15 +132,19 @@ class AsyncClient:
         return AsyncMultiplexed(self._wire)
 
     def host_tools(
-        self, tools: Sequence[HostedTool | Callable[..., Any]], *, visibility: Visibility = "run"
+        self,
+        tools: Sequence[HostedTool | Callable[..., Any]],
+        *,
+        visibility: Visibility = "run",
+        threads: int = 16,
     ) -> AsyncToolHost:
-        """Let agents on the server call functions of this process, inside of `async with`.
+        """Let agents on the server call functions of this process, for as long as an `async with` block is open.
 
         A run names them: ``client.programs.using(tools=host).run(...)``. With `visibility` "session" or "tenant" all
-        runs of this client's session or tenant may, by the tools' names. Async functions are cancelled when nobody
-        waits for them any more; others run in threads.
+        runs of this client's session or tenant may, by the tools' names. At most `threads` functions run at a time
+        that are not async; those that are can be hosted in asyncio alone, and are cancelled with their call.
         """
-        return AsyncToolHost(self._wire, Hosting(tools, visibility))
+        return AsyncToolHost(self._wire, Hosting(tools, visibility), threads)
 
     async def functions(self, prefix: str = "") -> tuple[FunctionInfo, ...]:
         """What can be called, in the order of names, without schemas."""

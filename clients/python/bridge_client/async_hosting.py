@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bridge_client.async_wire import AsyncWire
-    from bridge_client.hosted_tools import HostedCall
+    from bridge_client.hosted_tools import HostedCall, HostedTool
 
 GOODBYE_S = 5.0
 
@@ -31,7 +33,8 @@ class AsyncToolHost:
     again, and what runs meanwhile is answered over the new one.
     """
 
-    def __init__(self, wire: AsyncWire, hosting: Hosting) -> None:
+    def __init__(self, wire: AsyncWire, hosting: Hosting, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridge-tool")
         self._wire = wire
         self._hosting = hosting
         self._error: BridgeError | None = None
@@ -107,7 +110,7 @@ class AsyncToolHost:
         """Run a function, and answer."""
         tool = self._hosting.tools[call.tool]
         try:
-            value = await (tool.run(call) if tool.is_async else asyncio.to_thread(tool.run, call))
+            value = await (tool.run(call) if tool.is_async else self._in_thread(tool, call))
         except Exception as error:  # noqa: BLE001  # it is the function's own, and the server is told
             self._send(self._hosting.failure(call, error))
         else:
@@ -115,6 +118,10 @@ class AsyncToolHost:
         finally:
             if self._tasks.get(call.id) is asyncio.current_task():
                 del self._tasks[call.id]
+
+    async def _in_thread(self, tool: HostedTool, call: HostedCall) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, copy_context().run, tool.run, call)
 
     def _send(self, message: bytes | None) -> None:
         if message is not None:
@@ -129,6 +136,7 @@ class AsyncToolHost:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._pool.shutdown(wait=False)
         if self._task is None:
             return
         self._out.put_nowait(self._hosting.goodbye())

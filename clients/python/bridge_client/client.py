@@ -135,10 +135,11 @@ class Client:
         visibility: Visibility = "run",
         threads: int = 16,
     ) -> ToolHost:
-        """Let agents on the server call functions of this process, until the end of the `with` block.
+        """Let agents on the server call functions of this process, for as long as a `with` block is open.
 
         A run names them: ``client.programs.using(tools=host).run(...)``. With `visibility` "session" or "tenant" all
-        runs of this client's session or tenant may, by the tools' names. At most `threads` calls run at a time.
+        runs of this client's session or tenant may, by the tools' names. At most `threads` functions run at a time
+        that are not async; those that are can be hosted in asyncio alone, and are cancelled with their call.
         """
         return ToolHost(self._wire, Hosting(tools, visibility), threads)
 
