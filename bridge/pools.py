@@ -204,6 +204,7 @@ def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOption
             breakers=breakers.get(name, ()),
             input_price=model.input_price,
             output_price=model.output_price,
+            image_price=model.image_price,
         )
         for name, model in config.models.items()
     }

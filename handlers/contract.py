@@ -108,6 +108,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
     output_price: float | None = None
     """US dollars for a million tokens of answers."""
+    image_price: float | None = None
+    """US dollars for an image that it makes."""
 
     def __repr__(self) -> str:
         return f"ModelOptions(model={self.model!r})"

@@ -35,6 +35,9 @@ class ModelConfig(Section):
         None, description="US dollars for a million tokens of prompts; without it LiteLLM's table says, if it knows."
     )
     output_price: Price | None = Field(None, description="US dollars for a million tokens of answers.")
+    image_price: Price | None = Field(
+        None, description="US dollars for an image that it makes; without it tokens count, or LiteLLM's table."
+    )
 
     @model_validator(mode="after")
     def _check_prices(self) -> ModelConfig:

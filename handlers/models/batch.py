@@ -164,9 +164,7 @@ def _limit(request: Any) -> int:
         wrong.append(("prompts", f"expected 1 to {MAX_PROMPTS} prompts, got {len(request.prompts)}"))
     if not 0 <= request.max_concurrency <= MAX_CONCURRENCY:
         wrong.append(("max_concurrency", f"expected 0 to {MAX_CONCURRENCY}, got {request.max_concurrency}"))
-    if wrong:
-        listed = "; ".join(f"{path}: {what}" for path, what in wrong)
-        raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
+    messages.refuse(wrong)
     return request.max_concurrency or USUAL_CONCURRENCY
 
 

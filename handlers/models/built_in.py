@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from handlers.contract import UsageRecord
-from handlers.models import answer_schema, test_model
+from handlers.models import answer_schema, test_model, test_pictures
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 from handlers.models.growth import Growth
+from handlers.models.images import ImageAnswer, ImageRequest, MadeImage
 from handlers.models.spending import Spending
 
 if TYPE_CHECKING:
@@ -62,6 +65,24 @@ class BuiltInModel:
             while (grown := growth.next()) is not None:
                 yield grown
         yield found
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return pictures of one colour; always as bytes."""
+        async with self._spending.reserved(context, request.prompt, None, request.count, images=True) as use:
+            usage = UsageRecord(
+                model=test_model.NAME,
+                calls=1,
+                input_tokens=test_model.count_tokens(request.prompt),
+                output_tokens=test_pictures.TOKENS * request.count,
+                cost_usd=0.0,
+            )
+            price = self._spending.images_price_usd(request.count, usage.input_tokens, usage.output_tokens)
+            usage = replace(usage, cost_usd=price)
+            use.take(usage)
+            context.record_usage(usage)
+        drawn = (test_pictures.draw(request.prompt, request.size, number) for number in range(request.count))
+        made = [MadeImage(data=data, media_type="image/png") for data in drawn]
+        return ImageAnswer(images=made, model=usage.model, usage=usage)
 
     async def _answer(
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +66,7 @@ def arguments(request: ImageRequest) -> dict[str, Any]:
 
 
 async def send(litellm: Any, arguments: dict[str, Any], timeout_s: float) -> Any:
-    """Send one request through LiteLLM, once. A wish for bytes or an address is dropped where the model has no choice."""
+    """Send one request through LiteLLM, once. Where a model has no choice of delivery, the wish for one is dropped."""
     async with AsyncExitStack() as opened:
         if arguments["model"].startswith(_OF_OPENAI):
             arguments = {**arguments, "client": await opened.enter_async_context(_client(arguments, timeout_s))}
@@ -79,12 +80,19 @@ async def send(litellm: Any, arguments: dict[str, Any], timeout_s: float) -> Any
 
 
 def _client(arguments: dict[str, Any], timeout_s: float) -> Any:
-    """Return a client that does not repeat requests: LiteLLM's own does, whatever it is told."""
+    return _once()(api_key=arguments["api_key"], base_url=arguments["api_base"], timeout=timeout_s)
+
+
+@functools.cache
+def _once() -> Any:
+    """Return a client of OpenAI's that sends each request once: LiteLLM lets images be repeated, whatever it is told."""
     import openai
 
-    return openai.AsyncOpenAI(
-        api_key=arguments["api_key"], base_url=arguments["api_base"], max_retries=0, timeout=timeout_s
-    )
+    class Once(openai.AsyncOpenAI):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, 0 if name == "max_retries" else value)
+
+    return Once
 
 
 def made_images(response: Any) -> list[MadeImage]:

@@ -12,11 +12,14 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
-from handlers.models import errors, extraction, guard, litellm_library
+from handlers.models import errors, extraction, guard, images, litellm_library
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 from handlers.models.growth import Growth, watched
+from handlers.models.images import ImageAnswer, ImageRequest
 from handlers.models.spending import Spending, Use
 from handlers.models.stream_answer import StreamAnswer
 
@@ -109,6 +112,25 @@ class LiteLLMModel:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
 
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return images."""
+        arguments = {**images.arguments(request), **self._where()}
+        usage = UsageRecord(model=self.options.model)
+        async with self._spending.reserved(context, request.prompt, None, request.count, images=True) as use:
+            started = time.monotonic()
+            sent: list[float] = []
+            response = None
+            try:
+                response = await self._retrying(arguments, context, sent)
+            finally:
+                usage = self._images_usage(response, request.count, len(sent))
+                use.take(usage)
+                context.record_usage(usage, model_s=time.monotonic() - started)
+        try:
+            return ImageAnswer(images=images.made_images(response), model=usage.model, usage=usage)
+        except images.NoImage as error:
+            raise errors.broken_off(self.name, self.options, str(error)) from None
+
     async def follow(
         self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord], answer: StreamAnswer
     ) -> AsyncGenerator[str, None]:
@@ -149,12 +171,15 @@ class LiteLLMModel:
         arguments.update(request.options)
         if request.tools:
             arguments["tools"] = request.tools
+        return {**arguments, "messages": request.messages, **self._where()}
+
+    def _where(self) -> dict[str, Any]:
+        """Return the arguments that say which model is asked, and where."""
+        options = self.options
         # A server at an address of one's own gets no key from the environment: that one is meant for the provider.
         key = options.api_key or ("none" if options.api_base else None)
         return {
-            **arguments,
             "model": options.model,
-            "messages": request.messages,
             "api_key": key,
             "api_base": options.api_base,
             "num_retries": 0,
@@ -192,6 +217,8 @@ class LiteLLMModel:
         litellm = litellm_library.load()
         try:
             async with asyncio.timeout(limit_s):
+                if "prompt" in arguments:
+                    return await images.send(litellm, arguments, limit_s + _BEHIND_S)
                 return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s + _BEHIND_S)
         except TimeoutError as error:
             raise errors.timed_out(self.name, self.options, limit_s) from error
@@ -243,6 +270,15 @@ class LiteLLMModel:
             cached_calls=int(cached > 0),
             unpriced_calls=calls if price is None else 0,
         )
+
+    def _images_usage(self, response: Any, count: int, calls: int) -> UsageRecord:
+        tokens = self._usage(getattr(response, "usage", None), None, calls)
+        if response is None:
+            return tokens
+        price = self._spending.images_price_usd(count, tokens.input_tokens, tokens.output_tokens)
+        if price is None:
+            price = images.price_usd(response)
+        return replace(tokens, cost_usd=price, unpriced_calls=calls if price is None else 0)
 
 
 def _wait_s(error: HandlerError, number: int) -> float:

@@ -87,6 +87,14 @@ class Spending:
         litellm = litellm_library.load()
         return litellm_library.price_usd(litellm, options.model, answered or options.model, input_tokens, output_tokens)
 
+    def images_price_usd(self, images: int, input_tokens: int, output_tokens: int) -> float | None:
+        """Return the price of images in US dollars as the configuration has it; None where it does not say."""
+        if self._options.image_price is not None:
+            return images * self._options.image_price
+        if self.has_prices or self._options.model == test_model.NAME:
+            return self.price_usd(input_tokens, output_tokens)
+        return None
+
     def expected(self, size: int, max_tokens: int | None, answers: int = 1) -> tuple[int, int]:
         """Return the tokens of a prompt of so many bytes, and of its answers, as far as can be known beforehand."""
         with self._lock:
@@ -104,15 +112,17 @@ class Spending:
 
     @asynccontextmanager
     async def reserved(
-        self, context: CallContext, prompt: Any, max_tokens: int | None, answers: int = 1
+        self, context: CallContext, prompt: Any, max_tokens: int | None, answers: int = 1, *, images: bool = False
     ) -> AsyncIterator[Use]:
         """Reserve for a request, which is sent in the block, and settle with what the block writes into the `Use`.
+
+        Where `images` says so, its answers are images.
 
         Raises HandlerError: BUDGET_EXCEEDED, or PRICE_UNKNOWN where dollars are limited and no price is known. Where
         the block is cancelled nothing is settled: what was used is not known, and what was reserved counts.
         """
         size, use = _size(prompt), Use()
-        number = await self._reserve(context, size, max_tokens, answers) if context.meta.budget else 0
+        number = await self._reserve(context, size, max_tokens, answers, images) if context.meta.budget else 0
         known = True
         try:
             yield use
@@ -124,9 +134,13 @@ class Spending:
                 await _settle(context, number, use)
         self.learn(size, use)
 
-    async def _reserve(self, context: CallContext, size: int, max_tokens: int | None, answers: int) -> int:
+    async def _reserve(
+        self, context: CallContext, size: int, max_tokens: int | None, answers: int, images: bool
+    ) -> int:
         read, written = self.expected(size, max_tokens, answers)
-        usd = self.price_usd(read, written) if context.meta.budget & DOLLARS else 0.0
+        usd: float | None = 0.0
+        if context.meta.budget & DOLLARS:
+            usd = self.images_price_usd(answers, read, written) if images else self.price_usd(read, written)
         if usd is None:
             raise self._price_unknown()
         return _number(await context.aask("budget.reserve", _encode((context.meta.within, read + written, usd))))
@@ -135,7 +149,8 @@ class Spending:
         model = self._options.model
         message = (
             f"the call has a budget of US dollars, and the price of the model '{model}' is not known: set input_price "
-            "and output_price of the model in bridge.toml, or limit tokens (x-budget-tokens) instead"
+            "and output_price of the model in bridge.toml, or image_price for images, or limit tokens "
+            "(x-budget-tokens) instead"
         )
         return HandlerError(message, code="FAILED_PRECONDITION", reason="PRICE_UNKNOWN", metadata={"model": model})
 
