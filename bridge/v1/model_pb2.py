@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62ridge/v1/model.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"x\n\x07Message\x12\x1d\n\x04role\x18\x01 \x01(\x0e\x32\x0f.bridge.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\'\n\ntool_calls\x18\x03 \x03(\x0b\x32\x13.bridge.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\"D\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11parameters_schema\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\xad\x01\n\x11GenerationOptions\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\x95\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x1e\n\x05tools\x18\x04 \x03(\x0b\x32\x0f.bridge.v1.Tool\"\xae\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12.\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x17.bridge.v1.FinishReason\x12\r\n\x05model\x18\x03 \x01(\t\x12$\n\x05usage\x18\x04 \x01(\x0b\x32\x15.bridge.v1.ModelUsage\x12\'\n\ntool_calls\x18\x05 \x03(\x0b\x32\x13.bridge.v1.ToolCall\"\x9b\x01\n\x15StreamGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x1e\n\x05tools\x18\x04 \x03(\x0b\x32\x0f.bridge.v1.Tool\"e\n\x16StreamGenerateResponse\x12\x14\n\ntext_delta\x18\x01 \x01(\tH\x00\x12,\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1b.bridge.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\xae\x01\n\x0e\x45xtractRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12\x0e\n\x06schema\x18\x03 \x01(\t\x12-\n\x07options\x18\x04 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x18\n\x0bmax_retries\x18\x05 \x01(\x05H\x00\x88\x01\x01\x42\x0e\n\x0c_max_retries\"f\n\x0f\x45xtractResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.bridge.v1.ModelUsage\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x32\xee\x01\n\x0cModelService\x12\x43\n\x08Generate\x12\x1a.bridge.v1.GenerateRequest\x1a\x1b.bridge.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12 .bridge.v1.StreamGenerateRequest\x1a!.bridge.v1.StreamGenerateResponse0\x01\x12@\n\x07\x45xtract\x12\x19.bridge.v1.ExtractRequest\x1a\x1a.bridge.v1.ExtractResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62ridge/v1/model.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"x\n\x07Message\x12\x1d\n\x04role\x18\x01 \x01(\x0e\x32\x0f.bridge.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12\'\n\ntool_calls\x18\x03 \x03(\x0b\x32\x13.bridge.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x04 \x01(\t\"D\n\x04Tool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11parameters_schema\x18\x03 \x01(\t\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\xad\x01\n\x11GenerationOptions\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xb3\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x1e\n\x05tools\x18\x04 \x03(\x0b\x32\x0f.bridge.v1.Tool\x12\x12\n\x05\x63\x61\x63he\x18\x14 \x01(\x08H\x00\x88\x01\x01\x42\x08\n\x06_cache\"\xae\x01\n\x10GenerateResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12.\n\rfinish_reason\x18\x02 \x01(\x0e\x32\x17.bridge.v1.FinishReason\x12\r\n\x05model\x18\x03 \x01(\t\x12$\n\x05usage\x18\x04 \x01(\x0b\x32\x15.bridge.v1.ModelUsage\x12\'\n\ntool_calls\x18\x05 \x03(\x0b\x32\x13.bridge.v1.ToolCall\"\xb9\x01\n\x15StreamGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12-\n\x07options\x18\x03 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x1e\n\x05tools\x18\x04 \x03(\x0b\x32\x0f.bridge.v1.Tool\x12\x12\n\x05\x63\x61\x63he\x18\x14 \x01(\x08H\x00\x88\x01\x01\x42\x08\n\x06_cache\"e\n\x16StreamGenerateResponse\x12\x14\n\ntext_delta\x18\x01 \x01(\tH\x00\x12,\n\x05\x66inal\x18\x02 \x01(\x0b\x32\x1b.bridge.v1.GenerateResponseH\x00\x42\x07\n\x05\x65vent\"\xcc\x01\n\x0e\x45xtractRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12$\n\x08messages\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Message\x12\x0e\n\x06schema\x18\x03 \x01(\t\x12-\n\x07options\x18\x04 \x01(\x0b\x32\x1c.bridge.v1.GenerationOptions\x12\x18\n\x0bmax_retries\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05\x63\x61\x63he\x18\x14 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_max_retriesB\x08\n\x06_cache\"f\n\x0f\x45xtractResponse\x12\x0c\n\x04json\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12$\n\x05usage\x18\x03 \x01(\x0b\x32\x15.bridge.v1.ModelUsage\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\"\x13\n\x11ListModelsRequest\":\n\x12ListModelsResponse\x12$\n\x06models\x18\x01 \x03(\x0b\x32\x14.bridge.v1.ModelInfo\"\xee\x03\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tfallbacks\x18\x03 \x03(\t\x12 \n\x13requests_per_minute\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x1e\n\x11tokens_per_minute\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x1b\n\x0emax_concurrent\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x0f\n\x07running\x18\x07 \x01(\r\x12\x0f\n\x07waiting\x18\x08 \x01(\r\x12\x1c\n\x14requests_last_minute\x18\t \x01(\r\x12\x1a\n\x12tokens_last_minute\x18\n \x01(\x04\x12\x11\n\tcooling_s\x18\x0b \x01(\x01\x12\x10\n\x08requests\x18\x0c \x01(\x04\x12\x0f\n\x07refused\x18\r \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_ttl_s\x18\x0e \x01(\x01\x12\x15\n\rcache_entries\x18\x0f \x01(\x04\x12\x13\n\x0b\x63\x61\x63he_bytes\x18\x10 \x01(\x04\x12\x12\n\ncache_hits\x18\x11 \x01(\x04\x12\x14\n\x0c\x63\x61\x63he_shared\x18\x12 \x01(\x04\x12\x14\n\x0c\x63\x61\x63he_misses\x18\x13 \x01(\x04\x42\x16\n\x14_requests_per_minuteB\x14\n\x12_tokens_per_minuteB\x11\n\x0f_max_concurrent\"$\n\x10ListCostsRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"[\n\x11ListCostsResponse\x12\x1e\n\x05\x63osts\x18\x01 \x03(\x0b\x32\x0f.bridge.v1.Cost\x12&\n\x07\x62udgets\x18\x02 \x03(\x0b\x32\x15.bridge.v1.BudgetInfo\"\xbc\x01\n\x04\x43ost\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x66unction\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08requests\x18\x04 \x01(\x04\x12\x17\n\x0f\x63\x61\x63hed_requests\x18\x05 \x01(\x04\x12\x14\n\x0cinput_tokens\x18\x06 \x01(\x04\x12\x15\n\routput_tokens\x18\x07 \x01(\x04\x12\x10\n\x08\x63ost_usd\x18\x08 \x01(\x01\x12\x19\n\x11unpriced_requests\x18\t \x01(\x04\"d\n\nBudgetInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\x11\n\tends_at_s\x18\x03 \x01(\x01\x12%\n\x05state\x18\x04 \x01(\x0b\x32\x16.bridge.v1.BudgetState*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04*\x9f\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x03\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x04\x32\x81\x03\n\x0cModelService\x12\x43\n\x08Generate\x12\x1a.bridge.v1.GenerateRequest\x1a\x1b.bridge.v1.GenerateResponse\x12W\n\x0eStreamGenerate\x12 .bridge.v1.StreamGenerateRequest\x1a!.bridge.v1.StreamGenerateResponse0\x01\x12@\n\x07\x45xtract\x12\x19.bridge.v1.ExtractRequest\x1a\x1a.bridge.v1.ExtractResponse\x12I\n\nListModels\x12\x1c.bridge.v1.ListModelsRequest\x1a\x1d.bridge.v1.ListModelsResponse\x12\x46\n\tListCosts\x12\x1b.bridge.v1.ListCostsRequest\x1a\x1c.bridge.v1.ListCostsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1356
-  _globals['_ROLE']._serialized_end=1451
-  _globals['_FINISHREASON']._serialized_start=1454
-  _globals['_FINISHREASON']._serialized_end=1613
+  _globals['_ROLE']._serialized_start=2448
+  _globals['_ROLE']._serialized_end=2543
+  _globals['_FINISHREASON']._serialized_start=2546
+  _globals['_FINISHREASON']._serialized_end=2705
   _globals['_MESSAGE']._serialized_start=60
   _globals['_MESSAGE']._serialized_end=180
   _globals['_TOOL']._serialized_start=182
@@ -45,17 +45,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATIONOPTIONS']._serialized_start=310
   _globals['_GENERATIONOPTIONS']._serialized_end=483
   _globals['_GENERATEREQUEST']._serialized_start=486
-  _globals['_GENERATEREQUEST']._serialized_end=635
-  _globals['_GENERATERESPONSE']._serialized_start=638
-  _globals['_GENERATERESPONSE']._serialized_end=812
-  _globals['_STREAMGENERATEREQUEST']._serialized_start=815
-  _globals['_STREAMGENERATEREQUEST']._serialized_end=970
-  _globals['_STREAMGENERATERESPONSE']._serialized_start=972
-  _globals['_STREAMGENERATERESPONSE']._serialized_end=1073
-  _globals['_EXTRACTREQUEST']._serialized_start=1076
-  _globals['_EXTRACTREQUEST']._serialized_end=1250
-  _globals['_EXTRACTRESPONSE']._serialized_start=1252
-  _globals['_EXTRACTRESPONSE']._serialized_end=1354
-  _globals['_MODELSERVICE']._serialized_start=1616
-  _globals['_MODELSERVICE']._serialized_end=1854
+  _globals['_GENERATEREQUEST']._serialized_end=665
+  _globals['_GENERATERESPONSE']._serialized_start=668
+  _globals['_GENERATERESPONSE']._serialized_end=842
+  _globals['_STREAMGENERATEREQUEST']._serialized_start=845
+  _globals['_STREAMGENERATEREQUEST']._serialized_end=1030
+  _globals['_STREAMGENERATERESPONSE']._serialized_start=1032
+  _globals['_STREAMGENERATERESPONSE']._serialized_end=1133
+  _globals['_EXTRACTREQUEST']._serialized_start=1136
+  _globals['_EXTRACTREQUEST']._serialized_end=1340
+  _globals['_EXTRACTRESPONSE']._serialized_start=1342
+  _globals['_EXTRACTRESPONSE']._serialized_end=1444
+  _globals['_LISTMODELSREQUEST']._serialized_start=1446
+  _globals['_LISTMODELSREQUEST']._serialized_end=1465
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1467
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1525
+  _globals['_MODELINFO']._serialized_start=1528
+  _globals['_MODELINFO']._serialized_end=2022
+  _globals['_LISTCOSTSREQUEST']._serialized_start=2024
+  _globals['_LISTCOSTSREQUEST']._serialized_end=2060
+  _globals['_LISTCOSTSRESPONSE']._serialized_start=2062
+  _globals['_LISTCOSTSRESPONSE']._serialized_end=2153
+  _globals['_COST']._serialized_start=2156
+  _globals['_COST']._serialized_end=2344
+  _globals['_BUDGETINFO']._serialized_start=2346
+  _globals['_BUDGETINFO']._serialized_end=2446
+  _globals['_MODELSERVICE']._serialized_start=2708
+  _globals['_MODELSERVICE']._serialized_end=3093
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput
-from handlers.models.chat import ChatAnswer, ChatRequest
+from handlers.models.chat import ChatAnswer, ChatRequest, Way
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -43,7 +43,8 @@ def chat_request(request: Any) -> ChatRequest:
     if wrong:
         listed = "; ".join(f"{path}: {what}" for path, what in wrong)
         raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
-    return ChatRequest(messages=messages, tools=tools, options=options)
+    way = Way(cache=not request.HasField("cache") or request.cache)
+    return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
 def retries(request: model_pb2.ExtractRequest) -> int:

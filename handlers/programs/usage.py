@@ -61,6 +61,14 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
                 calls.priced += 1
                 calls.cost_usd += cost_usd
 
+    def add_kept(self, model: str) -> None:
+        """Add an answer that the front had kept: it costs nothing, and its tokens were another call's."""
+        with self._lock:
+            calls = self._calls[model]
+            calls.count += 1
+            calls.cached += 1
+            calls.priced += 1
+
     def settle(self, context: CallContext) -> None:
         """Record everything into the call's receipt. Call it once, at the end, also after a failure."""
         tokens = self.tracker.get_total_tokens()

@@ -75,7 +75,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "attempts", "alternative", "hedged", "fallback", "tried")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "attempts", "alternative", "hedged", "fallback", "tried", "answers")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class Receipt(_message.Message):
     HEDGED_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     TRIED_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     function: str
     route: Route
@@ -124,7 +125,22 @@ class Receipt(_message.Message):
     hedged: bool
     fallback: bool
     tried: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    answers: _containers.RepeatedCompositeFieldContainer[ModelAnswer]
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[ModelAnswer, _Mapping]]] = ...) -> None: ...
+
+class ModelAnswer(_message.Message):
+    __slots__ = ("model", "cause", "passed", "age_ms", "origin_request_id")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    cause: str
+    passed: _containers.RepeatedScalarFieldContainer[str]
+    age_ms: int
+    origin_request_id: str
+    def __init__(self, model: _Optional[str] = ..., cause: _Optional[str] = ..., passed: _Optional[_Iterable[str]] = ..., age_ms: _Optional[int] = ..., origin_request_id: _Optional[str] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("alternative", "kind", "failure", "us")
