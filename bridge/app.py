@@ -38,7 +38,6 @@ from bridge.servicers.health import HealthServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
-from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
@@ -202,7 +201,8 @@ class App:
         runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks(), {**self._routes.providers.asks(), **BudgetAsks().answers()})
+        sessions.asks.add(nested.asks())
+        sessions.asks.add(*self._routes.gateway.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer

@@ -46,7 +46,7 @@ class Chain:
         self._context = context
         self._passed: tuple[tuple[str, str], ...] = ()
 
-    def way(self, way: Way = Way()) -> Way:
+    def way(self, way: Way) -> Way:
         """Return how a request comes to the model whose turn it is."""
         return replace(way, passed=self._passed, last=len(self._passed) == len(self._names) - 1)
 
@@ -87,10 +87,11 @@ class ChainModel:
                     async for event in events:
                         began = True
                         yield event
-                return
             except HandlerError as error:
                 if began or not chain.fell(error):
                     raise
+            else:
+                return
 
     async def _first(
         self, request: ChatRequest, context: CallContext, ask: Callable[[ChatModel, ChatRequest], Awaitable[T]]

@@ -1,4 +1,4 @@
-"""One configured model behind the front's gate: asked before a request goes out, told how it ended, repeated if need be.
+"""One configured model behind the front's gate: asked before a request goes out, told how it ended, repeated.
 
 The one way to a model for ModelService and for the models of programs alike. The front knows the limits, the budgets,
 the circuit breakers and the answers that were kept; where none of these is configured, nothing is asked. Owns what was
@@ -138,7 +138,9 @@ class Gate:
         )
 
     @contextmanager
-    def guarded(self, context: CallContext | None, read: Callable[[BaseException], HandlerError | None]) -> Iterator[None]:
+    def guarded(
+        self, context: CallContext | None, read: Callable[[BaseException], HandlerError | None]
+    ) -> Iterator[None]:
         """Guard a request of code that can not await: by its provider's breakers alone. Raises BREAKER_OPEN."""
         if context is None or not self.asks(context):
             yield
@@ -246,7 +248,9 @@ class Visit:
             return None
         return wait_s
 
-    async def _tell(self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False) -> None:
+    async def _tell(
+        self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False
+    ) -> None:
         if not self._number or self.context is None:
             return
         use = self.use

@@ -1,7 +1,7 @@
 """A configured model of any provider that LiteLLM knows.
 
-Owns the policy of its calls: time limits, what counts as a whole answer, and the record of use; `gate` repeats them. Closing a stream, or cancelling a call, closes the connection to the provider. Knows neither
-protobuf nor the bridge.
+Owns the policy of its calls: time limits, what counts as a whole answer, and the record of use; `gate` repeats them.
+Closing a stream, or cancelling a call, closes the connection to the provider. Knows neither protobuf nor the bridge.
 """
 
 from __future__ import annotations

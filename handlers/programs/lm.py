@@ -54,7 +54,8 @@ _HOW_TO_CONFIGURE = (
 class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     """A model of the configuration. Goes by its gate, tells the call's meter its price, keeps no history.
 
-    DSPy's own cache is never used: its key knows neither keys nor addresses. Nor are its retries: they know no deadline.
+    DSPy's own cache is never used: its key knows neither keys nor addresses. Nor are its retries, which know no
+    deadline.
     """
 
     gate: Gate

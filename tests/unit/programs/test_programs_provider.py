@@ -11,6 +11,7 @@ from dspy.utils import exceptions as raised
 from handlers.context import CallContext
 from handlers.contract import CallMeta
 from handlers.errors import HandlerError
+from handlers.models.gate_wire import END, Begun, End
 from handlers.programs.errors import OUTCOMES, as_handler_error
 
 KEY = "sk-a-key-nobody-may-see"
@@ -245,13 +246,13 @@ class Front:
         self.told = []
 
     def ask(self, name, body):
-        if name == "provider.told":
-            self.told.append(msgspec.msgpack.decode(body)[1])
+        if name == END:
+            self.told.append(msgspec.msgpack.decode(body, type=End).sound)
             return True, b""
         if self.told.count(False) >= 3:
             error = {"code": "UNAVAILABLE", "reason": "BREAKER_OPEN", "message": "open", "retry_after_s": 5.0}
             return False, msgspec.json.encode(error)
-        return True, msgspec.msgpack.encode([("provider/openai", 1)])
+        return True, msgspec.msgpack.encode(Begun(1))
 
     async def aask(self, name, body):
         return self.ask(name, body)
