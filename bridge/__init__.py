@@ -12,6 +12,7 @@ _SUGAR = {
     "ainvoke": "handlers.context",
     "current": "handlers.context",
     "invoke": "handlers.context",
+    "save_program": "handlers.programs.artefacts.saving",
     "session": "handlers.sessions",
     "on_session_end": "handlers.sessions",
     "VersionMismatch": "handlers.sessions",

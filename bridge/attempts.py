@@ -42,6 +42,7 @@ _REQUESTS: Mapping[str, type[Message]] = {
     "ModelService/Generate": model_pb2.GenerateRequest,
     "ModelService/StreamGenerate": model_pb2.StreamGenerateRequest,
     "ModelService/Extract": model_pb2.ExtractRequest,
+    "ModelService/StreamExtract": model_pb2.StreamExtractRequest,
 }
 """The RPCs whose requests name a language model, in field 1."""
 DEFAULT_MODEL = "default"

@@ -14,6 +14,7 @@ from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
+from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 
@@ -276,6 +277,7 @@ class Config(Section):
     models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
     budgets: dict[Name, BudgetConfig] = Field({}, description="Standing budgets for language models, by name.")
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
+    programs: ProgramsConfig = Field(ProgramsConfig(), description="DSPy programs.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
     anomalies: AnomaliesConfig = Field(AnomaliesConfig(), description="When something is an anomaly.")
     native: NativeConfig = Field(NativeConfig(), description="Functions that run in the front process.")

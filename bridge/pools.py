@@ -107,6 +107,8 @@ def entry_options(
         expose_tracebacks=config.server.expose_tracebacks,
         max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
+        artefacts=config.programs.artefacts,
+        source_changes=config.programs.source_changes,
     )
 
 

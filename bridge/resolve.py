@@ -48,6 +48,7 @@ FORWARDED: Mapping[str, Forwarded] = {
     "ModelService/Generate": Forwarded(streaming=False, function="bridge.models.generate"),
     "ModelService/StreamGenerate": Forwarded(streaming=True, function="bridge.models.stream_generate"),
     "ModelService/Extract": Forwarded(streaming=False, function="bridge.models.extract"),
+    "ModelService/StreamExtract": Forwarded(streaming=True, function="bridge.models.stream_extract"),
     "EmbeddingService/Embed": Forwarded(
         streaming=False, function="bridge.embeddings.embed", message=embedding_pb2.EmbedRequest, field="model"
     ),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from bridge.config import Config
 
-MODEL_FUNCTIONS = ("bridge.models.generate", "bridge.models.stream_generate", "bridge.models.extract")
+MODEL_FUNCTIONS = tuple(
+    f"bridge.models.{name}" for name in ("generate", "stream_generate", "extract", "stream_extract")
+)
 """What is called with the name of a language model in the request."""
 SHOWN = 3
 """Misfits of one pair that are told."""

@@ -154,6 +154,10 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The largest response message that may be sent."""
     native_only: bool = False
     """Open only functions that may run in the front, by their placement: the front's own entry."""
+    artefacts: str = ""
+    """The directory of saved states of programs; empty for none."""
+    source_changes: str = "refuse"
+    """What follows where a program's files are not those that its state was saved with: refuse, or warn."""
 
 
 class CallMeta(msgspec.Struct, frozen=True, array_like=True):

@@ -16,6 +16,7 @@ from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
+from bridge.cli.program_commands import program_app
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -29,6 +30,7 @@ config_app = typer.Typer(help="Show or check the configuration.", no_args_is_hel
 app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
+app.add_typer(program_app, name="program")
 
 
 def _version(wanted: bool) -> None:

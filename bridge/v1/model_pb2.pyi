@@ -257,3 +257,51 @@ class BudgetInfo(_message.Message):
     ends_at_s: float
     state: _common_pb2.BudgetState
     def __init__(self, name: _Optional[str] = ..., holder: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., state: _Optional[_Union[_common_pb2.BudgetState, _Mapping]] = ...) -> None: ...
+
+class StreamExtractRequest(_message.Message):
+    __slots__ = ("model", "messages", "schema", "options", "max_retries", "cache")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    messages: _containers.RepeatedCompositeFieldContainer[Message]
+    schema: str
+    options: GenerationOptions
+    max_retries: int
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
+
+class StreamExtractResponse(_message.Message):
+    __slots__ = ("partial", "item", "final")
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    partial: PartialAnswer
+    item: AnswerItem
+    final: ExtractResponse
+    def __init__(self, partial: _Optional[_Union[PartialAnswer, _Mapping]] = ..., item: _Optional[_Union[AnswerItem, _Mapping]] = ..., final: _Optional[_Union[ExtractResponse, _Mapping]] = ...) -> None: ...
+
+class PartialAnswer(_message.Message):
+    __slots__ = ("number", "attempt", "json")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    attempt: int
+    json: str
+    def __init__(self, number: _Optional[int] = ..., attempt: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...
+
+class AnswerItem(_message.Message):
+    __slots__ = ("number", "attempt", "index", "json")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    attempt: int
+    index: int
+    json: str
+    def __init__(self, number: _Optional[int] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...

@@ -60,6 +60,11 @@ class ModelServiceStub:
                 request_serializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
                 _registered_method=True)
+        self.StreamExtract = channel.unary_stream(
+                '/bridge.v1.ModelService/StreamExtract',
+                request_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -102,6 +107,14 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamExtract(self, request, context):
+        """StreamExtract sends such an answer while it is written: objects that grow, or the items of a list one by one, and
+        then the whole answer, which alone is checked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -129,6 +142,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListCosts,
                     request_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.SerializeToString,
+            ),
+            'StreamExtract': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamExtract,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,6 +285,33 @@ class ModelService:
             '/bridge.v1.ModelService/ListCosts',
             bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
             bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamExtract(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bridge.v1.ModelService/StreamExtract',
+            bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,7 +1,8 @@
 """The JSON Schema that an extracted answer must fit: checked once, then applied strictly.
 
 `AnswerSchema.parse` refuses what can not be applied here: broken schemas, references to other documents (nothing is
-ever fetched), too large ones. Owns a bounded cache of parsed schemas. Needs the library jsonschema.
+ever fetched), too large ones. Models are shown objects, as the arguments of a tool must be one: an answer of another
+type is wrapped for them. Owns a bounded cache of parsed schemas. Needs the library jsonschema.
 """
 
 from __future__ import annotations
@@ -19,12 +20,42 @@ MAX_SCHEMA_DEPTH = 64
 MAX_VIOLATIONS = 20
 
 
-class AnswerSchema:
-    """A schema whose top level is an object."""
+LIST_KEY, VALUE_KEY = "items", "value"
+"""The one key of an object that wraps an answer of another type: of a list, of anything else."""
+_DEFINITIONS = ("$defs", "definitions")
+_OF_THE_WHOLE_LIST = ("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains", "prefixItems")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
-    def __init__(self, schema: dict[str, Any], validator: Any) -> None:
+
+class AnswerSchema:
+    """A schema, and how an answer is checked against it."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
         self.schema = schema
-        self._validator = validator
+        """As the caller gave it, with its type."""
+        kind = schema["type"]
+        self.wrapper = None if kind == "object" else LIST_KEY if kind == "array" else VALUE_KEY
+        self.shown = schema if self.wrapper is None else _wrapped(schema, self.wrapper)
+        """What a model is shown: always an object."""
+        self._validator = _validator(schema)
+        self._of_items = None
+        if kind == "array" and isinstance(schema.get("items"), dict | bool) and "prefixItems" not in schema:
+            self._of_items = _validator({key: schema[key] for key in schema if key not in _OF_THE_WHOLE_LIST})
+
+    @property
+    def has_items(self) -> bool:
+        """Whether an answer is a list whose items have one schema, so that each can be checked by itself."""
+        return self._of_items is not None
+
+    def item_fits(self, item: Any) -> bool:
+        """Return whether an item of the list fits."""
+        return self._of_items is not None and self._of_items.is_valid([item])
+
+    def unwrapped(self, answer: Any) -> Any:
+        """Return what was meant by an answer to `shown`."""
+        if self.wrapper is not None and isinstance(answer, dict) and set(answer) == {self.wrapper}:
+            return answer[self.wrapper]
+        return answer
 
     @staticmethod
     def parse(text: str) -> AnswerSchema:
@@ -67,10 +98,44 @@ def _parse(text: str) -> AnswerSchema:
         raise _bad(f"it is not JSON: {error}") from error
     if not isinstance(schema, dict):
         raise _bad(f"it must be a JSON object, got {type(schema).__name__}")
-    if schema.get("type", "object") != "object":
-        raise _bad(f"its top level must have the type object, got {schema['type']!r}")
     _check_nodes(schema)
-    return AnswerSchema({**schema, "type": "object"}, _validator({**schema, "type": "object"}))
+    return AnswerSchema({"type": "object", **schema})
+
+
+def _wrapped(schema: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the schema of an object that has the answer under `key`."""
+    shared = {name: _moved(schema[name], key) for name in _DEFINITIONS if name in schema}
+    inner = {name: _moved(part, key) for name, part in schema.items() if name not in (*_DEFINITIONS, "$schema", "$id")}
+    return {"type": "object", "properties": {key: inner}, "required": [key], "additionalProperties": False, **shared}
+
+
+def _moved(node: Any, key: str) -> Any:
+    """Return a part of a schema whose top level is now under `key`, with references that still lead to the same."""
+    if isinstance(node, list):
+        return [_moved(one, key) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _moved(part, key) for name, part in node.items()}
+    for keyword in _REFERENCES:
+        path = node.get(keyword)
+        kept = tuple(f"#/{name}/" for name in _DEFINITIONS)
+        if isinstance(path, str) and (path == "#" or path.startswith("#/")) and not path.startswith(kept):
+            made[keyword] = f"#/properties/{key}{path.removeprefix('#')}"
+    return made
+
+
+def json_text(value: Any) -> str:
+    """Return a value as JSON text that can be sent: where half a surrogate pair forbids UTF-8, with escapes."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _encodes(text) else json.dumps(value)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _validator(schema: dict[str, Any]) -> Any:
@@ -96,7 +161,7 @@ def _check_nodes(schema: dict[str, Any]) -> None:
         if depth > MAX_SCHEMA_DEPTH:
             raise _bad(f"it is nested more than {MAX_SCHEMA_DEPTH} deep")
         if isinstance(node, dict):
-            for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+            for keyword in _REFERENCES:
                 if isinstance(node.get(keyword), str):
                     _check_reference(schema, node[keyword])
             waiting.extend((child, depth + 1) for child in node.values())

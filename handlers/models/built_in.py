@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.contract import UsageRecord
 from handlers.models import answer_schema, test_model
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 from handlers.models.gate import Gate, as_it_is
+from handlers.models.growth import Growth
 from handlers.models.kept import kept_answer, kept_bytes
 
 if TYPE_CHECKING:
@@ -49,6 +50,19 @@ class BuiltInModel:
         if violations := schema.violations(json.loads(answer.text)):
             raise answer_schema.output_invalid(violations, 1, answer.model)
         return Extracted(json_text=answer.text, model=answer.model, usage=answer.usage, attempts=1)
+
+    async def stream_extract(
+        self, request: ChatRequest, schema: answer_schema.AnswerSchema, max_retries: int, context: CallContext
+    ) -> AsyncGenerator[Grown | Extracted, None]:
+        """Yield the answer as if it were written piece by piece, then whole."""
+        found = await self.extract(request, schema, max_retries, context)
+        growth = Growth(schema)
+        growth.begin(1)
+        for piece in test_model.chunks(found.json_text):
+            growth.add(piece)
+            while (grown := growth.next()) is not None:
+                yield grown
+        yield found
 
     async def _answer(
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None

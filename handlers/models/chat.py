@@ -63,6 +63,19 @@ class Extracted:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """An answer that is still written, or one whole item of an answer that is a list."""
+
+    number: int
+    """Counts the events, from 1."""
+    attempt: int
+    """From 1. A new attempt begins anew."""
+    json_text: str
+    index: int | None = None
+    """The item's place in the list; None for an answer so far."""
+
+
 class ChatModel(Protocol):
     """One configured model. Each method records what it used in the call's context, failures included."""
 
@@ -78,4 +91,10 @@ class ChatModel(Protocol):
         self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
     ) -> Extracted:
         """Return an answer that fits, asking again up to `max_retries` times. Raises HandlerError."""
+        ...
+
+    def stream_extract(
+        self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
+    ) -> AsyncGenerator[Grown | Extracted, None]:
+        """Yield what grows of the answer, then the one that fits. Closing it closes the connection to the provider."""
         ...

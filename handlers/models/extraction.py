@@ -7,7 +7,7 @@ number formats, odd names). Tools are tried first; a provider that refuses tools
 
 from __future__ import annotations
 
-import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 from handlers.contract import UsageRecord
 from handlers.errors import HandlerError
 from handlers.models import errors, litellm_library
-from handlers.models.answer_schema import AnswerSchema, Violations, output_invalid
+from handlers.models.answer_schema import AnswerSchema, Violations, json_text, output_invalid
 from handlers.models.chat import Extracted
+from handlers.models.stream_answer import StreamAnswer
 from handlers.redaction import redact
 from handlers.usage import total
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic import ModelWrapValidatorHandler
 
     from handlers.context import CallContext
+    from handlers.models.growth import Growth
     from handlers.models.litellm_model import LiteLLMModel
 
 _SCHEMA_TITLE = "Answer"
@@ -44,6 +46,7 @@ class _Answer(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, data: Any, handler: ModelWrapValidatorHandler[_Answer]) -> _Answer:
+        data = cls.judge.unwrapped(data)
         violations = cls.judge.violations(data)
         if violations:
             cls.found.append(violations)
@@ -55,7 +58,7 @@ class _Answer(BaseModel):
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
         """Return the caller's schema, under a title that may be a function's name."""
-        return {"properties": {}, **cls.judge.schema, "title": _SCHEMA_TITLE}
+        return {"properties": {}, **cls.judge.shown, "title": _SCHEMA_TITLE}
 
 
 class _ToolsIgnored(Exception):
@@ -63,10 +66,18 @@ class _ToolsIgnored(Exception):
 
 
 async def extract(
-    model: LiteLLMModel, arguments: dict[str, Any], schema: AnswerSchema, max_retries: int, context: CallContext
+    model: LiteLLMModel,
+    arguments: dict[str, Any],
+    schema: AnswerSchema,
+    max_retries: int,
+    context: CallContext,
+    growth: Growth | None = None,
 ) -> Extracted:
-    """Ask `model` until its answer fits. Raises HandlerError: OUTPUT_INVALID when it never does."""
-    run = _Extraction(model, arguments, schema, context)
+    """Ask `model` until its answer fits. Raises HandlerError: OUTPUT_INVALID when it never does.
+
+    With `growth` the answers come as streams, and it is told of them while they are written.
+    """
+    run = _Extraction(model, arguments, schema, context, growth)
     try:
         return await run.by_tools(max_retries)
     except _ToolsIgnored:
@@ -84,11 +95,17 @@ class _Extraction:
     """One call of `extract`: owns what its attempts used and the mistakes that they made."""
 
     def __init__(
-        self, model: LiteLLMModel, arguments: dict[str, Any], schema: AnswerSchema, context: CallContext
+        self,
+        model: LiteLLMModel,
+        arguments: dict[str, Any],
+        schema: AnswerSchema,
+        context: CallContext,
+        growth: Growth | None,
     ) -> None:
         self._model = model
         self._arguments = arguments
         self._context = context
+        self._growth = growth
         self._instructor = litellm_library.load_instructor()
         self._shell = _shell(schema)
         self._usage: list[UsageRecord] = []
@@ -102,7 +119,7 @@ class _Extraction:
         """Make the model call a tool whose arguments are the answer. Raises _ToolsIgnored."""
 
         async def ask(**kwargs: Any) -> Any:
-            response = await self._model.ask({**self._arguments, **kwargs}, self._context, self._usage)
+            response = await self._ask(kwargs, by_tools=True)
             if not response.choices[0].message.tool_calls:
                 raise _ToolsIgnored
             return response
@@ -113,13 +130,25 @@ class _Extraction:
         """Show the model the schema and read the answer from its text. Works with any model."""
 
         async def ask(**kwargs: Any) -> Any:
-            return await self._model.ask({**self._arguments, **kwargs}, self._context, self._usage)
+            return await self._ask(kwargs, by_tools=False)
 
         return await self._run(ask, self._instructor.Mode.MD_JSON, max_retries)
 
     def invalid(self, violations: Violations) -> HandlerError:
         """Return the failure of a model whose answers never fit."""
         return output_invalid(violations, self.attempts, self._usage[-1].model)
+
+    async def _ask(self, kwargs: dict[str, Any], *, by_tools: bool) -> Any:
+        """Send one request. Where somebody watches, its answer comes as a stream."""
+        arguments = {**self._arguments, **kwargs}
+        if self._growth is None:
+            return await self._model.ask(arguments, self._context, self._usage)
+        self._growth.begin(self.attempts + 1)
+        answer = StreamAnswer()
+        async with aclosing(self._model.follow(arguments, self._context, self._usage, answer)) as texts:
+            async for text in texts:
+                self._growth.add(answer.added_arguments if by_tools else text)
+        return answer.response(litellm_library.load())
 
     async def _run(self, ask: Callable[..., Awaitable[Any]], mode: Any, max_retries: int) -> Extracted:
         client = self._instructor.from_litellm(ask, mode=mode)
@@ -130,7 +159,7 @@ class _Extraction:
         except litellm_library.instructor_failures() as error:
             raise self._failure(error) from None
         return Extracted(
-            json_text=json.dumps(answer._value, ensure_ascii=False),
+            json_text=json_text(answer._value),
             model=self._usage[-1].model,
             usage=total(self._usage[-1].model, self._usage),
             attempts=self.attempts,

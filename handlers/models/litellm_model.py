@@ -15,8 +15,9 @@ from msgspec.structs import replace as replace_record
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.models import errors, extraction, litellm_library
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Way
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
 from handlers.models.gate import Gate, Visit, as_it_is
+from handlers.models.growth import Growth, watched
 from handlers.models.kept import kept_answer, kept_bytes
 from handlers.models.stream_answer import StreamAnswer
 
@@ -62,6 +63,16 @@ class LiteLLMModel:
     ) -> Extracted:
         """Return an answer that fits the schema."""
         return await extraction.extract(self, self._arguments(request), schema, max_retries, context)
+
+    async def stream_extract(
+        self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
+    ) -> AsyncGenerator[Grown | Extracted, None]:
+        """Yield the answer as it grows, then the one that fits."""
+        growth = Growth(schema)
+        work = extraction.extract(self, self._arguments(request), schema, max_retries, context, growth)
+        async with aclosing(watched(growth, work)) as events:
+            async for event in events:
+                yield event
 
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
         """Send one request, repeats included, and return LiteLLM's response with at least one choice.

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput
-from handlers.models.chat import ChatAnswer, ChatRequest, Way
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -33,7 +33,7 @@ _USUAL_RETRIES = 2
 
 
 def chat_request(request: Any) -> ChatRequest:
-    """Read a GenerateRequest, StreamGenerateRequest or ExtractRequest. Raises BadInput."""
+    """Read the conversation of any request of ModelService. Raises BadInput."""
     wrong: list[tuple[str, str]] = []
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
@@ -47,14 +47,14 @@ def chat_request(request: Any) -> ChatRequest:
     return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
-def retries(request: model_pb2.ExtractRequest) -> int:
+def retries(request: Any) -> int:
     """Return how often to ask again. Raises BadInput."""
     if not request.HasField("max_retries"):
         return _USUAL_RETRIES
     if not 0 <= request.max_retries <= MAX_RETRIES:
         what = f"expected 0 to {MAX_RETRIES}, got {request.max_retries}"
         raise BadInput(f"The request is not valid: max_retries: {what}.", violations=(("max_retries", what),))
-    return request.max_retries
+    return int(request.max_retries)
 
 
 def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
@@ -66,6 +66,23 @@ def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
         usage=model_usage(answer.usage),
         tool_calls=[model_pb2.ToolCall(**call) for call in answer.tool_calls],
     )
+
+
+def extract_response(found: Extracted) -> model_pb2.ExtractResponse:
+    """Return an answer that fits its schema as a message."""
+    return model_pb2.ExtractResponse(
+        json=found.json_text, model=found.model, usage=model_usage(found.usage), attempts=found.attempts
+    )
+
+
+def stream_extract_response(event: Grown | Extracted) -> model_pb2.StreamExtractResponse:
+    """Return an event of an extraction as a message."""
+    if isinstance(event, Extracted):
+        return model_pb2.StreamExtractResponse(final=extract_response(event))
+    place: dict[str, Any] = {"number": event.number, "attempt": event.attempt, "json": event.json_text}
+    if event.index is None:
+        return model_pb2.StreamExtractResponse(partial=model_pb2.PartialAnswer(**place))
+    return model_pb2.StreamExtractResponse(item=model_pb2.AnswerItem(**place, index=event.index))
 
 
 def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:

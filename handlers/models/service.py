@@ -1,4 +1,4 @@
-"""Serves language models: bridge.models.generate, stream_generate and extract.
+"""Serves language models: bridge.models.generate, extract, and what belongs to them.
 
 Owns the configured models of this process. Nothing heavy is imported until the first call or the warm-up, and nothing
 but the standard library is needed for the built-in test model.
@@ -31,10 +31,16 @@ DEFAULT = "default"
 _QUESTION = {"messages": [{"role": "ROLE_USER", "content": "Say hello."}]}
 _SCHEMA = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
 
+_EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}], "schema": _SCHEMA}
+
 
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
+    return [*_generating(models), *_extracting(models)]
+
+
+def _generating(models: Models) -> list[Handler]:
     return [
         ProtoHandler(
             Rpc(
@@ -65,6 +71,11 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             is_async=True,
             example=_QUESTION,
         ),
+    ]
+
+
+def _extracting(models: Models) -> list[Handler]:
+    return [
         ProtoHandler(
             Rpc(
                 method="ModelService/Extract",
@@ -76,7 +87,21 @@ def open_handlers(options: EntryOptions) -> list[Handler]:
             name="bridge.models.extract",
             doc="Return an answer that fits a JSON Schema, asking again with the errors when it does not.",
             is_async=True,
-            example={"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}], "schema": _SCHEMA},
+            example=_EXTRACTION,
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/StreamExtract",
+                request=model_pb2.StreamExtractRequest,
+                response=model_pb2.StreamExtractResponse,
+                run=models.stream_extract,
+                required=("messages", "schema"),
+            ),
+            name="bridge.models.stream_extract",
+            doc="Send an answer that fits a JSON Schema while it is written, a list item by item; then all of it.",
+            streaming=True,
+            is_async=True,
+            example=_EXTRACTION,
         ),
     ]
 
@@ -117,10 +142,17 @@ class Models:
         model = self._find(request.model)
         question = messages.chat_request(request)
         schema = AnswerSchema.parse(request.schema)
-        found = await model.extract(question, schema, messages.retries(request), context)
-        return model_pb2.ExtractResponse(
-            json=found.json_text, model=found.model, usage=messages.model_usage(found.usage), attempts=found.attempts
-        )
+        return messages.extract_response(await model.extract(question, schema, messages.retries(request), context))
+
+    async def stream_extract(
+        self, request: model_pb2.StreamExtractRequest, context: CallContext
+    ) -> AsyncIterator[model_pb2.StreamExtractResponse]:
+        """Answer StreamExtract."""
+        model = self._find(request.model)
+        question, schema = messages.chat_request(request), AnswerSchema.parse(request.schema)
+        async with aclosing(model.stream_extract(question, schema, messages.retries(request), context)) as events:
+            async for event in events:
+                yield messages.stream_extract_response(event)
 
     def _find(self, asked: str) -> ChatModel:
         name = asked or DEFAULT

@@ -25,6 +25,8 @@ class StreamAnswer:
         """Whether anything of it has come: text, or a call of a tool."""
         self.model: str | None = None
         self.usage: Any = None
+        self.added_arguments = ""
+        """What the last chunk has added to the arguments of the first tool call."""
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._finish_reason = ""
@@ -32,6 +34,7 @@ class StreamAnswer:
 
     def add(self, chunk: Any) -> str:
         """Take in a chunk; return the text that it adds."""
+        self.added_arguments = ""
         self.model = chunk.model or self.model
         if getattr(chunk, "usage", None) is not None:
             self.usage = chunk.usage
@@ -52,13 +55,16 @@ class StreamAnswer:
         return text
 
     def replay(self, kept: ChatAnswer) -> Iterator[str]:
-        """Become an answer that was kept; return its text in pieces."""
+        """Become an answer that was kept, piece by piece; return the text that each adds."""
         self.clear()
-        self.model, self._finish_reason = kept.model, kept.finish_reason
+        self.model, self._finish_reason, self.began = kept.model, kept.finish_reason, True
         self._calls = dict(enumerate(kept.tool_calls))
         self._text = [kept.text]
-        self.began = True
-        return chunks(kept.text)
+        for piece in chunks(kept.tool_calls[0]["arguments"]) if kept.tool_calls else ():
+            self.added_arguments = piece
+            yield ""
+        self.added_arguments = ""
+        yield from chunks(kept.text)
 
     def broken_off(self, source: Any) -> bool:
         """Return whether the provider went away in the middle.
@@ -79,9 +85,21 @@ class StreamAnswer:
             usage=usage,
         )
 
+    def response(self, litellm: Any) -> Any:
+        """Return the answer as LiteLLM's response to a request that does not stream."""
+        calls = [
+            {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+            for _, call in sorted(self._calls.items())
+        ]
+        message = litellm.Message(role="assistant", content="".join(self._text) or None, tool_calls=calls or None)
+        choice = litellm.Choices(index=0, finish_reason=self._finish_reason, message=message)
+        return litellm.ModelResponse(model=self.model, choices=[choice])
+
     def _add_call(self, part: Any) -> None:
         call = self._calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
         call["id"] = part.id or call["id"]
         if part.function is not None:
             call["name"] = part.function.name or call["name"]
             call["arguments"] += part.function.arguments or ""
+            if call is self._calls[min(self._calls)]:
+                self.added_arguments += part.function.arguments or ""

@@ -31,14 +31,33 @@ def discover_programs(module: types.ModuleType, module_name: str, options: Entry
     Public is what `__all__` lists where there is one, else every name without a leading underscore. Raises LoadFailed
     for a program that can not be served.
     """
-    programs = _objects(module)
-    taken = {type(program) for program in programs.values()}
-    programs |= {name: cls() for name, cls in _classes(module).items() if cls not in taken}
+    programs = find_programs(module)
     if not programs:
         return []
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     models = LanguageModels(options.models)
+    if options.artefacts:
+        _restore(programs, module, options, models)
     return [_handler(name, program, module_name, models) for name, program in programs.items()]
+
+
+def find_programs(module: types.ModuleType) -> dict[str, Any]:
+    """Return the programs of a module by name; see `discover_programs`."""
+    programs = _objects(module)
+    taken = {type(program) for program in programs.values()}
+    return programs | {name: cls() for name, cls in _classes(module).items() if cls not in taken}
+
+
+def _restore(programs: dict[str, Any], module: types.ModuleType, options: EntryOptions, models: LanguageModels) -> None:
+    """Give each program the saved version of it that serves."""
+    from handlers.programs.artefacts.record import ArtefactError
+    from handlers.programs.artefacts.saving import restored
+
+    for name, program in programs.items():
+        try:
+            restored(name, program, module, options, models)
+        except ArtefactError as error:
+            raise LoadFailed(f"The saved version of the program {name!r} can not be loaded: {error}") from None
 
 
 def _objects(module: types.ModuleType) -> dict[str, Any]:

@@ -53,21 +53,22 @@ def notation(inputs: dict[str, Any], outputs: dict[str, Any]) -> str:
 
 
 def _side(fields: dict[str, Any]) -> str:
-    return ", ".join(f"{name}: {_shown(annotation)}" for name, annotation in fields.items()) or "..."
+    return ", ".join(f"{name}: {shown(annotation)}" for name, annotation in fields.items()) or "..."
 
 
-def _shown(annotation: Any) -> str:
+def shown(annotation: Any) -> str:
+    """Write a type in DSPy's notation."""
     if get_origin(annotation) is Annotated:
-        return _shown(get_args(annotation)[0])
+        return shown(get_args(annotation)[0])
     if annotation is types.NoneType:
         return "None"
     if isinstance(annotation, types.UnionType):
-        return " | ".join(_shown(one) for one in get_args(annotation))
+        return " | ".join(shown(one) for one in get_args(annotation))
     if inspect.isclass(annotation) and get_origin(annotation) is None:
         return annotation.__qualname__
     origin, arguments = get_origin(annotation), get_args(annotation)
     if inspect.isclass(origin) and arguments and not repr(annotation).startswith("typing."):
-        return f"{origin.__name__}[{', '.join('...' if one is ... else _shown(one) for one in arguments)}]"
+        return f"{origin.__name__}[{', '.join('...' if one is ... else shown(one) for one in arguments)}]"
     return inspect.formatannotation(annotation)
 
 

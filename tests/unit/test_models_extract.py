@@ -204,3 +204,19 @@ async def test_extraction_does_not_change_the_conversation_it_was_given(model, s
     server.script(call({}), call(GOOD))
     await model().extract(ASK, SCHEMA, 2, context())
     assert len(ASK.messages) == 1
+
+
+async def test_half_a_letter_is_a_mistake_and_does_not_break_the_stream(model, server):
+    server.script(call('{"name": "x\\ud83dy", "class": "a"}'), call(GOOD))
+    *partials, last = [event async for event in model().stream_extract(ASK, SCHEMA, 1, context())]
+    assert (json.loads(last.json_text), last.attempts) == (GOOD, 2)
+    assert all(one.json_text.encode() for one in partials)
+
+
+async def test_closing_a_stream_before_its_end_leaves_no_request(model, server):
+    server.script(Scripted(tool_calls=call(GOOD).tool_calls, behaviour=Behaviour(ending="stall", after_chunks=6)))
+    stream = model().stream_extract(ASK, SCHEMA, 2, context())
+    assert json.loads((await anext(stream)).json_text)["name"]
+    await stream.aclose()
+    await asyncio.to_thread(server.wait_for_client_left)
+    assert len(server.requests) == 1

@@ -291,7 +291,7 @@ async def test_cancelling_a_waiting_stream_reaches_the_provider(model, server):
 
 async def test_closing_the_handlers_stream_reaches_the_provider(server):
     options = EntryOptions(pool="llm", models={"default": model_options(server, "test-stall5")})
-    (handler,) = [one for one in open_handlers(options) if one.spec.streaming]
+    handler = next(one for one in open_handlers(options) if one.spec.name == "bridge.models.stream_generate")
     handler.warm_up()
     request = model_pb2.StreamGenerateRequest(messages=[model_pb2.Message(content="hi")]).SerializeToString()
     stream = handler.stream("ModelService/StreamGenerate", request, context())

@@ -50,6 +50,7 @@ def test_specs(handlers):
         ("bridge.models.generate", False),
         ("bridge.models.stream_generate", True),
         ("bridge.models.extract", False),
+        ("bridge.models.stream_extract", True),
     ]
     assert all(spec.is_async and spec.kind == "builtin" for spec in specs)
     assert json.loads(specs[2].arguments_schema)["required"] == ["messages", "schema"]
@@ -105,6 +106,14 @@ async def test_extract_answers_by_the_schema(handlers):
     reply = await extract(handlers, question(model_pb2.ExtractRequest, schema=CITY))
     assert isinstance(json.loads(reply.json)["city"], str)
     assert (reply.attempts, reply.model) == (1, "bridge/test")
+
+
+async def test_a_stream_of_an_extraction_ends_with_the_whole_answer(handlers):
+    request = question(model_pb2.StreamExtractRequest, schema='{"type": "array", "items": {"type": "integer"}}')
+    stream = handlers["bridge.models.stream_extract"].stream("ModelService/StreamExtract", request, context())
+    *events, last = [model_pb2.StreamExtractResponse.FromString(item) async for item in stream]
+    assert [json.loads(event.item.json) for event in events] == json.loads(last.final.json)
+    assert len(events) == 2
 
 
 async def test_extract_says_when_the_test_model_can_not(handlers):
@@ -181,7 +190,7 @@ DEEP = '{"type": "object", "properties": ' * 70 + "{}" + "}" * 70
     [
         ("", "not JSON"),
         ("[]", "JSON object"),
-        ('{"type": "string"}', "type object"),
+        ('{"type": "text"}', "type: 'text'"),
         ('{"properties": {"a": {"type": "nope"}}}', "properties.a.type"),
         ('{"properties": {"a": {"$ref": "http://127.0.0.1/x"}}}', "another document"),
         ('{"properties": {"a": {"$ref": "file:///etc/passwd"}}}', "another document"),
@@ -190,7 +199,7 @@ DEEP = '{"type": "object", "properties": ' * 70 + "{}" + "}" * 70
         ('{"x": "' + "x" * answer_schema.MAX_SCHEMA_BYTES + '"}', "bytes"),
         ("[" * 100_000, "not JSON"),
     ],
-    ids=["empty", "list", "string", "type", "http", "file", "dangling", "deep", "large", "bomb"],
+    ids=["empty", "list", "top", "type", "http", "file", "dangling", "deep", "large", "bomb"],
 )
 async def test_schemas_that_can_not_be_used(handlers, schema, says):
     with pytest.raises(BadInput, match=says) as caught:

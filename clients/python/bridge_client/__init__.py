@@ -47,6 +47,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
+from bridge_client.model_records import AnswerItem, PartialAnswer
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.records import (
     BatchScore,
@@ -84,6 +85,7 @@ __all__ = [
     "Aborted",
     "AlreadyExists",
     "Alternative",
+    "AnswerItem",
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
@@ -125,6 +127,7 @@ __all__ = [
     "NotFound",
     "OutOfRange",
     "Outputs",
+    "PartialAnswer",
     "PermissionDenied",
     "Pool",
     "PoolUnavailable",

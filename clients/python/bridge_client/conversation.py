@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -105,19 +105,44 @@ def to_schema(wanted: type[ValueT] | Mapping[str, Any]) -> tuple[str, Callable[[
     """The JSON Schema of what is wanted, as text, and how to read an answer that fits it.
 
     A dictionary is a JSON Schema itself and is answered by a dictionary. A pydantic model, dataclass, TypedDict,
-    NamedTuple or msgspec Struct gives its own schema and is answered by an instance. Raises TypeError for others.
+    NamedTuple or msgspec Struct gives its own schema and is answered by an instance, a list of one of them by a list.
+    Raises TypeError for others.
     """
     if isinstance(wanted, Mapping):
         return json.dumps(dict(wanted)), _checked(msgspec.json.decode)
     model: Any = wanted
     if hasattr(model, "model_json_schema"):  # pydantic, without importing it
         return json.dumps(model.model_json_schema()), _checked(model.model_validate_json)
+    if get_origin(model) is list and hasattr(get_args(model)[0], "model_json_schema"):
+        return _list_of_models(get_args(model)[0])
     try:
         schema = _one_level(msgspec.json.schema(model))
     except (TypeError, RuntimeError) as error:
         msg = f"expected a JSON Schema, a pydantic model, a dataclass or a TypedDict, got {wanted!r}: {error}"
         raise TypeError(msg) from error
     return json.dumps(schema), _checked(msgspec.json.Decoder(model).decode)
+
+
+def to_item_reader(wanted: type[Any] | Mapping[str, Any]) -> Callable[[str], Any]:
+    """How one item of an answer is read where a list is wanted: as ``Person`` for ``list[Person]``."""
+    of_items = get_args(wanted)
+    if get_origin(wanted) is not list or not of_items:
+        return _checked(msgspec.json.decode)
+    model: Any = of_items[0]
+    if hasattr(model, "model_json_schema"):
+        return _checked(model.model_validate_json)
+    return _checked(msgspec.json.Decoder(model).decode)
+
+
+def _list_of_models(model: Any) -> tuple[str, Callable[[str], Any]]:
+    """The schema and the reader of a list of pydantic models."""
+    inner = dict(model.model_json_schema())
+    shared = {"$defs": inner.pop("$defs")} if "$defs" in inner else {}
+
+    def read(text: str) -> Any:
+        return [model.model_validate(one) for one in msgspec.json.decode(text)]
+
+    return json.dumps({"type": "array", "items": inner, **shared}), _checked(read)
 
 
 def _one_level(schema: dict[str, Any]) -> dict[str, Any]:

@@ -32,15 +32,20 @@ def json_object(text: str) -> dict[str, Any]:
     """A JSON object that the server sent as text; empty text is an empty object."""
     if not text:
         return {}
-    try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        msg = f"expected a JSON object in the reply, got something else: {error}"
-        raise UnexpectedReply(msg) from error
+    value = json_value(text)
     if not isinstance(value, dict):
         msg = f"expected a JSON object in the reply, got {type(value).__name__}"
         raise UnexpectedReply(msg)
     return value
+
+
+def json_value(text: str) -> Any:
+    """A JSON value that the server sent as text."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        msg = f"expected JSON in the reply, got something else: {error}"
+        raise UnexpectedReply(msg) from error
 
 
 def seconds(duration: duration_pb2.Duration) -> float:

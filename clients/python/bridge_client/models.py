@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from bridge_client import convert
-from bridge_client.conversation import Conversation, to_messages, to_options, to_schema, to_tools
-from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
-from bridge_client.v1 import model_pb2
-from bridge_client.wire import Operation, UnknownEvent, operation
+from bridge_client import model_operations as operations
+from bridge_client.conversation import Conversation, to_options
+from bridge_client.model_operations import Schema, Settings, Tools, to_settings
+from bridge_client.records import Extraction, Generation, GenerationEvent
 
 if TYPE_CHECKING:
     from bridge_client.async_wire import AsyncStream, AsyncWire
+    from bridge_client.model_records import ExtractionEvent
     from bridge_client.sync_wire import Stream, SyncWire
 
 ValueT = TypeVar("ValueT")
-
-Tools = Sequence[Tool | Mapping[str, Any]]
 
 
 class Models:
@@ -40,7 +38,7 @@ class Models:
     ) -> Generation:
         """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(_generate(messages, model, options, tools))
+        return self._wire.unary(operations.generate(messages, model, options, tools))
 
     def stream(
         self,
@@ -56,7 +54,7 @@ class Models:
     ) -> Stream[GenerationEvent]:
         """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(_stream_generate(messages, model, options, tools))
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
 
     @overload
     def extract(
@@ -72,7 +70,7 @@ class Models:
     ) -> Extraction[dict[str, Any]]: ...  # fmt: skip
     def extract(
         self,
-        schema: type[Any] | Mapping[str, Any],
+        schema: Schema,
         messages: Conversation,
         *,
         model: str = "",
@@ -88,7 +86,24 @@ class Models:
         A model that answers something else is asked again up to `max_retries` times (0 to 10; None means 2).
         """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(_extract(schema, messages, model, options, max_retries))
+        return self._wire.unary(operations.extract(schema, messages, model, options, max_retries))
+
+    def stream_extract(
+        self,
+        schema: Schema,
+        messages: Conversation,
+        *,
+        model: str = "",
+        max_retries: int | None = None,
+        **settings: Unpack[Settings],
+    ) -> Stream[ExtractionEvent]:
+        """An answer that fits a schema while it is written, then the whole of it (`Extraction`).
+
+        It comes as `PartialAnswer` that grow; where the schema is a list (`list[Person]`) as one `AnswerItem` after
+        the other. Where an attempt does not fit, a new one begins: `attempt` says which one an event belongs to.
+        """
+        options = to_settings(settings)
+        return self._wire.stream(operations.stream_extract(schema, messages, model, options, max_retries))
 
 
 class AsyncModels:
@@ -111,7 +126,7 @@ class AsyncModels:
     ) -> Generation:
         """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(_generate(messages, model, options, tools))
+        return await self._wire.unary(operations.generate(messages, model, options, tools))
 
     def stream(
         self,
@@ -127,7 +142,7 @@ class AsyncModels:
     ) -> AsyncStream[GenerationEvent]:
         """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(_stream_generate(messages, model, options, tools))
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
 
     @overload
     async def extract(
@@ -143,7 +158,7 @@ class AsyncModels:
     ) -> Extraction[dict[str, Any]]: ...  # fmt: skip
     async def extract(
         self,
-        schema: type[Any] | Mapping[str, Any],
+        schema: Schema,
         messages: Conversation,
         *,
         model: str = "",
@@ -159,54 +174,21 @@ class AsyncModels:
         A model that answers something else is asked again up to `max_retries` times (0 to 10; None means 2).
         """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(_extract(schema, messages, model, options, max_retries))
+        return await self._wire.unary(operations.extract(schema, messages, model, options, max_retries))
 
+    def stream_extract(
+        self,
+        schema: Schema,
+        messages: Conversation,
+        *,
+        model: str = "",
+        max_retries: int | None = None,
+        **settings: Unpack[Settings],
+    ) -> AsyncStream[ExtractionEvent]:
+        """An answer that fits a schema while it is written, then the whole of it (`Extraction`).
 
-def _generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
-) -> Operation[Generation]:
-    request = model_pb2.GenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
-    )
-    return operation("ModelService/Generate", request, model_pb2.GenerateResponse, convert.generation)
-
-
-def _stream_generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
-) -> Operation[GenerationEvent]:
-    request = model_pb2.StreamGenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
-    )
-    return operation("ModelService/StreamGenerate", request, model_pb2.StreamGenerateResponse, _event)
-
-
-def _event(reply: model_pb2.StreamGenerateResponse) -> GenerationEvent:
-    kind = reply.WhichOneof("event")
-    if kind == "text_delta":
-        return TextDelta(text=reply.text_delta)
-    if kind == "final":
-        return convert.generation(reply.final)
-    raise UnknownEvent
-
-
-def _extract(
-    schema: type[Any] | Mapping[str, Any],
-    messages: Conversation,
-    model: str,
-    options: model_pb2.GenerationOptions,
-    max_retries: int | None,
-) -> Operation[Extraction[Any]]:
-    text, read_value = to_schema(schema)
-    request = model_pb2.ExtractRequest(
-        model=model, messages=to_messages(messages), schema=text, options=options, max_retries=max_retries
-    )
-
-    def read(reply: model_pb2.ExtractResponse) -> Extraction[Any]:
-        return Extraction(
-            value=read_value(reply.json),
-            model=reply.model,
-            usage=convert.usage(reply.usage),
-            attempts=reply.attempts,
-        )
-
-    return operation("ModelService/Extract", request, model_pb2.ExtractResponse, read)
+        It comes as `PartialAnswer` that grow; where the schema is a list (`list[Person]`) as one `AnswerItem` after
+        the other. Where an attempt does not fit, a new one begins: `attempt` says which one an event belongs to.
+        """
+        options = to_settings(settings)
+        return self._wire.stream(operations.stream_extract(schema, messages, model, options, max_retries))

@@ -1,0 +1,125 @@
+"""The RPCs of ModelService as operations, and what comes back as records. Pure: each RPC is written here once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from bridge_client import convert
+from bridge_client.conversation import Conversation, to_item_reader, to_messages, to_options, to_schema, to_tools
+from bridge_client.model_records import AnswerItem, ExtractionEvent, PartialAnswer
+from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
+from bridge_client.v1 import model_pb2
+from bridge_client.wire import Operation, UnknownEvent, operation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ValueT = TypeVar("ValueT")
+
+Tools = Sequence[Tool | Mapping[str, Any]]
+Schema = type[Any] | Mapping[str, Any]
+
+
+class Settings(TypedDict, total=False):
+    """How a model is to generate; what is left out is the model's own default."""
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | Sequence[str]
+    seed: int | None
+
+
+def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
+    """Settings as a message."""
+    given: dict[str, Any] = {"stop": (), **dict.fromkeys(("temperature", "top_p", "max_tokens", "seed")), **settings}
+    return to_options(**given)
+
+
+def generate(
+    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+) -> Operation[Generation]:
+    """A model's whole answer."""
+    request = model_pb2.GenerateRequest(
+        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+    )
+    return operation("ModelService/Generate", request, model_pb2.GenerateResponse, convert.generation)
+
+
+def stream_generate(
+    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+) -> Operation[GenerationEvent]:
+    """A model's answer as it is written."""
+    request = model_pb2.StreamGenerateRequest(
+        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+    )
+    return operation("ModelService/StreamGenerate", request, model_pb2.StreamGenerateResponse, _event)
+
+
+def _event(reply: model_pb2.StreamGenerateResponse) -> GenerationEvent:
+    kind = reply.WhichOneof("event")
+    if kind == "text_delta":
+        return TextDelta(text=reply.text_delta)
+    if kind == "final":
+        return convert.generation(reply.final)
+    raise UnknownEvent
+
+
+def extract(
+    schema: Schema,
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    max_retries: int | None,
+) -> Operation[Extraction[Any]]:
+    """An answer that fits a schema."""
+    text, read_value = to_schema(schema)
+    request = model_pb2.ExtractRequest(
+        model=model, messages=to_messages(messages), schema=text, options=options, max_retries=max_retries
+    )
+
+    return operation("ModelService/Extract", request, model_pb2.ExtractResponse, extraction(read_value))
+
+
+def extraction(read_value: Callable[[str], Any]) -> Callable[[model_pb2.ExtractResponse], Extraction[Any]]:
+    """How an answer is read whose JSON text `read_value` reads."""
+
+    def read(reply: model_pb2.ExtractResponse) -> Extraction[Any]:
+        return Extraction(
+            value=read_value(reply.json),
+            model=reply.model,
+            usage=convert.usage(reply.usage),
+            attempts=reply.attempts,
+        )
+
+    return read
+
+
+def stream_extract(
+    schema: Schema,
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    max_retries: int | None,
+) -> Operation[ExtractionEvent]:
+    """An answer that fits a schema, as it is written."""
+    text, read_value = to_schema(schema)
+    read_item, read_final = to_item_reader(schema), extraction(read_value)
+    request = model_pb2.StreamExtractRequest(
+        model=model, messages=to_messages(messages), schema=text, options=options, max_retries=max_retries
+    )
+
+    def read(reply: model_pb2.StreamExtractResponse) -> ExtractionEvent:
+        kind = reply.WhichOneof("event")
+        if kind == "partial":
+            found = reply.partial
+            return PartialAnswer(number=found.number, attempt=found.attempt, value=convert.json_value(found.json))
+        if kind == "item":
+            one = reply.item
+            return AnswerItem(number=one.number, attempt=one.attempt, index=one.index, value=read_item(one.json))
+        if kind == "final":
+            return read_final(reply.final)
+        raise UnknownEvent
+
+    return operation("ModelService/StreamExtract", request, model_pb2.StreamExtractResponse, read)
