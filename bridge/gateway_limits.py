@@ -132,6 +132,11 @@ class Limiter:
         """How many requests wait."""
         return len(self._line)
 
+    def last_minute(self) -> tuple[int, int]:
+        """Return how many requests, and tokens, there were in the last minute, where either is limited."""
+        self.window.wait_s(self._clock(), 0)
+        return len(self.window.log), self.window.tokens
+
     async def enter(self, tokens: int, patience_s: float) -> Entry:
         """Let a request begin, after a wait of at most so many seconds. Raises MODEL_RATE_LIMITED."""
         now = self._clock()

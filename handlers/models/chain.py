@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from handlers.context import CallContext
     from handlers.models.answer_schema import AnswerSchema
-    from handlers.models.chat import ChatModel, ChatRequest, Extracted
+    from handlers.models.chat import ChatModel, ChatRequest, Extracted, Grown
 
 T = TypeVar("T")
 _PASSED_OVER = frozenset({"BREAKER_OPEN", "MODEL_COOLING", "MODEL_RATE_LIMITED"})
@@ -79,11 +79,35 @@ class ChainModel:
 
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield the first answer. Once a piece of it has gone out, no other model is asked."""
+        async with aclosing(
+            self._events(request, context, lambda model, asked: model.stream(asked, context))
+        ) as events:
+            async for event in events:
+                yield event
+
+    async def stream_extract(
+        self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
+    ) -> AsyncGenerator[Grown | Extracted, None]:
+        """Do as `stream` with an answer that fits a schema."""
+
+        def ask(model: ChatModel, asked: ChatRequest) -> AsyncGenerator[Grown | Extracted, None]:
+            return model.stream_extract(asked, schema, max_retries, context)
+
+        async with aclosing(self._events(request, context, ask)) as events:
+            async for event in events:
+                yield event
+
+    async def _events(
+        self,
+        request: ChatRequest,
+        context: CallContext,
+        ask: Callable[[ChatModel, ChatRequest], AsyncGenerator[T, None]],
+    ) -> AsyncGenerator[T, None]:
         chain = Chain(self._names, context)
         for _, model in self._models:
             began = False
             try:
-                async with aclosing(model.stream(replace(request, way=chain.way(request.way)), context)) as events:
+                async with aclosing(ask(model, replace(request, way=chain.way(request.way)))) as events:
                     async for event in events:
                         began = True
                         yield event

@@ -201,6 +201,8 @@ class LanguageModels:
     """The models of the configuration by name. Safe to use from several threads."""
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
+        # The key of DSPy's own cache knows neither keys nor addresses, nor who calls: tenants would share answers.
+        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()
@@ -259,6 +261,8 @@ def _made(options: ModelOptions) -> ServedLM:
         from handlers.programs.test_engine import AsyncTestEngine, TestEngine  # only where it is used
 
         return ServedLM(options.model, engine=TestEngine(), async_engine=AsyncTestEngine(), **common)
-    connection = {"api_key": options.api_key, "api_base": options.api_base}
+    # A server at an address of one's own gets no key from the environment: that one is meant for the provider.
+    key = options.api_key or ("none" if options.api_base else None)
+    connection = {"api_key": key, "api_base": options.api_base}
     given = {name: value for name, value in connection.items() if value is not None}
     return ServedLM(options.model, timeout=options.timeout_s, **given, **common)

@@ -9,7 +9,7 @@ import pytest
 from dspy.utils import exceptions as raised
 
 from handlers.context import CallContext
-from handlers.contract import CallMeta
+from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError
 from handlers.models.gate_wire import END, Begun, End
 from handlers.programs.errors import OUTCOMES, as_handler_error
@@ -293,3 +293,10 @@ async def test_a_program_tells_that_its_provider_is_sound(app, at_provider):
     served = app(models={"default": at_provider(breakers=("provider/openai",))}, ask=Sync())
     await run_as_current(served, front)
     assert front.told == [True, True]
+
+
+async def test_the_environments_key_stays_away_from_addresses_of_ones_own(app, provider, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    model = ModelOptions(model="openai/test", api_base=provider.base_url)
+    await app(models={"default": model}, ask=Sync()).run("ask", question="Why?")
+    assert {one.headers["authorization"] for one in provider.requests} == {"Bearer none"}
