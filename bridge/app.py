@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
+from bridge.created import CreatedPrograms
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
@@ -26,6 +27,7 @@ from bridge.metrics_parts import MetricsParts
 from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
+from bridge.program_store import StoreError
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
@@ -35,10 +37,12 @@ from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
+from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.telemetry import Telemetry, log
+from bridge.typed import TypedProblem, TypedServices
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
@@ -92,17 +96,20 @@ class App:
     def __init__(self, config: Config, apps: tuple[str, ...]) -> None:
         self._config = config
         self._apps = apps
-        self._plan: PoolPlan = plan(config, apps, front_environ())
         self._telemetry = Telemetry()
         self._guard = Guard()  # one for all pools
         self._pools: dict[str, Pool] = {}
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._created = self._open_created()
+        self._plan: PoolPlan = plan(config, apps, front_environ(), created=self._created.any)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
         self._pools |= {options.name: self._make_pool(options) for options in self._plan.pools}
         self._catalogues: dict[str, Catalogue] = {}
-        self._reloader = Reloader(apps, self._pools, self._catalogues, self._make_pool, self._adopt)
+        self._reloader = Reloader(
+            apps, self._pools, self._catalogues, self._make_pool, self._adopt, self._created.specs
+        )
         self._health = Health(self._pools, config.health)
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
@@ -111,9 +118,18 @@ class App:
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
+        self._typed: TypedServices | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _open_created(self) -> CreatedPrograms:
+        try:
+            return CreatedPrograms(
+                self._config.programs, self._registry, self._routes.catalogue_changed, lambda: self._plan
+            )
+        except StoreError as error:
+            raise StartFailed(str(error)) from None
 
     def _make_pool(self, options: PoolOptions, trial: bool = False) -> Pool:
         """Make a pool; one for a trial tells of its workers' output alone."""
@@ -183,6 +199,7 @@ class App:
             self._routes.serve(self._config, of_config(self._config, snapshot, self._catalogues))
         except (Conflict, RouteProblem) as error:
             raise StartFailed(str(error)) from None
+        self._created.tell()
         return snapshot
 
     def _native_entry(self, snapshot: Snapshot) -> Entry:
@@ -198,10 +215,12 @@ class App:
         config, registry = self._config, self._registry
         sessions = self._sessions
         resolver = Resolver(registry, self._plan)
-        runners = self._runners = Runners(config, self._pools, sessions, resolver, native, self._routes)
+        runners = self._runners = Runners(
+            config, self._pools, sessions, resolver, native, self._routes, self._created.choose
+        )
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        sessions.asks.add(nested.asks())
+        sessions.asks.add(nested.asks(), self._created.asks())
         sessions.asks.add(*self._routes.gateway.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
@@ -219,15 +238,22 @@ class App:
             dispatcher,
             lambda: self._config.server.drain_timeout_s,
             self._telemetry,
+            ProgramServicer(self._created, lambda: registry.snapshot, lambda: self._config, lambda: self._plan),
             self._listener.processes,
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
+        try:
+            typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
+        except TypedProblem as error:
+            raise StartFailed(str(error)) from None
+        typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
-            unary | health_unary,
-            streaming | health_streaming,
+            unary | health_unary | typed_unary,
+            streaming | health_streaming | typed_streaming,
             multiplexer.handlers(),
-            [*service_names(), HEALTH_SERVICE],
+            [*service_names(), HEALTH_SERVICE, *typed.names],
+            typed.files,
         )
 
     async def reload(self, read: Callable[[], Config]) -> None:
@@ -259,6 +285,8 @@ class App:
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)
+        if self._typed is not None:
+            self._typed.adopt(config.typed, self._registry.snapshot.functions, self._listener)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
@@ -303,6 +331,7 @@ class App:
             self._multiplexer.close()
         await self._metrics.stop()
         await self._listener.stop()
+        self._created.close()
         log(logging.INFO, "stopped")
 
 

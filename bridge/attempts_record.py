@@ -95,6 +95,7 @@ def take_over(call: Call, attempt: Call) -> None:
     call.memory_change = attempt.memory_change
     call.batch_size = attempt.batch_size
     call.batch_ns = attempt.batch_ns
+    call.version = attempt.version
     call.retried |= attempt.retried
 
 

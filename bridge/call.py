@@ -84,6 +84,10 @@ class Call(msgspec.Struct, eq=False):
     """What it has done inside, where it has called other functions. Its `meta` is not EMPTY_META then."""
     attempts: Attempted | None = None
     """What was tried, where its function has a route."""
+    version: int = 0
+    """Of a created program, the version that runs."""
+    definition: int = 0
+    """The number of that version's definition; see `CallMeta`."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 from bridge import receipts
 from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
+from bridge.created_runner import CreatedRunner
 from bridge.errors import BridgeError, Code
 from bridge.nested import HostedRunner
-from bridge.router import Batched, Measured, Native, Pooled, Routed
+from bridge.router import Batched, Created, Measured, Native, Pooled, Routed
 from bridge.session_line import Line
 from bridge.spending import BudgetedRunner, Estimates
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
@@ -68,6 +69,7 @@ class Dispatcher:
         auto: AutoRunner,
         attempts: AttemptsRunner,
         sessions: Sessions,
+        choose: Callable[[Call], None],
     ) -> None:
         self._resolver = resolver
         self._router = router
@@ -82,7 +84,8 @@ class Dispatcher:
             Batched: batched,
             Measured: auto,
             Routed: attempts,
-            HostedRunner: HostedRunner(),
+            Created: CreatedRunner(choose, pooled),
+            HostedRunner: HostedRunner(choose),
         }
         attempts.bind(self._runners)
         self._estimates = Estimates()

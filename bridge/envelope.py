@@ -44,23 +44,32 @@ def begins_with_name(request: bytes) -> bool:
 
 def wants_items(request: bytes) -> bool:
     """Return whether a serialized `StreamCallRequest` has `aggregate` set; its arguments are not looked into."""
-    if _AGGREGATE not in request:
-        return False
-    found, at = False, 0
+    return _AGGREGATE in request and bool(varint_field(request, _AGGREGATE[0] >> 3, "StreamCallRequest"))
+
+
+def varint_field(request: bytes, field: int, message: str) -> int:
+    """Return the integer in a field, numbered up to 15, of a serialized message; 0 where it is not set.
+
+    The other fields are not looked into.
+    """
+    tag = field << 3
+    if tag not in request:
+        return 0
+    found = at = 0
     try:
         while at < len(request):
-            tag, at = _varint(request, at)
-            kind = tag & 7
+            this, at = _varint(request, at)
+            kind = this & 7
             if kind == _VARINT:
                 value, at = _varint(request, at)
-                found = bool(value) if tag == _AGGREGATE[0] else found
+                found = value if this == tag else found
             elif kind == _LENGTH_DELIMITED:
                 size, at = _varint(request, at)
                 at += size
             else:
                 at += _FIXED[kind]
     except (IndexError, KeyError):
-        raise malformed("StreamCallRequest") from None
+        raise malformed(message) from None
     return found
 
 

@@ -121,7 +121,7 @@ def whole_meta(call: Call, within: int = 0) -> CallMeta:
     epoch, mode = (0, "") if session is None else (session.epoch, session.mode)
     who = (identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
     of_models = 0 if identity.budget is None else identity.budget.of_models
-    return CallMeta(call.method, *who, mode, of_models, within)
+    return CallMeta(call.method, *who, mode, of_models, within, call.version, call.definition)
 
 
 _ID = "\0id\0"

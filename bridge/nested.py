@@ -27,7 +27,7 @@ from handlers.contract import ReplyMeta
 from handlers.nested import BEGIN, DONE, DROP, MESSAGES, NEXT, RAN, RUN
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from bridge.asks import Later
     from bridge.dispatch import Dispatcher
@@ -189,7 +189,13 @@ def _worker(call: Call) -> str:
 
 
 class HostedRunner:
-    """Runs nested calls in the worker of a call that waits for them."""
+    """Runs nested calls in the worker of a call that waits for them.
+
+    `choose` writes into the call of a created program which version it runs.
+    """
+
+    def __init__(self, choose: Callable[[Call], None]) -> None:
+        self._choose = choose
 
     async def run(self, call: Call) -> bytes:
         """Run a unary call. Raises a BridgeError where the function failed."""
@@ -211,6 +217,7 @@ class HostedRunner:
         assert call.nested is not None
         host = call.nested.host(call.pool)
         assert host is not None
+        self._choose(call)
         ran = await host.run_here(call)
         call.worker_ns = ran.worker_ns
         if ran.body is None:

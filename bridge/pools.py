@@ -13,7 +13,7 @@ import msgspec
 from bridge.config import resolve_secret
 from bridge.model_options import model_options
 from bridge.v1.invoke_pb2 import CallRequest
-from handlers.contract import CallMeta, EmbeddingOptions, EntryOptions
+from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions
 from pool.options import Canary, PoolOptions
 from pool.restart import RestartOptions
 
@@ -28,6 +28,8 @@ BUILTINS: Mapping[str, tuple[str, ...]] = {
     "embeddings": ("core", "embeddings", "metrics"),
 }
 """Families of built-ins by pool; any other pool has the core alone."""
+CREATED_POOL = "llm"
+"""The pool that runs programs which clients create."""
 APP_POOLS = ("general", "llm")
 """Pools that import the served app where their `modules` is not set."""
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -66,8 +68,11 @@ class PoolPlan:
         return {prefix: name for name in self.off for prefix, _ in _NAMES.get(name, ())}
 
 
-def plan(config: Config, apps: tuple[str, ...], environ: Mapping[str, str]) -> PoolPlan:
-    """Return the pools that `config` asks for, as far as their extras are installed."""
+def plan(config: Config, apps: tuple[str, ...], environ: Mapping[str, str], *, created: bool = False) -> PoolPlan:
+    """Return the pools that `config` asks for, as far as their extras are installed.
+
+    `created` says that there are created programs already.
+    """
     made, missing, off = [], {}, []
     for name, pool in config.pools.items():
         if pool.size == 0:
@@ -75,7 +80,7 @@ def plan(config: Config, apps: tuple[str, ...], environ: Mapping[str, str]) -> P
         elif (extra := missing_extra(name)) is not None:
             missing[name] = extra
         else:
-            made.append(_options(name, pool, config, apps, environ))
+            made.append(_options(name, pool, config, apps, environ, created))
     return PoolPlan(pools=tuple(made), missing=missing, off=tuple(off))
 
 
@@ -86,7 +91,13 @@ def missing_extra(pool: str) -> str | None:
 
 
 def entry_options(
-    pool: str, modules: tuple[str, ...], config: Config, environ: Mapping[str, str], *, native_only: bool = False
+    pool: str,
+    modules: tuple[str, ...],
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    native_only: bool = False,
+    created: bool = False,
 ) -> EntryOptions:
     """Return what the entry of a pool, or of the front, is opened with. It may hold secrets: never log it.
 
@@ -97,6 +108,7 @@ def entry_options(
     if config.server.chaos and not native_only:
         builtins = (*builtins, "chaos")
     own_modules = pool in config.pools and bool(config.pools[pool].modules)
+    runs_created = pool == CREATED_POOL and not native_only
     uses_models = not native_only and ("models" in builtins or own_modules)
     return EntryOptions(
         pool=pool,
@@ -107,6 +119,7 @@ def entry_options(
         expose_tracebacks=config.server.expose_tracebacks,
         max_message_bytes=config.server.max_message_bytes,
         native_only=native_only,
+        created=CreatedOptions(preload=created, allow_code=config.programs.allow_code) if runs_created else None,
         artefacts=config.programs.artefacts,
         source_changes=config.programs.source_changes,
     )
@@ -119,13 +132,13 @@ def native_options(snapshot: Snapshot, config: Config, environ: Mapping[str, str
 
 
 def _options(
-    name: str, pool: PoolConfig, config: Config, apps: tuple[str, ...], environ: Mapping[str, str]
+    name: str, pool: PoolConfig, config: Config, apps: tuple[str, ...], environ: Mapping[str, str], created: bool
 ) -> PoolOptions:
     modules = pool.modules if pool.modules is not None else (apps if name in APP_POOLS else ())
     return PoolOptions(
         name=name,
         entry=ENTRY,
-        entry_options=msgspec.json.encode(entry_options(name, modules, config, environ)),
+        entry_options=msgspec.json.encode(entry_options(name, modules, config, environ, created=created)),
         canary=CANARY,
         size=pool.size,
         min_size=pool.min_size,

@@ -27,10 +27,6 @@ from handlers.programs.definitions import ProgramDefinition
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_PROGRAMS = 10_000
-MAX_VERSIONS = 1000
-"""Of one program."""
-
 _CURRENT = "current.json"
 _LOCK = ".lock"
 
@@ -47,10 +43,12 @@ class _Program:
 
 
 class ProgramStore:
-    """All created programs. Safe to use from several threads."""
+    """All created programs, at most so many with so many versions each. Safe to use from several threads."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path | None = None, max_programs: int = 1000, max_versions: int = 1000) -> None:
         self._directory = directory
+        self._max_programs = max_programs
+        self._max_versions = max_versions
         self._programs: dict[str, _Program] = {}
         self._mutex = threading.Lock()
         self._lock_file: int | None = None
@@ -70,8 +68,8 @@ class ProgramStore:
             if definition.name in self._programs:
                 message = f"there is a program '{definition.name}' already; update it, or choose another name"
                 raise BridgeError(Code.ALREADY_EXISTS, "PROGRAM_EXISTS", message)
-            if len(self._programs) >= MAX_PROGRAMS:
-                message = f"there are {MAX_PROGRAMS} created programs, the most there can be; delete some"
+            if len(self._programs) >= self._max_programs:
+                message = f"programs.max_programs allows {self._max_programs} created programs; delete some or raise it"
                 raise BridgeError(Code.RESOURCE_EXHAUSTED, "TOO_MANY_PROGRAMS", message)
             return self._add(_Program(), definition)
 
@@ -92,8 +90,11 @@ class ProgramStore:
             current = program.versions[program.current]
             if definitions.fingerprint(current) == definitions.fingerprint(definition):
                 return current
-            if len(program.versions) >= MAX_VERSIONS:
-                message = f"'{definition.name}' has {MAX_VERSIONS} versions, the most there can be; delete it or some"
+            if len(program.versions) >= self._max_versions:
+                message = (
+                    f"'{definition.name}' has the {self._max_versions} versions that programs.max_versions allows; "
+                    "raise that, or delete the program and make it anew"
+                )
                 raise BridgeError(Code.RESOURCE_EXHAUSTED, "TOO_MANY_VERSIONS", message)
             return self._add(program, definition)
 

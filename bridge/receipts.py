@@ -128,6 +128,8 @@ def receipt(call: Call) -> Receipt:
             _add_answers(message, call.inside)
         room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
         message.usage.extend(_entries(call.meta.usage, room - message.ByteSize()))
+    if call.version:
+        message.program_version = call.version
     if call.inside is not None:
         if call.identity.budget is not None:
             message.budget.CopyFrom(call.identity.budget.state())

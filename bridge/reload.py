@@ -22,7 +22,7 @@ from bridge.pools import front_environ, native_options, plan
 from bridge.route_table import RouteProblem, RouteTable, of_config
 from bridge.settings.errors import ConfigError
 from bridge.telemetry import log
-from handlers.contract import Catalogue, EntryOptions
+from handlers.contract import Catalogue, EntryOptions, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
@@ -43,6 +43,7 @@ FIXED = (
         ("address", "fronts", "max_message_bytes", "reflection", "keepalive_time_s", "keepalive_timeout_s", "cgroups"),
     ),
     ("sessions", ()),
+    ("programs", ("directory", "max_programs", "max_versions")),
     ("metrics", ()),
 )
 """Settings that need a restart: by section, all of it where no key is named."""
@@ -73,7 +74,7 @@ class Tried:
 class Reloader:
     """Reloads one server. `pools` and `catalogues` are the running ones, by name; they are changed in place.
 
-    `adopt` takes over everything that is no pool, and must not fail.
+    `adopt` takes over everything that is no pool, and must not fail. `created` returns the created programs.
     """
 
     def __init__(
@@ -83,12 +84,14 @@ class Reloader:
         catalogues: dict[str, Catalogue],
         make_pool: MakePool,
         adopt: Callable[[Tried], None],
+        created: Callable[[], Mapping[str, FunctionSpec]] = dict,
     ) -> None:
         self._apps = apps
         self._pools = pools
         self._catalogues = catalogues
         self._make_pool = make_pool
         self._adopt = adopt
+        self._created = created
         self._leaving: dict[asyncio.Task[None], Pool] = {}
 
     async def reload(self, old: Config, read: Callable[[], Config]) -> None:
@@ -117,7 +120,7 @@ class Reloader:
     async def _try(self, config: Config) -> Tried:
         """Try everything. Raises ReloadFailed or ConfigError; nothing has changed then."""
         importlib.invalidate_caches()
-        planned = plan(config, self._apps, front_environ())
+        planned = plan(config, self._apps, front_environ(), created=bool(self._created()))
         catalogues, new_pools = {}, {}
         try:
             for options in planned.pools:
@@ -128,7 +131,7 @@ class Reloader:
                     catalogues[options.name] = await self._rehearse(options)
                 else:
                     catalogues[options.name] = self._catalogues[options.name]
-            snapshot = Registry().merge(catalogues)
+            snapshot = Registry(self._created()).merge(catalogues)
             routes = of_config(config, snapshot, catalogues)
             native = await asyncio.to_thread(_open_native, native_options(snapshot, config, front_environ()))
         except (StartFailed, LoadFailed, Conflict, RouteProblem) as error:

@@ -69,6 +69,10 @@ class RouteParts:
             self.runner.renew()
         self._lay_over()
 
+    def catalogue_changed(self) -> None:
+        """Lay the routes over the catalogue anew."""
+        self._lay_over()
+
     def keys(self) -> set[str]:
         """Return the keys of all breakers that there may be."""
         routes = self.table.routes.values()

@@ -44,6 +44,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Created:
+    """Run it in a worker of this pool, in the version that is the call's."""
+
+    pool: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Routed:
     """Let its route choose what answers it. The pool is that of the function whose name it has."""
 
@@ -51,7 +59,8 @@ class Routed:
     reason: str
 
 
-Decision = Native | Pooled | Batched | Measured | Routed
+Fixed = Pooled | Batched | Routed | Created
+Decision = Native | Measured | Fixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +96,7 @@ class Router:
     def renew(self, limits: NativeLimits) -> None:
         """Forget what was decided for another catalogue, and take over the limits."""
         self._limits = limits
-        self.fixed: dict[str, Pooled | Batched | Routed] = {}
+        self.fixed: dict[str, Fixed] = {}
         """By function, what does not depend on the call: once it is here, `decide` need not be asked."""
 
     def forget(self) -> None:
@@ -109,10 +118,12 @@ class Router:
         return self._native
 
 
-def in_a_worker(spec: FunctionSpec, why: str = "") -> Pooled | Batched | Routed:
+def in_a_worker(spec: FunctionSpec, why: str = "") -> Fixed:
     """Return the decision for calls of a function that are not to run in the front."""
     if isinstance(spec, RoutedSpec):
         return Routed(str(spec.pool), "routed")
+    if spec.program is not None and spec.program.version:
+        return Created(str(spec.pool), why or "created program")
     if spec.batch is not None:
         return Batched(str(spec.pool), why or "declared batched")
     return Pooled(str(spec.pool), why or "declared pooled")

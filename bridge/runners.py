@@ -17,8 +17,9 @@ from bridge.pooled import PooledRunner
 from bridge.router import NativeLimits, Router
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from bridge.call import Call
     from bridge.config import Config
     from bridge.resolve import Resolver
     from bridge.route_parts import RouteParts
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 
 class Runners:
-    """The runners of one front, on its pools and on its own entry."""
+    """The runners of one front, on its pools and on its own entry.
+
+    `choose` writes into the call of a created program which version it runs.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Runners:
         resolver: Resolver,
         native: Entry,
         routes: RouteParts,
+        choose: Callable[[Call], None],
     ) -> None:
         limits = native_limits(config)
         self._times = ThreadTimes()
@@ -57,6 +62,7 @@ class Runners:
             self.auto,
             self.attempts,
             sessions.sessions,
+            choose,
         )
 
     def renew(self, config: Config, native: Entry) -> None:

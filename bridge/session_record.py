@@ -56,6 +56,7 @@ class Session:
         "number",
         "opened_at",
         "ordered",
+        "programs",
         "running",
         "tenant",
         "ttl_s",
@@ -91,6 +92,8 @@ class Session:
         """Why a strict session is refused, as the reason of its error."""
         self.lost_worker = ""
         self.ended: Ended | Literal[""] = ""
+        self.programs: dict[str, int] | None = None
+        """The definitions, by their numbers, of the created programs that it has run: it stays with them."""
         self.variables: Variables | None = None
         self.line: Line | None = None
         """Where its calls stand in line, if they are to run in order."""

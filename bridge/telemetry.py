@@ -243,6 +243,7 @@ def _fields(call: Call, code: int, reason: str) -> dict[str, object]:
         ("request", call.identity.request_id),
         ("method", call.method),
         ("function", call.function),
+        ("version", call.version),
         ("session", call.identity.session_id),
         ("pool", call.pool),
         ("worker", call.worker),

@@ -27,6 +27,8 @@ class ProgramDetails(msgspec.Struct, frozen=True, kw_only=True):
     """DSPy's notation, such as ``ticket: str -> queue: Literal['billing'], urgency: int``."""
     module: str
     """The module's class name, such as ``ChainOfThought``."""
+    version: int = 0
+    """Of a created program the version that serves; 0 for a program of the app, which has none."""
 
 
 class MetricDetails(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +141,15 @@ class EmbeddingOptions(msgspec.Struct, frozen=True, kw_only=True):
     allow_download: bool = False
 
 
+class CreatedOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pool runs programs that clients have created."""
+
+    preload: bool = False
+    """Whether there are such programs already: their library is imported before the first call then."""
+    allow_code: bool = False
+    """Whether code that a model wrote may run, in a sandbox."""
+
+
 class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All that an entry needs to open: sent to the child as its first frame."""
 
@@ -154,6 +165,8 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The largest response message that may be sent."""
     native_only: bool = False
     """Open only functions that may run in the front, by their placement: the front's own entry."""
+    created: CreatedOptions | None = None
+    """Set for a pool that runs created programs."""
     artefacts: str = ""
     """The directory of saved states of programs; empty for none."""
     source_changes: str = "refuse"
@@ -178,6 +191,10 @@ class CallMeta(msgspec.Struct, frozen=True, array_like=True):
     """What the call's models must be reserved before they are asked: 1 for tokens, 2 for US dollars, 3 for both."""
     within: int = 0
     """For a nested call that runs in its caller's worker: the number by which the front knows it there."""
+    version: int = 0
+    """Of a created program, the version that runs."""
+    definition: int = 0
+    """The front's number of that version's definition, by which it is asked for it; no two have the same."""
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):

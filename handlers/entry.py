@@ -12,14 +12,13 @@ import os
 import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
-from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import msgspec
 
-from handlers import session_hooks
+from handlers import families, session_hooks
 from handlers.context import CallContext
 from handlers.contract import Asker, CallMeta, Catalogue, EntryOptions, ErrorRecord, FunctionSpec, Handler, ReplyMeta
 from handlers.errors import HandlerError, Unknown, too_large
@@ -31,15 +30,6 @@ from handlers.values.parts import stream_in_parts
 
 Result = tuple[bool, bytes, bytes]
 T = TypeVar("T")
-
-FAMILIES = {
-    "core": "handlers.core",
-    "models": "handlers.models.service",
-    "embeddings": "handlers.embeddings.service",
-    "metrics": "handlers.metrics.service",
-    "chaos": "handlers.chaos",
-}
-"""Built-in families by the name that `EntryOptions.builtins` uses; each module has `open_handlers(options)`."""
 
 NAME_CHARACTERS = 200
 MESSAGE_CHARACTERS = 2000
@@ -66,7 +56,7 @@ class Entry:
         self._asker: Asker | None = None
         self._handlers: dict[str, Handler] = {}
         for family in options.builtins:
-            self._add(import_module(FAMILIES[family]).open_handlers(options))
+            self._add(families.open_family(family, options))
         hooks: list[Callable[..., Any]] = []
         for module in options.modules:
             self._add(load_user_module(module, options, hooks))
@@ -74,6 +64,8 @@ class Entry:
         """What the front alone calls: it stands in no catalogue."""
         if hooks and not options.native_only:
             self._internal[session_hooks.NAME] = session_hooks.SessionEnd(hooks)
+        self._created = families.open_created(options)
+        """Answers for every name that has no handler, where this pool runs created programs."""
 
     def _add(self, handlers: list[Handler]) -> None:
         for handler in handlers:
@@ -86,7 +78,7 @@ class Entry:
 
     def preload(self) -> None:
         """Let every handler import what it would import later, without loading or starting anything."""
-        for handler in self._handlers.values():
+        for handler in (*self._handlers.values(), self._created):
             if (preload := getattr(handler, "preload", None)) is not None:
                 preload()
 
@@ -211,8 +203,8 @@ class Entry:
         try:
             return self._handlers[function]
         except KeyError:
-            if (internal := self._internal.get(function)) is not None:
-                return internal
+            if (other := self._internal.get(function) or self._created) is not None:
+                return other
             raise Unknown(f"pool '{self._options.pool}' has no function '{function}'") from None
 
     def _own_loop(self) -> OwnLoop:

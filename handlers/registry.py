@@ -86,7 +86,9 @@ class Snapshot:
 class Registry:
     """Holds the current snapshot. Start, reload and created programs each merge anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, created: Mapping[str, FunctionSpec] | None = None) -> None:
+        self._of_pools: tuple[FunctionSpec, ...] = ()
+        self._created = dict(created or {})
         self.snapshot = self._reported = Snapshot()
         """The current catalogue: a plain attribute, because every call reads it."""
 
@@ -101,13 +103,28 @@ class Registry:
             for spec in catalogue.functions:
                 _check_name(spec, pool)
                 reported.setdefault(spec.name, {})[pool] = spec
-        chosen = [_placed(copies, tuple(by_pool), default_pools) for copies in reported.values()]
-        self.snapshot = self._reported = Snapshot(chosen, self.snapshot.generation + 1)
+        self._of_pools = tuple(_placed(copies, tuple(by_pool), default_pools) for copies in reported.values())
+        return self._renew()
+
+    def create(self, specs: Mapping[str, FunctionSpec]) -> Snapshot:
+        """Put these programs, which no pool reports, beside what the pools do; whose name a pool has stays out."""
+        self._created = dict(specs)
+        return self._renew()
+
+    def _renew(self) -> Snapshot:
+        own = self.own_names
+        created = (spec for name, spec in self._created.items() if name not in own)
+        self.snapshot = self._reported = Snapshot((*self._of_pools, *created), self.snapshot.generation + 1)
         return self.snapshot
 
     @property
+    def own_names(self) -> set[str]:
+        """The names of what the pools have reported."""
+        return {spec.name for spec in self._of_pools}
+
+    @property
     def reported(self) -> Snapshot:
-        """The catalogue as the pools have reported it, without what is laid over it."""
+        """The catalogue as the pools have reported it, with created programs, without what is laid over it."""
         return self._reported
 
     def lay_over(self, specs: Mapping[str, FunctionSpec]) -> Snapshot:

@@ -1,4 +1,4 @@
-"""What is served: ListFunctions and DescribeFunction, List and Describe of programs, ListMetrics."""
+"""What is served: ListFunctions and DescribeFunction, List of programs, ListMetrics."""
 
 from __future__ import annotations
 
@@ -37,13 +37,6 @@ class CatalogueServicer:
         page, token = self._snapshot().page_programs(request.page_size, request.page_token)
         infos = [convert.program_info(spec, whole=False) for spec in page]
         return program_pb2.ProgramServiceListResponse(programs=infos, next_page_token=token)
-
-    def describe_program(
-        self, request: program_pb2.ProgramServiceDescribeRequest
-    ) -> program_pb2.ProgramServiceDescribeResponse:
-        """Answer ProgramService.Describe."""
-        spec = self._snapshot().find_program(request.program)
-        return program_pb2.ProgramServiceDescribeResponse(program=convert.program_info(spec, whole=True))
 
     def list_metrics(self, _request: metric_pb2.ListMetricsRequest) -> metric_pb2.ListMetricsResponse:
         """Answer MetricService.ListMetrics, with those whose extra is missing."""

@@ -11,6 +11,8 @@ from bridge.servicers.forward import PACKAGE
 from bridge.servicers.local import local, local_of_caller, local_of_tenant, local_stream
 from bridge.servicers.models import ModelServicer
 from bridge.servicers.pools import PoolServicer
+from bridge.servicers.programs import ProgramServicer
+from bridge.servicers.programs import rows as program_rows
 from bridge.servicers.session import SessionServicer
 from bridge.servicers.session import rows as session_rows
 from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
@@ -41,6 +43,7 @@ def local_handlers(
     calls: Dispatcher,
     drain_timeout_s: Callable[[], float],
     telemetry: Telemetry,
+    programs: ProgramServicer,
     fronts: Callable[[], Sequence[Front]] = tuple,
 ) -> dict[str, Unary]:
     """Return the handlers by path."""
@@ -52,7 +55,7 @@ def local_handlers(
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
         ("InvokeService/DescribeFunction", invoke_pb2.DescribeFunctionRequest, catalogue.describe_function),
         ("ProgramService/List", program_pb2.ProgramServiceListRequest, catalogue.list_programs),
-        ("ProgramService/Describe", program_pb2.ProgramServiceDescribeRequest, catalogue.describe_program),
+        *program_rows(programs),
         ("MetricService/ListMetrics", metric_pb2.ListMetricsRequest, catalogue.list_metrics),
         ("PoolService/List", pool_pb2.PoolServiceListRequest, breakers.beside(pool.list)),
         ("PoolService/Get", pool_pb2.PoolServiceGetRequest, pool.get),

@@ -28,6 +28,7 @@ from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
 from handlers.programs.lm_replay import Watched, replay
+from handlers.programs.overrides import with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
+        kwargs = with_overrides(self, kwargs)
         if calls := current_loop_calls():
             return calls.run(lambda: self.acall(prompt, messages=messages, **kwargs))
         context = _context()
@@ -82,11 +84,11 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         way = Way(cache=kwargs.pop("cache", None) is not False)
         context = _context()
         if not self.stand_ins:
-            return await self._visited(_Asked(prompt, messages, kwargs, way), context)
+            return await self._visited(_Asked(prompt, messages, with_overrides(self, kwargs), way), context)
         models = [self, *(find() for find in self.stand_ins)]
         chain = Chain(tuple(model.gate.name for model in models), context)
         for model in models:
-            asked = _Asked(prompt, messages, kwargs, chain.way(way))
+            asked = _Asked(prompt, messages, with_overrides(model, kwargs), chain.way(way))
             try:
                 return await model._visited(asked, context)
             except (HandlerError, dspy.DSPyError) as error:
