@@ -70,12 +70,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
             return calls.run(lambda: self.acall(prompt, messages=messages, **kwargs))
         context = _context()
         if self.gate.must_wait(context):
-            raise HandlerError(
-                f"a program must await its model '{self.gate.name}' here, which has a budget or limits: it runs on the "
-                "event loop, and to wait for the front would hold that up; call it in aforward by acall",
-                code="FAILED_PRECONDITION",
-                reason="BUDGET_NEEDS_ASYNC" if context is not None and context.meta.budget else "MODEL_NEEDS_ASYNC",
-            )
+            raise _needs_async(self.gate.name, has_budget=context is not None and context.meta.budget > 0)
         with self.gate.guarded(context, _read), dspy.context(disable_history=False):
             return super().__call__(prompt, messages=messages, **{**kwargs, "cache": False})
 
@@ -180,6 +175,24 @@ def _kept(found: Any) -> bytes:
     except (TypeError, ValueError):
         return b""
     return data if len(data) <= LARGEST else b""
+
+
+def _needs_async(name: str, *, has_budget: bool) -> HandlerError:
+    """Say what to do where a model would have to wait for the front on the loop that it must not hold up."""
+    why = (
+        "to wait for the front would hold up the event loop that the program runs on; call its models in aforward by "
+        "acall"
+    )
+    code = "FAILED_PRECONDITION"
+    if has_budget:
+        return HandlerError(
+            f"a program with a budget must await its models here: {why}", code=code, reason="BUDGET_NEEDS_ASYNC"
+        )
+    return HandlerError(
+        f"a program must await the model '{name}' here, which has limits, fallbacks or kept answers: {why}",
+        code=code,
+        reason="MODEL_NEEDS_ASYNC",
+    )
 
 
 def _context() -> CallContext | None:

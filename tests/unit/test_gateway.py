@@ -59,7 +59,7 @@ class Rig:
         call = call or self.front.call(**known)
         request = ChatRequest(messages=[{"role": "user", "content": text}], way=Way(cache=cache))
         try:
-            answer = await self.models._find(model).complete(request, self.front.context(call))
+            answer = await self.models.find(model).complete(request, self.front.context(call))
         finally:
             self.front.end(call)
         return answer, call
@@ -67,7 +67,7 @@ class Rig:
     async def stream(self, model="default", text="hello", **known):
         call = self.front.call(**known)
         request = ChatRequest(messages=[{"role": "user", "content": text}])
-        events = [one async for one in self.models._find(model).stream(request, self.front.context(call))]
+        events = [one async for one in self.models.find(model).stream(request, self.front.context(call))]
         self.front.end(call)
         assert isinstance(events[-1], ChatAnswer)
         assert "".join(events[:-1]) == events[-1].text
@@ -204,7 +204,7 @@ async def test_calls_of_tools_are_kept_too(server):
     rig = Rig({"default": at(server, cache_ttl_s=60.0)})
     tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}}
     request = ChatRequest(messages=[{"role": "user", "content": "x"}], tools=[tool])
-    model = rig.models._find("default")
+    model = rig.models.find("default")
     answers = [await model.complete(request, rig.front.context()) for _ in range(2)]
     answers += [[one async for one in model.stream(request, rig.front.context())][-1]]
     assert answers[0].tool_calls
