@@ -14,6 +14,7 @@ import dspy
 
 from bridge.v1 import program_pb2
 from handlers.errors import BadInput, HandlerError
+from handlers.tools_wire import ToolsWanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,10 @@ class Overrides:
     max_tokens: int | None = None
     version: int = 0
     """The version of a created program that the request names; 0 where it names none."""
+    all_events: bool = False
+    """Of a stream: whether it sends every kind of event."""
+    tools: ToolsWanted | None = None
+    """The tools that it names for the program's agents."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -124,4 +129,12 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
         temperature=temperature,
         max_tokens=max_tokens,
         version=request.version,
+        all_events=isinstance(request, program_pb2.StreamRunRequest) and request.all_events,
+        tools=_tools(request),
     )
+
+
+def _tools(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -> ToolsWanted | None:
+    if not request.tools and not request.tool_registrations:
+        return None
+    return ToolsWanted(tuple(request.tools), tuple(request.tool_registrations))
