@@ -9,13 +9,15 @@ import base64
 import binascii
 import functools
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from handlers.models.chat import Way
 from handlers.models.pictures import media_type_of
 
 if TYPE_CHECKING:
     from handlers.contract import UsageRecord
+    from handlers.models.gate import Gate, Question
 
 MAX_IMAGES = 10
 MAX_PROMPT = 32_000
@@ -33,6 +35,7 @@ class ImageRequest:
     size: str = ""
     quality: str = ""
     delivery: Literal["", "data", "url"] = ""
+    way: Way = field(default_factory=Way)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,14 @@ def arguments(request: ImageRequest) -> dict[str, Any]:
     return {"prompt": request.prompt, "n": request.count, **{key: word for key, word in words.items() if word}}
 
 
+def image_question(gate: Gate, request: ImageRequest) -> Question:
+    """Return what the front is to know of a request. Images are not kept: whoever asks again wants others."""
+    way = request.way
+    return gate.question(
+        request.prompt, max_tokens=None, answers=request.count, images=True, passed=way.passed, last=way.last
+    )
+
+
 async def send(litellm: Any, arguments: dict[str, Any], timeout_s: float) -> Any:
     """Send one request through LiteLLM, once. Where a model has no choice of delivery, the wish for one is dropped."""
     async with AsyncExitStack() as opened:
@@ -85,7 +96,7 @@ def _client(arguments: dict[str, Any], timeout_s: float) -> Any:
 
 @functools.cache
 def _once() -> Any:
-    """Return a client of OpenAI's that sends each request once: LiteLLM lets images be repeated, whatever it is told."""
+    """Return a client of OpenAI's that sends each request once: LiteLLM lets images be repeated in any case."""
     import openai
 
     class Once(openai.AsyncOpenAI):

@@ -13,7 +13,7 @@ from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput, HandlerError
 from handlers.models import images, pictures
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
 from handlers.models.images import ImageAnswer, ImageRequest
 
 _ROLES = {
@@ -61,7 +61,9 @@ def chat_request(request: Any) -> ChatRequest:
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
     refuse(wrong)
-    return ChatRequest(messages=messages, tools=tools, options=options)
+    has_wish = "cache" in request.DESCRIPTOR.fields_by_name and request.HasField("cache")
+    way = Way(cache=not has_wish or request.cache)
+    return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
 def retries(request: Any) -> int:
