@@ -48,8 +48,8 @@ MAX_RETRIES = 10
 _USUAL_RETRIES = 2
 
 
-def chat_request(request: Any) -> ChatRequest:
-    """Read the conversation of any request of ModelService. Raises BadInput."""
+def chat_request(request: Any, batch: Any = None) -> ChatRequest:
+    """Read the conversation of any request of ModelService, or of a prompt of a batch. Raises BadInput."""
     wrong: list[tuple[str, str]] = []
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
@@ -61,8 +61,8 @@ def chat_request(request: Any) -> ChatRequest:
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
     refuse(wrong)
-    has_wish = "cache" in request.DESCRIPTOR.fields_by_name and request.HasField("cache")
-    way = Way(cache=not has_wish or request.cache)
+    wish = request if batch is None else batch
+    way = Way(cache=not wish.HasField("cache") or wish.cache)
     return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 

@@ -39,6 +39,13 @@ model = "openai/test"
 api_base = "{base}"
 max_retries = 0
 
+[models.backed]
+model = "openai/test"
+api_base = "{base}"
+max_retries = 0
+fallbacks = ["built_in"]
+cooldown_s = 0.0
+
 [models.built_in]
 model = "bridge/test"
 
@@ -215,9 +222,10 @@ def test_a_cancel_reaches_the_provider(client, provider):
     provider.wait_for_client_left(gone + 1)
 
 
-def test_a_route_falls_back(client, provider):
+@pytest.mark.parametrize("model", ["either", "backed"])
+def test_a_route_and_a_model_fall_back(client, provider, model):
     provider.script(Behaviour(status=503))
-    assert make(client, model="either").value.model == "bridge/test"
+    assert make(client, model=model).value.model == "bridge/test"
 
 
 def test_images_by_name(client):
