@@ -30,9 +30,11 @@ _PLAIN = {
     "struct": "map()",
     "tensor": "term()",
 }
-_RESERVED = frozenset(
-    ["after", "and", "catch", "cond", "do", "else", "end", "false", "fn", "in", "nil", "not", "or", "rescue", "true", "when", "xor", "if", "unless", "def", "defp", "case", "for", "with", "import", "require", "alias", "use", "quote", "unquote", "receive", "try", "raise", "throw", "super", "client", "options"]
-)
+_WORDS = """
+after and catch cond do else end false fn in nil not or rescue true when xor if unless def defp case for with import
+require alias use quote unquote receive try raise throw super client options
+"""
+_RESERVED = frozenset(_WORDS.split())
 CODEC = """
 defmodule {root}.Codec do
   @moduledoc "Values between structs and what a JSON library has. Written by `bridge client gen`; do not edit."

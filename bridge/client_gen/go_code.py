@@ -117,7 +117,7 @@ def _service(name: str, calls: list[Call]) -> Iterator[str]:
         yield ""
         method, function = call.method.name, _text(call.method.function)
         if call.result is not None and _has_tensor(call.result):
-            yield f"// {method} is not here: its result has arrays, which this client does not read. Use the .proto file."
+            yield f"// {method} is not here: its result has arrays; call it by stubs made of the .proto file."
             continue
         yield from _comment(call.method.doc or f"{method} calls {call.method.function}.")
         parameters = f"ctx context.Context, args {_named(call.parameters.name)}"

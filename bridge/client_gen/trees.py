@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from handlers.typed.shapes import Basic
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from handlers.typed.shapes import Api, Field, Message, Method, Type
 
-Kind = Literal[
-    "bool", "int", "float", "string", "bytes", "any", "struct", "tensor", "class", "enum", "list", "map", "tuple", "union"
-]  # fmt: skip
+Kind = Basic | Literal["class", "list", "map", "tuple", "union"]
 
 
 @dataclass(frozen=True, slots=True)
