@@ -6,6 +6,7 @@ The code needs google.golang.org/grpc and google.golang.org/protobuf. Values tra
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files as resources
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ _PLAIN = {
     "tuple": "[]any",
     "union": "any",
 }
+_TAG = re.compile(r"[A-Za-z0-9_./-]+\Z")
+"""Keys that can stand in the tag of a field; a class with others is a plain map."""
 _TAKEN = ("Invoker", "Connection", "Connect", "Bytes", "List", "Map", "Ptr", "Nothing")
 
 
@@ -87,7 +90,7 @@ def _text(text: str) -> str:
 
 def _struct(one: Class) -> Iterator[str]:
     yield from _comment(one.doc or f"{_named(one.name)} is a class of the app.")
-    if one.open:
+    if one.open or not all(_TAG.match(entry.key) for entry in one.entries):
         yield f"type {_named(one.name)} map[string]any"
         return
     yield f"type {_named(one.name)} struct {{"

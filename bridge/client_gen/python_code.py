@@ -89,7 +89,9 @@ def _literal(texts: tuple[str, ...]) -> str:
 
 
 def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=True)
+    """Return a string literal, with the quotes of most code where that is possible."""
+    plain = json.dumps(text, ensure_ascii=True)
+    return plain if text.isascii() else ascii(text)
 
 
 def _type(tree: Tree) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from handlers.typed.shapes import Basic
 
 if TYPE_CHECKING:
@@ -84,13 +86,16 @@ class Trees:
                 result: Tree | None = Tree("class", response.name)
             else:
                 result = self.field(response.fields[0]) if response.fields else None
-            yield Call(method, self._class(self._messages[method.request]), result)
+            told = msgspec.structs.replace(method, doc=clean(method.doc))
+            yield Call(told, self._class(self._messages[method.request]), result)
 
     def _class(self, message: Message) -> Class:
         entries = tuple(
-            Entry(field.json, self.field(field), field.required, field.doc) for field in message.fields if field.json
+            Entry(field.json, self.field(field), field.required, clean(field.doc))
+            for field in message.fields
+            if field.json
         )
-        return Class(message.name, entries, message.doc, message.extra)
+        return Class(message.name, entries, clean(message.doc), message.extra)
 
     def field(self, field: Field) -> Tree:
         """Return the type of a field's value."""
@@ -111,6 +116,12 @@ class Trees:
         if message.role == "box":
             return _nullable(inner[0])
         return inner[0] if message.role in ("list", "map") else Tree(message.role, inner=inner)
+
+
+def clean(text: str) -> str:
+    """Return a text without control characters, for code: what a server says must stay inside of a comment."""
+    lines = text.strip().splitlines()
+    return "\n".join("".join(one if one.isprintable() else " " for one in line).rstrip() for line in lines)
 
 
 def _nullable(tree: Tree) -> Tree:
