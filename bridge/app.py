@@ -41,7 +41,6 @@ from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
-from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
 from bridge.tools_parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
@@ -223,8 +222,8 @@ class App:
         )
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        at_once = {**self._routes.providers.asks(), **BudgetAsks().answers(), **self._created.asks()}
-        sessions.asks.add(nested.asks() | self._tools.answers(resolver.find), at_once)
+        sessions.asks.add(nested.asks() | self._tools.answers(resolver.find), self._created.asks())
+        sessions.asks.add(*self._routes.gateway.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
