@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
     from handlers.contract import UsageRecord
     from handlers.models.answer_schema import AnswerSchema
+    from handlers.models.images import ImageAnswer, ImageRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a request came to its model."""
+
+    passed: tuple[tuple[str, str], ...] = ()
+    """Models that were to answer before it, each with the reason of its failure."""
+    last: bool = True
+    """Whether no other model is asked after it."""
+    cache: bool = True
+    """Whether its answer may come out of the front's cache, and be kept there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +37,7 @@ class ChatRequest:
     tools: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     """Any of temperature, top_p, max_tokens, stop, seed."""
+    way: Way = Way()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,4 +98,8 @@ class ChatModel(Protocol):
         self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
     ) -> AsyncGenerator[Grown | Extracted, None]:
         """Yield what grows of the answer, then the one that fits. Closing it closes the connection to the provider."""
+        ...
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return images. Raises HandlerError."""
         ...

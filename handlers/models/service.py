@@ -16,6 +16,7 @@ from handlers.models import litellm_library, messages, test_model
 from handlers.models.answer_schema import AnswerSchema
 from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
+from handlers.models.chain import ChainModel
 from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
 
@@ -37,7 +38,7 @@ _EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}]
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
-    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find))]
+    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find)), _making(models)]
 
 
 def _generating(models: Models) -> list[Handler]:
@@ -151,12 +152,29 @@ def _batching(batches: Batches) -> list[Handler]:
     ]
 
 
+def _making(models: Models) -> Handler:
+    return ProtoHandler(
+        Rpc(
+            method="ModelService/GenerateImages",
+            request=model_pb2.GenerateImagesRequest,
+            response=model_pb2.GenerateImagesResponse,
+            run=models.generate_images,
+            required=("prompt",),
+        ),
+        name="bridge.models.generate_images",
+        doc="Make images from a text.",
+        is_async=True,
+        example={"prompt": "A cat that reads."},
+    )
+
+
 class Models:
     """The configured models, made when they are first asked for."""
 
     def __init__(self, options: dict[str, ModelOptions]) -> None:
         self._options = options
         self._made: dict[str, ChatModel] = {}
+        self._single: dict[str, ChatModel] = {}
 
     def warm_up(self) -> None:
         """Import LiteLLM where a configured model needs it. Where it is missing the first call says so."""
@@ -198,6 +216,13 @@ class Models:
             async for event in events:
                 yield messages.stream_extract_response(event)
 
+    async def generate_images(
+        self, request: model_pb2.GenerateImagesRequest, context: CallContext
+    ) -> model_pb2.GenerateImagesResponse:
+        """Answer GenerateImages."""
+        model, wanted = self.find(request.model), messages.image_request(request)
+        return messages.images_response(await model.make_images(wanted, context))
+
     def find(self, asked: str) -> ChatModel:
         """Return a model by the name in a request, empty for the default one. Raises HandlerError."""
         name = asked or DEFAULT
@@ -206,8 +231,16 @@ class Models:
         options = self._options.get(name)
         if options is None:
             raise self._unknown(name, asked)
-        self._made[name] = _make(name, options)
+        made = self._alone(name)
+        rest = tuple((other, self._alone(other)) for other in options.fallbacks if other in self._options)
+        self._made[name] = ChainModel(((name, made), *rest)) if rest else made
         return self._made[name]
+
+    def _alone(self, name: str) -> ChatModel:
+        """Return a model without what may stand in for it."""
+        if name not in self._single:
+            self._single[name] = _make(name, self._options[name])
+        return self._single[name]
 
     def _unknown(self, name: str, asked: str) -> HandlerError:
         names = ", ".join(sorted(self._options))
@@ -232,7 +265,7 @@ class Models:
 
 def _make(name: str, options: ModelOptions) -> Any:
     if options.model == test_model.NAME:
-        return BuiltInModel(options)
+        return BuiltInModel(name, options)
     from handlers.models.litellm_model import LiteLLMModel
 
     return LiteLLMModel(name, options)

@@ -49,7 +49,15 @@ from bridge_client.errors import (
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
 from bridge_client.hosted_tools import HostedCall, HostedTool, current_tool_call
-from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
+from bridge_client.model_records import (
+    AnswerItem,
+    Batch,
+    BatchAnswer,
+    BatchSummary,
+    GeneratedImage,
+    GeneratedImages,
+    PartialAnswer,
+)
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.program_events import (
     FieldDelta,
@@ -125,6 +133,8 @@ __all__ = [
     "FieldDelta",
     "Final",
     "FunctionInfo",
+    "GeneratedImage",
+    "GeneratedImages",
     "Generation",
     "HostedCall",
     "HostedTool",
