@@ -42,8 +42,8 @@ class Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools` returns,
-        or names.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
             model=model,
@@ -113,8 +113,8 @@ class AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools` returns,
-        or names.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
             model=model,
