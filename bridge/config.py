@@ -15,6 +15,7 @@ from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
 from bridge.settings.program_table import ProgramsConfig
+from bridge.settings.replay_table import ReplayConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 
@@ -286,6 +287,9 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
+    replay: ReplayConfig = Field(
+        ReplayConfig(), description="Calls that are saved, without secrets, to be run again by `bridge replay`."
+    )
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
 

@@ -17,6 +17,7 @@ from bridge.cli.failures import ExitCode
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
+from bridge.cli.replaying import replay
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -161,6 +162,7 @@ def describe(
 
 
 app.command()(explain)
+app.command()(replay)
 
 
 @app.command()

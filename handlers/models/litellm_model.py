@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
 from handlers.models import errors, extraction, guard, litellm_library
+from handlers.models.boundary import asked, streamed
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 from handlers.models.growth import Growth, watched
 from handlers.models.spending import Spending, Use
@@ -64,6 +65,7 @@ class LiteLLMModel:
             usage=usage[-1],
         )
 
+    @streamed
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield pieces of the text, then the whole answer."""
         answer, usage = StreamAnswer(), list[UsageRecord]()
@@ -89,6 +91,7 @@ class LiteLLMModel:
             async for event in events:
                 yield event
 
+    @asked
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
         """Send one request, retries included, and return LiteLLM's response with at least one choice.
 

@@ -65,6 +65,11 @@ class ProgramHandler:
         """What the catalogue says."""
         return self._spec
 
+    @property
+    def program(self) -> Any:
+        """The module itself, which runs where a call names no model."""
+        return self._program
+
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
         """Answer InvokeService/Call or ProgramService/Run."""
         return self._call(method, request, context)

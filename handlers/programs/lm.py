@@ -20,6 +20,7 @@ from handlers.loop_calls import current_loop_calls
 from handlers.models import test_model
 from handlers.models.guard import aguarded, guarded, sound
 from handlers.models.spending import Spending, Use
+from handlers.programs.lm_boundary import aasked, asked
 from handlers.programs.usage import cached_tokens, current_meter, tokens
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     breakers: tuple[str, ...] = ()
     """Of its provider; see `ModelOptions.breakers`."""
 
+    @asked
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
         if calls := current_loop_calls():
@@ -60,6 +62,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         with guarded(_context(), self.breakers, _sound), dspy.context(disable_history=False):
             return super().__call__(prompt, messages=messages, **kwargs)
 
+    @aasked
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
         # DSPy tells a call's price only in its history entry; update_history takes the price and drops the rest.
