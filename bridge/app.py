@@ -41,8 +41,9 @@ from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
-from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
+from bridge.tools_parts import ToolParts
+from bridge.typed import TypedProblem, TypedServices
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
@@ -102,6 +103,7 @@ class App:
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._tools = ToolParts(config, self._telemetry)
         self._created = self._open_created()
         self._plan: PoolPlan = plan(config, apps, front_environ(), created=self._created.any)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
@@ -118,6 +120,7 @@ class App:
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
+        self._typed: TypedServices | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -219,8 +222,8 @@ class App:
         )
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
-        at_once = {**self._routes.providers.asks(), **BudgetAsks().answers(), **self._created.asks()}
-        sessions.asks.add(nested.asks(), at_once)
+        sessions.asks.add(nested.asks() | self._tools.answers(resolver.find), self._created.asks())
+        sessions.asks.add(*self._routes.gateway.asks())
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -242,11 +245,17 @@ class App:
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
+        try:
+            typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
+        except TypedProblem as error:
+            raise StartFailed(str(error)) from None
+        typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
-            unary | health_unary,
-            streaming | health_streaming,
-            multiplexer.handlers(),
-            [*service_names(), HEALTH_SERVICE],
+            unary | self._tools.unary() | health_unary | typed_unary,
+            streaming | health_streaming | typed_streaming,
+            multiplexer.handlers() | self._tools.conversations(self._readers),
+            [*service_names(), HEALTH_SERVICE, *typed.names],
+            typed.files,
         )
 
     async def reload(self, read: Callable[[], Config]) -> None:
@@ -278,9 +287,12 @@ class App:
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)
+        if self._typed is not None:
+            self._typed.adopt(config.typed, self._registry.snapshot.functions, self._listener)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
+        self._tools.renew(config)
 
     @property
     def is_well(self) -> bool:
@@ -296,6 +308,7 @@ class App:
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         self._routes.drain()
+        self._tools.drain()
         loop = asyncio.get_running_loop()
         ends = loop.time() + timeout_s
         waits = [] if self._runners is None else [self._runners.dispatcher.drain(timeout_s)]
@@ -320,6 +333,7 @@ class App:
             self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
+        self._tools.close()
         await self._metrics.stop()
         await self._listener.stop()
         self._created.close()

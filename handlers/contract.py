@@ -110,6 +110,16 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
     output_price: float | None = None
     """US dollars for a million tokens of answers."""
+    fallbacks: tuple[str, ...] = ()
+    """Names of models that are asked, one after the other, where this one fails."""
+    max_wait_s: float = 30.0
+    """How long a request may wait before it is repeated."""
+    asks: bool = False
+    """Whether the front limits, keeps or counts its requests, and so must be asked before each."""
+    reserve: int = 0
+    """What of each request is to be reserved, whether or not its call has a budget; the bits of `CallMeta.budget`."""
+    cached: bool = False
+    """Whether the front keeps its answers."""
 
     def __repr__(self) -> str:
         return f"ModelOptions(model={self.model!r})"
@@ -221,6 +231,15 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     """Of the calls, those whose price is not known."""
 
 
+class ToolRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Use of one tool in one call."""
+
+    tool: str
+    calls: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as a value: how a handler's error crosses the process boundary."""
 
@@ -261,6 +280,7 @@ class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
     own_s: float = 0.0
     """Seconds that the call has itself taken, where it was under way for longer than that; 0 where that is not so, or
     not measured."""
+    tools: tuple[ToolRecord, ...] = ()
 
 
 class Handler(Protocol):

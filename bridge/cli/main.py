@@ -14,9 +14,11 @@ import typer
 from bridge.cli.breaker_commands import breaker_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
+from bridge.cli.model_commands import model_app
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
+from bridge.cli.proto_commands import proto_app
 from bridge.cli.replaying import replay
 
 app = typer.Typer(
@@ -32,6 +34,8 @@ app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(program_app, name="program")
+app.add_typer(model_app, name="model")
+app.add_typer(proto_app, name="proto")
 
 
 def _version(wanted: bool) -> None:

@@ -50,10 +50,35 @@ class ModelServiceStub:
                 request_serializer=bridge_dot_v1_dot_model__pb2.ExtractRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.ExtractResponse.FromString,
                 _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/bridge.v1.ModelService/ListModels',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.ListCosts = channel.unary_unary(
+                '/bridge.v1.ModelService/ListCosts',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
+                _registered_method=True)
         self.StreamExtract = channel.unary_stream(
                 '/bridge.v1.ModelService/StreamExtract',
                 request_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
+                _registered_method=True)
+        self.GenerateBatch = channel.unary_unary(
+                '/bridge.v1.ModelService/GenerateBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.FromString,
+                _registered_method=True)
+        self.StreamGenerateBatch = channel.unary_stream(
+                '/bridge.v1.ModelService/StreamGenerateBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.FromString,
+                _registered_method=True)
+        self.ExtractBatch = channel.unary_unary(
+                '/bridge.v1.ModelService/ExtractBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
                 _registered_method=True)
 
 
@@ -82,9 +107,45 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListModels(self, request, context):
+        """ListModels returns the configured models, how they are limited, and how they stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCosts(self, request, context):
+        """ListCosts returns what calls have used of language models since the server's start, and what budgets have left. A
+        caller that names a tenant (`x-tenant`) sees that one's figures alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamExtract(self, request, context):
         """StreamExtract sends such an answer while it is written: objects that grow, or the items of a list one by one, and
         then the whole answer, which alone is checked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateBatch(self, request, context):
+        """GenerateBatch answers many prompts in one call. A prompt that fails does not fail the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamGenerateBatch(self, request, context):
+        """StreamGenerateBatch sends such answers as they are ready, in any order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtractBatch(self, request, context):
+        """ExtractBatch returns an answer that fits one JSON Schema for each of many prompts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,10 +169,35 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=bridge_dot_v1_dot_model__pb2.ExtractRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.ExtractResponse.SerializeToString,
             ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ListModelsRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListCosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCosts,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.SerializeToString,
+            ),
             'StreamExtract': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamExtract,
                     request_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.SerializeToString,
+            ),
+            'GenerateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.SerializeToString,
+            ),
+            'StreamGenerateBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamGenerateBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.SerializeToString,
+            ),
+            'ExtractBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -207,6 +293,60 @@ class ModelService:
             _registered_method=True)
 
     @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ListModels',
+            bridge_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ListCosts',
+            bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def StreamExtract(request,
             target,
             options=(),
@@ -223,6 +363,87 @@ class ModelService:
             '/bridge.v1.ModelService/StreamExtract',
             bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
             bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/GenerateBatch',
+            bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamGenerateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bridge.v1.ModelService/StreamGenerateBatch',
+            bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ExtractBatch',
+            bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

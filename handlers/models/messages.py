@@ -10,8 +10,9 @@ from typing import Any
 
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
-from handlers.errors import BadInput
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.errors import BadInput, HandlerError
+from handlers.models import pictures
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -27,7 +28,14 @@ _FINISH = {
     "function_call": model_pb2.FINISH_REASON_TOOL_CALLS,
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
 }
+_DETAILS = {model_pb2.IMAGE_DETAIL_LOW: "low", model_pb2.IMAGE_DETAIL_HIGH: "high"}
 _RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
+_CODES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+"""The names of gRPC's status codes, by number."""
 MAX_RETRIES = 10
 _USUAL_RETRIES = 2
 
@@ -38,12 +46,18 @@ def chat_request(request: Any) -> ChatRequest:
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
     messages = [_message(message, f"messages[{i}]", wrong) for i, message in enumerate(request.messages)]
+    if (
+        images := sum(part.HasField("image") for turn in request.messages for part in turn.parts)
+    ) > pictures.MAX_IMAGES:
+        wrong.append(("messages", f"expected at most {pictures.MAX_IMAGES} images, got {images}"))
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
     if wrong:
         listed = "; ".join(f"{path}: {what}" for path, what in wrong)
         raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
-    return ChatRequest(messages=messages, tools=tools, options=options)
+    has_wish = "cache" in request.DESCRIPTOR.fields_by_name and request.HasField("cache")
+    way = Way(cache=not has_wish or request.cache)
+    return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
 def retries(request: Any) -> int:
@@ -84,6 +98,18 @@ def stream_extract_response(event: Grown | Extracted) -> model_pb2.StreamExtract
     return model_pb2.StreamExtractResponse(item=model_pb2.AnswerItem(**place, index=event.index))
 
 
+def failure(error: HandlerError) -> model_pb2.Failure:
+    """Return the failure of one part of a call as a message."""
+    return model_pb2.Failure(
+        code=_CODES.index(error.code),
+        reason=error.reason,
+        message=str(error),
+        metadata=error.metadata,
+        violations=[model_pb2.FieldViolation(field=path, description=what) for path, what in error.violations],
+        retry_after_s=error.retry_after_s,
+    )
+
+
 def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
     """Return a usage record as a message."""
     return common_pb2.ModelUsage(
@@ -93,6 +119,8 @@ def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         cost_usd=usage.cost_usd,
+        cached_calls=usage.cached_calls,
+        unpriced_calls=usage.unpriced_calls,
     )
 
 
@@ -101,6 +129,8 @@ def _message(message: model_pb2.Message, path: str, wrong: list[tuple[str, str]]
     if role is None:
         wrong.append((f"{path}.role", f"expected a Role, got {message.role}"))
     made: dict[str, Any] = {"role": role, "content": message.content}
+    if message.parts:
+        made["content"] = _content(message, role or "", path, wrong)
     if role == "tool":
         if not message.tool_call_id:
             wrong.append((f"{path}.tool_call_id", "a turn of a tool says which call it answers, got none"))
@@ -113,6 +143,38 @@ def _message(message: model_pb2.Message, path: str, wrong: list[tuple[str, str]]
             for call in message.tool_calls
         ]
     return made
+
+
+def _content(message: model_pb2.Message, role: str, path: str, wrong: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = [{"type": "text", "text": message.content}] if message.content else []
+    for number, part in enumerate(message.parts):
+        place = f"{path}.parts[{number}]"
+        kind = part.WhichOneof("part")
+        if kind == "text":
+            made.append({"type": "text", "text": part.text})
+        elif kind is None:
+            wrong.append((place, "expected text or an image, got nothing"))
+        elif role != "user":
+            wrong.append((f"{place}.image", f"only a turn of the user has images, this one is of the {role}"))
+        else:
+            made.append(_image(part.image, f"{place}.image", wrong))
+    return made
+
+
+def _image(image: model_pb2.ImageInput, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    detail = _DETAILS.get(image.detail)
+    if image.WhichOneof("source") == "url":
+        if problem := pictures.wrong_address(image.url):
+            wrong.append((f"{path}.url", problem))
+        if image.media_type:
+            wrong.append((f"{path}.media_type", "expected none beside an address"))
+        if detail == "high":  # LiteLLM would fetch it to count its tokens
+            wrong.append((f"{path}.detail", "an address can not be looked at in high detail; send the bytes as data"))
+        return pictures.as_part(image.url, detail)
+    if problem := pictures.wrong_bytes(image.data, image.media_type):
+        wrong.append((f"{path}.data", problem))
+        return {}
+    return pictures.as_part(pictures.data_url(image.data), detail)
 
 
 def _tool(tool: model_pb2.Tool, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from handlers.contract import CreatedOptions
 from handlers.programs.created_schemas import output_fields, spec_of
 from handlers.programs.created_services import WorkerServices
-from handlers.programs.created_tools import tools_of
+from handlers.programs.created_tools import give_tools, without_tools
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import Interface
 from handlers.programs.kinds import build, signature_of
@@ -38,10 +38,10 @@ class Builder:
         self._models = LanguageModels(options.models)
 
     async def open(self, definition: ProgramDefinition) -> ProgramHandler:
-        """Build a program. Raises HandlerError where a model, a tool or a sandbox is missing."""
+        """Build a program. Raises HandlerError where a model or a sandbox is missing."""
         created = self._options.created or CreatedOptions()
-        services = WorkerServices(created, await tools_of(definition.tools))
-        module = build(definition, services)
+        module = build(without_tools(definition), WorkerServices(created, {}))
+        give_tools(module, definition)
         if definition.model:
             module.set_lm(self._models.get(definition.model))
         spec = spec_of(definition, self._options.pool)

@@ -1,20 +1,33 @@
-"""The tools of programs by name, as DSPy takes them.
+"""The tools of created programs, which name them.
 
-Owns nothing. A tool's name in a definition is looked up when the program is built.
+Agents get theirs anew for each run (`handlers.programs.tools`), since it depends on the caller which tools there are.
+Programs that write code run it in a sandbox that no call leaves. Owns nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.errors import Unknown
+import msgspec
+
+from handlers.errors import HandlerError
+from handlers.programs.definitions import CODE_KINDS
+from handlers.programs.tools import AGENTS, SERVER_TOOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from handlers.programs.definitions import ProgramDefinition
 
 
-async def tools_of(names: Iterable[str]) -> dict[str, Any]:
-    """Return a `dspy.Tool` for each of these names. Runs in the call that builds the program. Raises Unknown."""
-    for name in names:
-        raise Unknown(f"There is no tool {name!r}.", reason="UNKNOWN_TOOL", metadata={"tool": name})
-    return {}
+def without_tools(definition: ProgramDefinition) -> ProgramDefinition:
+    """Return a definition to build a module of, which `give_tools` follows. Raises TOOL_UNSUPPORTED."""
+    if definition.tools and definition.kind in CODE_KINDS:
+        message = f"a {definition.kind} program runs code in a sandbox, which no call of a tool leaves; use react"
+        raise HandlerError(message, code="FAILED_PRECONDITION", reason="TOOL_UNSUPPORTED")
+    return msgspec.structs.replace(definition, tools=())
+
+
+def give_tools(module: Any, definition: ProgramDefinition) -> None:
+    """Let the agents of a program have the tools that its definition names, in every run."""
+    for _, agent in module.named_sub_modules():
+        if isinstance(agent, AGENTS):
+            setattr(agent, SERVER_TOOLS, definition.tools)

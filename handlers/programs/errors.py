@@ -6,6 +6,7 @@ FAILED_PRECONDITION, never the caller's UNAUTHENTICATED.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from dspy.utils import exceptions as raised
 
 from handlers.errors import HandlerError, ProviderError
 from handlers.programs.lm import not_configured
+from handlers.programs.tools import AbortRun
 from handlers.redaction import redact
 
 OUTPUT_INVALID = "PROGRAM_OUTPUT_INVALID"
@@ -71,10 +73,9 @@ def as_handler_error(error: raised.DSPyError, secrets: tuple[str, ...] = ()) -> 
         return HandlerError(text, code=outcome.code, reason=outcome.reason)
     # What follows the first paragraph is advice to who wrote the Python code.
     text = " ".join(filter(None, (_short(str(error).partition("\n\n")[0], secrets), outcome.fix)))
-    timed_out = isinstance(error, raised.LMTransportError) and "timed out" in str(error).lower()
     return ProviderError(
         text,
-        code="DEADLINE_EXCEEDED" if timed_out else outcome.code,
+        code=_code(error, outcome),
         metadata=_metadata(error),
         retry_after_s=error.retry_after,
     )
@@ -82,9 +83,11 @@ def as_handler_error(error: raised.DSPyError, secrets: tuple[str, ...] = ()) -> 
 
 @contextmanager
 def reported(program: str, secrets: tuple[str, ...]) -> Iterator[None]:
-    """Turn DSPy's failures into reported ones; everything else is the program's own and passes."""
+    """Turn DSPy's failures, and those of tools that end a run, into reported ones; all else is the program's own."""
     try:
         yield
+    except AbortRun as aborted:
+        raise aborted.error from None
     except dspy.DSPyError as error:
         failure = as_handler_error(error, secrets)
         if failure is None:
@@ -95,6 +98,14 @@ def reported(program: str, secrets: tuple[str, ...]) -> Iterator[None]:
         if not str(error).startswith(_NO_LM):
             raise
         raise not_configured(program) from None
+
+
+def _code(error: raised.DSPyError, outcome: Outcome) -> str:
+    if isinstance(error, raised.LMTransportError) and "timed out" in str(error).lower():
+        return "DEADLINE_EXCEEDED"
+    # What is no JSON, DSPy tells apart in a whole answer but not in a stream.
+    is_broken = isinstance(error, raised.LMUnexpectedError) and isinstance(error.__cause__, json.JSONDecodeError)
+    return "UNAVAILABLE" if is_broken else outcome.code
 
 
 def _short(text: str, secrets: tuple[str, ...]) -> str:
@@ -111,5 +122,6 @@ def _metadata(error: Any) -> dict[str, str]:
         "status": error.status,
         "provider_code": error.provider_code,
         "provider_request_id": error.request_id,
+        "configuration": getattr(error, "configuration", ""),
     }
     return {name: str(value) for name, value in known.items() if value}

@@ -16,10 +16,14 @@ from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.codec import Form, decode_arguments, encode_value
 from handlers.errors import BadInput, HandlerError
 from handlers.programs.errors import reported
-from handlers.programs.lm import LanguageModels, not_configured
+from handlers.programs.events import EventQueue, callbacks, status
+from handlers.programs.lm import LanguageModels, ServedLM, not_configured
+from handlers.programs.overrides import NONE, Overrides, of_request
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
+from handlers.programs.tools import Tooling
 from handlers.programs.usage import Meter
+from handlers.typed import calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -28,9 +32,6 @@ if TYPE_CHECKING:
     from handlers.contract import FunctionSpec
     from handlers.programs.interface import Interface
 
-_UNSENT = 64
-"""Deltas that may wait for a slow client before the model is read no further."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Order:
@@ -38,7 +39,7 @@ class _Order:
 
     inputs: dict[str, Any]
     form: Form
-    model: str
+    overrides: Overrides
 
 
 class ProgramHandler:
@@ -53,12 +54,13 @@ class ProgramHandler:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
-        self._settings = settings or {}
+        self._settings = dict(settings or {})
         self._spec = spec
         self._program = program
         self._interface = interface
         self._models = models
         self._on_model: dict[str, Any] = {}
+        self._tooling = Tooling()
 
     @property
     def spec(self) -> FunctionSpec:
@@ -71,7 +73,9 @@ class ProgramHandler:
         return self._program
 
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
-        """Answer InvokeService/Call or ProgramService/Run."""
+        """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
+        if method == calls.CALL:
+            return calls.typed_call(self._call, request, context)  # type: ignore[return-value]
         return self._call(method, request, context)
 
     async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
@@ -89,13 +93,15 @@ class ProgramHandler:
             yield invoke_pb2.StreamCallResponse(item=payload).SerializeToString()
             return
         sequence = 0
-        deltas = _Deltas()
-        task = asyncio.create_task(self._run(order, context, deltas))
-        task.add_done_callback(deltas.close)
+        events = EventQueue()
+        if order.overrides.all_events:
+            events.report(status(program_pb2.RUN_STEP_STARTED))
+        task = asyncio.create_task(self._run(order, context, events))
+        task.add_done_callback(events.close)
         try:
-            async for delta in deltas:
-                sequence += 1
-                yield program_pb2.StreamRunResponse(sequence=sequence, field_delta=delta).SerializeToString()
+            async for event in events:
+                sequence = event.sequence
+                yield event.SerializeToString()
             final = program_pb2.FinalOutputs(outputs=await task)
             yield program_pb2.StreamRunResponse(sequence=sequence + 1, final=final).SerializeToString()
         finally:
@@ -103,31 +109,38 @@ class ProgramHandler:
             await asyncio.gather(task, return_exceptions=True)
 
     def _order(self, method: str, request: bytes) -> _Order:
-        payload, model, version = _decode(method, request)
-        if version and (self._spec.program is None or not self._spec.program.version):
+        payload, overrides = _decode(method, request)
+        if overrides.version and (self._spec.program is None or not self._spec.program.version):
             what = "only programs that were created through the API have versions"
             raise BadInput(f"version: {what}; {self._spec.name!r} is the app's", violations=(("version", what),))
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
-        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, model=model)
+        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, overrides=overrides)
 
-    async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
+    async def _run(self, order: _Order, context: CallContext, events: EventQueue | None) -> common_pb2.Payload:
         meter = Meter()
         try:
-            with reported(self._spec.name, self._secrets()):
-                program, lm = self._choose(order.model)
-                stream = FieldStream(program, deltas.put) if deltas else None
+            with reported(self._spec.name, secrets := self._secrets()):
+                program, lm = self._choose(order.overrides.model)
+                program = await self._tooling.equip(program, order.overrides.tools)
+                program, lm = order.overrides.applied(program, lm, ServedLM)
+                tell = order.overrides.all_events
+                stream = FieldStream(program, events.put, events.report if tell else None) if events else None
                 with dspy.context(
                     lm=lm,
-                    callbacks=[*(dspy.settings.get("callbacks") or []), meter],
+                    callbacks=[
+                        *(dspy.settings.get("callbacks") or []),
+                        meter,
+                        *callbacks(tell, events, program, meter, secrets),
+                    ],
                     usage_tracker=meter.tracker,
                     track_usage=True,
                     disable_history=True,
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
-                    **self._settings,
+                    **(self._settings | order.overrides.settings(program, lm)),
                 ):
                     result = await run_program(program, order.inputs)
         finally:
@@ -158,38 +171,18 @@ class ProgramHandler:
         return self._on_model[model], lm
 
 
-class _Deltas:
-    """Deltas on their way to the client, at most `_UNSENT` of them. Ends when `close` is called."""
-
-    def __init__(self) -> None:
-        self._items: asyncio.Queue[program_pb2.FieldDelta | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_UNSENT)
-
-    async def put(self, delta: program_pb2.FieldDelta) -> None:
-        await self._room.acquire()
-        self._items.put_nowait(delta)
-
-    def close(self, _task: asyncio.Task[Any]) -> None:
-        self._items.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncIterator[program_pb2.FieldDelta]:
-        while (delta := await self._items.get()) is not None:
-            self._room.release()
-            yield delta
-
-
-def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, int]:
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, Overrides]:
     try:
         if method == "ProgramService/Run":
             run = program_pb2.RunRequest.FromString(request)
-            return run.inputs, run.model, run.version
+            return run.inputs, of_request(run)
         if method == "ProgramService/StreamRun":
             stream_run = program_pb2.StreamRunRequest.FromString(request)
-            return stream_run.inputs, stream_run.model, stream_run.version
+            return stream_run.inputs, of_request(stream_run)
         if method == "InvokeService/Call":
-            return invoke_pb2.CallRequest.FromString(request).arguments, "", 0
+            return invoke_pb2.CallRequest.FromString(request).arguments, NONE
         if method == "InvokeService/StreamCall":
-            return invoke_pb2.StreamCallRequest.FromString(request).arguments, "", 0
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, NONE
     except DecodeError as error:
         raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(

@@ -29,7 +29,7 @@ def _request(lm: Any, prompt: Any, messages: Any, kwargs: dict[str, Any]) -> dic
     return {"model": lm.model, **asked, "settings": sent}
 
 
-def asked(call: Callable[..., Any]) -> Callable[..., Any]:
+def passing(call: Callable[..., Any]) -> Callable[..., Any]:
     """Let the calls of a model, as code that is not async makes them, go by the boundary of their call."""
 
     @functools.wraps(call)
@@ -44,7 +44,7 @@ def asked(call: Callable[..., Any]) -> Callable[..., Any]:
     return through
 
 
-def aasked(acall: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def passing_async(acall: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Let the calls of a model, as async code makes them, go by the boundary of their call."""
 
     @functools.wraps(acall)
@@ -66,11 +66,11 @@ def watch_every_model() -> None:
     base = dspy.BaseLM
     if not hasattr(base.__call__, _MARK):
         base.__call__ = _own(base.__call__)
-        base.acall = aasked(base.acall)
+        base.acall = passing_async(base.acall)
 
 
 def _own(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Do as `asked`, for a model that no loop is asked for: in a thread it is called right there."""
+    """Do as `passing`, for a model that no loop is asked for: in a thread it is called right there."""
 
     @functools.wraps(call)
     def through(self: Any, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:

@@ -50,6 +50,8 @@ METHODS = {
         model_pb2.StreamGenerateRequest, model_pb2.StreamGenerateResponse, "", "final", streams=True
     ),
     "ModelService/Extract": _Method(model_pb2.ExtractRequest, model_pb2.ExtractResponse),
+    "ModelService/GenerateBatch": _Method(model_pb2.GenerateBatchRequest, model_pb2.GenerateBatchResponse),
+    "ModelService/ExtractBatch": _Method(model_pb2.ExtractBatchRequest, model_pb2.ExtractBatchResponse),
 }
 """Of the calls that can be saved."""
 

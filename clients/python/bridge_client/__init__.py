@@ -47,17 +47,25 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
-from bridge_client.model_records import AnswerItem, PartialAnswer
+from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
 from bridge_client.options import Budget, ChannelOptions
+from bridge_client.program_events import (
+    FieldDelta,
+    Final,
+    ReasoningDelta,
+    RunStatus,
+    RunToolCall,
+    RunToolResult,
+    RunUsage,
+)
 from bridge_client.records import (
     BatchScore,
     BudgetState,
     Embeddings,
     Extraction,
-    FieldDelta,
-    Final,
     FunctionInfo,
     Generation,
+    Image,
     Message,
     MetricInfo,
     MetricValue,
@@ -89,7 +97,10 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "Batch",
+    "BatchAnswer",
     "BatchScore",
+    "BatchSummary",
     "BridgeError",
     "Budget",
     "BudgetExceeded",
@@ -111,6 +122,7 @@ __all__ = [
     "Final",
     "FunctionInfo",
     "Generation",
+    "Image",
     "InputQuarantined",
     "Internal",
     "InvalidArgument",
@@ -135,9 +147,14 @@ __all__ = [
     "ProgramInfo",
     "ProviderError",
     "QueueFull",
+    "ReasoningDelta",
     "Receipt",
     "ResourceExhausted",
     "ResultInvalid",
+    "RunStatus",
+    "RunToolCall",
+    "RunToolResult",
+    "RunUsage",
     "SchemaMismatch",
     "Score",
     "SessionInfo",

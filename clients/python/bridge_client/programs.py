@@ -1,4 +1,4 @@
-"""DSPy programs: `client.programs`, sync and async. Owns nothing but the model that a view asks for."""
+"""DSPy programs: `client.programs`, sync and async. Owns nothing but the wishes of a view."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
-from bridge_client.records import FieldDelta, Final, Outputs, ProgramEvent, ProgramInfo
+from bridge_client.program_events import Final, ProgramEvent, program_event
+from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
+from bridge_client.records import Outputs, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
-from bridge_client.wire import Operation, UnknownEvent, operation
+from bridge_client.wire import Operation, operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,21 +24,39 @@ if TYPE_CHECKING:
 class Programs:
     """The DSPy programs of the server's app."""
 
-    def __init__(self, wire: SyncWire, model: str = "") -> None:
+    def __init__(self, wire: SyncWire, wishes: Wishes = NO_WISHES) -> None:
         self._wire = wire
-        self._model = model
+        self._wishes = wishes
 
-    def using(self, model: str) -> Programs:
-        """The same programs on another language model, by its name in the server's configuration."""
-        return Programs(self._wire, model)
+    def using(
+        self,
+        model: str = "",
+        *,
+        adapter: Adapter | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        all_events: bool = False,
+    ) -> Programs:
+        """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
+
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
+        is for `stream`.
+        """
+        wishes = Wishes(
+            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+        )
+        return Programs(self._wire, wishes)
 
     def run(self, program: str, /, **inputs: Any) -> Outputs:
         """Run a program with one keyword argument per input field."""
-        return self._wire.unary(_run(program, inputs, self._model))
+        return self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> Stream[ProgramEvent]:
-        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
-        return self._wire.stream(_stream_run(program, inputs, self._model))
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`).
+
+        With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
+        """
+        return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -55,21 +75,39 @@ class Programs:
 class AsyncPrograms:
     """The DSPy programs of the server's app."""
 
-    def __init__(self, wire: AsyncWire, model: str = "") -> None:
+    def __init__(self, wire: AsyncWire, wishes: Wishes = NO_WISHES) -> None:
         self._wire = wire
-        self._model = model
+        self._wishes = wishes
 
-    def using(self, model: str) -> AsyncPrograms:
-        """The same programs on another language model, by its name in the server's configuration."""
-        return AsyncPrograms(self._wire, model)
+    def using(
+        self,
+        model: str = "",
+        *,
+        adapter: Adapter | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        all_events: bool = False,
+    ) -> AsyncPrograms:
+        """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
+
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
+        is for `stream`.
+        """
+        wishes = Wishes(
+            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+        )
+        return AsyncPrograms(self._wire, wishes)
 
     async def run(self, program: str, /, **inputs: Any) -> Outputs:
         """Run a program with one keyword argument per input field."""
-        return await self._wire.unary(_run(program, inputs, self._model))
+        return await self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> AsyncStream[ProgramEvent]:
-        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
-        return self._wire.stream(_stream_run(program, inputs, self._model))
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`).
+
+        With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
+        """
+        return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     async def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -85,26 +123,20 @@ class AsyncPrograms:
         return await self._wire.unary(_describe(program))
 
 
-def _run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[Outputs]:
-    request = program_pb2.RunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[Outputs]:
+    request = program_pb2.RunRequest(program=program, inputs=encode_arguments(inputs), **wishes.fields())
     return operation("ProgramService/Run", request, program_pb2.RunResponse, lambda reply: _outputs(reply.outputs))
 
 
-def _stream_run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[ProgramEvent]:
-    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+def _stream_run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[ProgramEvent]:
+    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.stream_fields())
     return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
 
 
 def _event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:
-    kind = reply.WhichOneof("event")
-    if kind == "field_delta":
-        delta = reply.field_delta
-        return FieldDelta(
-            sequence=reply.sequence, predictor=delta.predictor, field=delta.field, text=delta.text, last=delta.last
-        )
-    if kind == "final":
+    if reply.HasField("final"):
         return Final(sequence=reply.sequence, outputs=_outputs(reply.final.outputs))
-    raise UnknownEvent
+    return program_event(reply)
 
 
 def _outputs(payload: common_pb2.Payload) -> Outputs:

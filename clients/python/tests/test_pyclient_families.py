@@ -35,6 +35,17 @@ class TestPrograms:
         runner.run(lambda client: client.programs.using("fast").run("triage"))
         assert program_pb2.RunRequest.FromString(stub.last.request).model == "fast"
 
+    def test_otherwise_asked(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
+        runner.run(
+            lambda client: client.programs.using(adapter="two_step", temperature=0.0, max_tokens=9).run("triage")
+        )
+        request = program_pb2.RunRequest.FromString(stub.last.request)
+        assert (request.model, request.adapter) == ("", program_pb2.PROMPT_ADAPTER_TWO_STEP)
+        assert (request.temperature, request.HasField("temperature"), request.max_tokens) == (0.0, True, 9)
+        with pytest.raises(ValueError, match="expected an adapter of chat, json, xml, two_step, got 'yaml'"):
+            runner.run(lambda client: client.programs.using(adapter="yaml").run("triage"))
+
     def test_outputs_that_are_no_object(self, runner, stub):
         stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=common_pb2.Payload(json="1")))
         with pytest.raises(bridge_client.UnexpectedReply, match="an object with the program's outputs, got int"):
@@ -55,6 +66,34 @@ class TestPrograms:
         ]
         request = program_pb2.StreamRunRequest.FromString(stub.last.request)
         assert (request.program, request.model) == ("triage", "fast")
+
+    def test_stream_with_every_event(self, runner, stub):
+        step = program_pb2.RunStatus(
+            step=program_pb2.RUN_STEP_MODEL_ENDED, model="m", seconds=0.5, error="e", omitted=2
+        )
+        used = program_pb2.RunUsage(usage=[common_pb2.ModelUsage(model="m", calls=1)])
+        call = program_pb2.RunToolCall(id="1", tool="add", arguments="{}", truncated=True)
+        result = program_pb2.RunToolResult(id="1", tool="add", result="3", seconds=0.25)
+        thought = program_pb2.ReasoningDelta(predictor="self", text="hm")
+        events = [{"status": step}, {"reasoning_delta": thought}, {"tool_call": call}, {"tool_result": result}]
+        events += [{"usage": used}, {"final": program_pb2.FinalOutputs(outputs=outputs())}]
+        replies = [program_pb2.StreamRunResponse(sequence=n, **event) for n, event in enumerate(events, 1)]
+        stub.answer("ProgramService/StreamRun", replies)
+        found = runner.collect(lambda client: client.programs.using(all_events=True).stream("triage"))
+        assert program_pb2.StreamRunRequest.FromString(stub.last.request).all_events
+        assert [event.sequence for event in found] == [1, 2, 3, 4, 5, 6]
+        status, reasoning, tool_call, tool_result, usage, _ = found
+        assert (status.step, status.model, status.seconds, status.error, status.omitted) == (
+            "model_ended",
+            "m",
+            0.5,
+            "e",
+            2,
+        )
+        assert (reasoning.predictor, reasoning.text) == ("self", "hm")
+        assert (tool_call.id, tool_call.tool, tool_call.arguments, tool_call.truncated) == ("1", "add", "{}", True)
+        assert (tool_result.id, tool_result.result, tool_result.error, tool_result.seconds) == ("1", "3", "", 0.25)
+        assert [(one.model, one.calls) for one in usage.usage] == [("m", 1)]
 
     def test_list_over_pages_and_describe(self, runner, stub):
         def answer(request, context):
@@ -154,7 +193,7 @@ class TestModels:
         ("turns", "kind", "message"),
         [
             ([{"role": "robot"}], ValueError, r"expected a role of system, .* at messages\[0\], got 'robot'"),
-            ([{"role": "user", "content": [1]}], TypeError, r"expected text as content of messages\[0\], got list"),
+            ([{"role": "user", "content": [1]}], TypeError, r"Image .* at messages\[0\].content\[0\], got int"),
             (["hi"], TypeError, r"expected a Message or a dictionary at messages\[0\], got str"),
         ],
     )
@@ -243,47 +282,6 @@ class TestExtract:
     def test_what_is_no_schema(self, runner, stub):
         with pytest.raises(TypeError, match="expected a JSON Schema, a pydantic model, a dataclass or a TypedDict"):
             runner.run(lambda client: client.models.extract(object, "text"))
-
-
-class TestStreamExtract:
-    def events(self, *events):
-        return [
-            model_pb2.StreamExtractResponse(**{kind: {"number": number, "attempt": 1, **fields}})
-            for number, (kind, fields) in enumerate(events, 1)
-        ]
-
-    def stream(self, runner, stub, schema, events, final):
-        reply = model_pb2.ExtractResponse(json=final, model="m", usage=USAGE, attempts=1)
-        stub.answer("ModelService/StreamExtract", [*events, model_pb2.StreamExtractResponse(final=reply)])
-        found = runner.collect(lambda client: client.models.stream_extract(schema, "text", max_retries=1, top_p=0.5))
-        return found, model_pb2.StreamExtractRequest.FromString(stub.last.request)
-
-    def test_objects_grow(self, runner, stub):
-        events = self.events(("partial", {"json": '{"number": "7"}'}))
-        found, request = self.stream(runner, stub, Invoice, events, '{"number": "77", "total": 1}')
-        assert found[0] == bridge_client.PartialAnswer(number=1, attempt=1, value={"number": "7"})
-        assert found[1].value == Invoice(number="77", total=1)
-        assert (request.max_retries, request.options.top_p, request.options.HasField("seed")) == (1, 0.5, False)
-
-    @pytest.mark.parametrize(("kind", "value"), [(Line, Line("x")), (Address, {"city": "x"})])
-    def test_items_have_the_type_of_the_list(self, runner, stub, kind, value):
-        text = json.dumps(value if isinstance(value, dict) else dataclasses.asdict(value))
-        events = self.events(("item", {"index": 0, "json": text}))
-        found, request = self.stream(runner, stub, list[kind], events, f"[{text}]")
-        assert found[0] == bridge_client.AnswerItem(number=1, attempt=1, index=0, value=value)
-        assert found[1].value == [value]
-        assert json.loads(request.schema)["type"] == "array"
-
-    def test_lists_of_pydantic_models(self, runner, stub):
-        text = '{"number": "7", "total": 1.5}'
-        events = self.events(("item", {"index": 0, "json": text}))
-        found, request = self.stream(runner, stub, list[Invoice], events, f"[{text}]")
-        assert [found[0].value] == found[1].value == [Invoice(number="7", total=1.5)]
-        assert json.loads(request.schema)["items"]["required"] == ["number", "total"]
-
-    def test_what_is_no_json(self, runner, stub):
-        with pytest.raises(bridge_client.UnexpectedReply, match="expected JSON"):
-            self.stream(runner, stub, Invoice, self.events(("partial", {"json": "{"})), "{}")
 
 
 class TestEmbeddings:
