@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.breaker_commands import breaker_app
+from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.model_commands import model_app
@@ -36,6 +37,7 @@ app.add_typer(breaker_app, name="breaker")
 app.add_typer(program_app, name="program")
 app.add_typer(model_app, name="model")
 app.add_typer(proto_app, name="proto")
+app.add_typer(client_app, name="client")
 
 
 def _version(wanted: bool) -> None:
