@@ -110,6 +110,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
     output_price: float | None = None
     """US dollars for a million tokens of answers."""
+    image_price: float | None = None
+    """US dollars for an image that it makes."""
     fallbacks: tuple[str, ...] = ()
     """Names of models that are asked, one after the other, where this one fails."""
     max_wait_s: float = 30.0
