@@ -43,6 +43,7 @@ from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
+from bridge.typed import TypedProblem, TypedServices
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
@@ -118,6 +119,7 @@ class App:
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
+        self._typed: TypedServices | None = None
         self._renewed: tuple[Resolver, Forwarder] | None = None
         """What a reload gives something new to, beside the runners."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -242,11 +244,17 @@ class App:
         )
         streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
+        try:
+            typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
+        except TypedProblem as error:
+            raise StartFailed(str(error)) from None
+        typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
-            unary | health_unary,
-            streaming | health_streaming,
+            unary | health_unary | typed_unary,
+            streaming | health_streaming | typed_streaming,
             multiplexer.handlers(),
-            [*service_names(), HEALTH_SERVICE],
+            [*service_names(), HEALTH_SERVICE, *typed.names],
+            typed.files,
         )
 
     async def reload(self, read: Callable[[], Config]) -> None:
@@ -278,6 +286,8 @@ class App:
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
         self._listener.renew(config.server)
+        if self._typed is not None:
+            self._typed.adopt(config.typed, self._registry.snapshot.functions, self._listener)
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)

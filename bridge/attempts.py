@@ -43,6 +43,9 @@ _REQUESTS: Mapping[str, type[Message]] = {
     "ModelService/StreamGenerate": model_pb2.StreamGenerateRequest,
     "ModelService/Extract": model_pb2.ExtractRequest,
     "ModelService/StreamExtract": model_pb2.StreamExtractRequest,
+    "ModelService/GenerateBatch": model_pb2.GenerateBatchRequest,
+    "ModelService/StreamGenerateBatch": model_pb2.StreamGenerateBatchRequest,
+    "ModelService/ExtractBatch": model_pb2.ExtractBatchRequest,
 }
 """The RPCs whose requests name a language model, in field 1."""
 DEFAULT_MODEL = "default"

@@ -9,6 +9,7 @@ import msgspec
 from bridge.convert_routes import route_info
 from bridge.routes import RoutedSpec
 from bridge.v1 import common_pb2, metric_pb2, program_pb2
+from handlers.typed.names import module_name
 
 if TYPE_CHECKING:
     from google.protobuf.duration_pb2 import Duration
@@ -42,6 +43,7 @@ def function_info(spec: FunctionSpec, *, whole: bool) -> common_pb2.FunctionInfo
         idempotent=spec.idempotent,
         pure=spec.pure,
         thread_safe=spec.thread_safe,
+        module=module_name(spec.module),
     )
     if whole:
         info.arguments_schema = spec.arguments_schema

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pool.pool import Pool
 
 SERVICES = sorted(
-    {f"bridge.v1.{name.partition('/')[0]}" for name in FORWARDED}
+    {f"bridge.v1.{name.partition('/')[0]}" for name, rule in FORWARDED.items() if rule.public}
     | {"bridge.v1.SessionService", "bridge.v1.PoolService"}
 )
 INVOKE = "bridge.v1.InvokeService"

@@ -50,8 +50,12 @@ class Listener:
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
         names: Sequence[str],
+        files: Sequence[bytes] = (),
     ) -> str:
-        """Serve handlers by their paths, and tell of services by `names`; return the address. Raises ListenFailed."""
+        """Serve handlers by their paths, and tell of services by `names`; return the address. Raises ListenFailed.
+
+        `files` describe services that no module of this process describes.
+        """
         config = self._config
         options = ServerOptions(
             address=config.address,
@@ -62,9 +66,9 @@ class Listener:
         )
         if self.fronts is not None:
             return await self.fronts.serve(
-                options, unary, streaming, conversations, names, config.slow_reader_timeout_s
+                options, unary, streaming, conversations, names, config.slow_reader_timeout_s, files
             )
-        self._server = GrpcServer(options, unary, streaming, conversations, list(names))
+        self._server = GrpcServer(options, unary, streaming, conversations, list(names), files)
         try:
             return await self._server.start()
         except AddressInUse as error:
@@ -86,6 +90,19 @@ class Listener:
         """Take over settings that a reload has changed."""
         if self.fronts is not None:
             self.fronts.renew(config)
+
+    def change(
+        self,
+        unary: Mapping[str, Unary],
+        streaming: Mapping[str, Streaming],
+        names: Sequence[str],
+        files: Sequence[bytes],
+    ) -> bool:
+        """Serve these handlers too and tell of these services; return whether that was possible without a restart."""
+        if self._server is None:
+            return self.fronts is None or self.fronts.serves([*unary, *streaming])
+        self._server.change(unary, streaming, list(names), files)
+        return True
 
     def drain(self) -> None:
         """Take note that the server drains."""

@@ -15,6 +15,7 @@ from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, program_pb2
 from handlers import names
 from handlers.errors import ExtraMissing, Unknown
 from handlers.metrics import catalog
+from handlers.typed import calls as typed
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -36,6 +37,8 @@ class Forwarded:
     """Beside `function`, it names what calls are gathered by that run together."""
     kind: str = "function"
     """What the name names: a function, a program or a metric."""
+    public: bool = True
+    """Whether it is an RPC that clients call; else the front makes such requests itself."""
 
 
 FORWARDED: Mapping[str, Forwarded] = {
@@ -49,6 +52,9 @@ FORWARDED: Mapping[str, Forwarded] = {
     "ModelService/StreamGenerate": Forwarded(streaming=True, function="bridge.models.stream_generate"),
     "ModelService/Extract": Forwarded(streaming=False, function="bridge.models.extract"),
     "ModelService/StreamExtract": Forwarded(streaming=True, function="bridge.models.stream_extract"),
+    "ModelService/GenerateBatch": Forwarded(streaming=False, function="bridge.models.generate_batch"),
+    "ModelService/StreamGenerateBatch": Forwarded(streaming=True, function="bridge.models.stream_generate_batch"),
+    "ModelService/ExtractBatch": Forwarded(streaming=False, function="bridge.models.extract_batch"),
     "EmbeddingService/Embed": Forwarded(
         streaming=False, function="bridge.embeddings.embed", message=embedding_pb2.EmbedRequest, field="model"
     ),
@@ -57,6 +63,8 @@ FORWARDED: Mapping[str, Forwarded] = {
     "MetricService/ScoreBatch": Forwarded(
         streaming=False, message=metric_pb2.ScoreBatchRequest, field="metric", kind="metric"
     ),
+    typed.CALL: Forwarded(streaming=False, message=invoke_pb2.CallRequest, field="function", public=False),
+    typed.STREAM_CALL: Forwarded(streaming=True, message=invoke_pb2.CallRequest, field="function", public=False),
 }
 
 

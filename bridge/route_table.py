@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from bridge.config import Config
 
 MODEL_FUNCTIONS = tuple(
-    f"bridge.models.{name}" for name in ("generate", "stream_generate", "extract", "stream_extract")
+    f"bridge.models.{name}"
+    for name in (
+        *("generate", "stream_generate", "extract", "stream_extract"),
+        *("generate_batch", "stream_generate_batch", "extract_batch"),
+    )
 )
 """What is called with the name of a language model in the request."""
 SHOWN = 3

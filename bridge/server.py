@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -156,24 +156,38 @@ class GrpcServer:
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
         names: list[str],
+        files: Sequence[bytes] = (),
     ) -> None:
         self._options = options
         self._server = grpc.aio.server(options=_channel_arguments(options))
         others = {path: _streaming(handler) for path, handler in streaming.items()}
         others |= {path: _conversation(handler) for path, handler in conversations.items()}
-        self._server.add_generic_rpc_handlers((_Handlers(unary, others),))
+        self._unary, self._others = dict(unary), others
+        self._server.add_generic_rpc_handlers((_Handlers(self._unary, others),))
+        self._reflection: ReflectionServicer | None = None
         if options.reflection:
-            self._add_reflection(names)
+            self._add_reflection(names, files)
 
-    def _add_reflection(self, names: list[str]) -> None:
+    def _add_reflection(self, names: list[str], files: Sequence[bytes]) -> None:
         """Offer v1 and v1alpha, which differ in name only: old tools ask for the one, new ones for the other."""
-        for version in ("v1alpha", "v1"):
-            service = f"grpc.reflection.{version}.ServerReflection"
-            names = [*names, service]
         _describe_v1()
-        servicer = ReflectionServicer(names)
+        self._reflection = _reflection(names, files)
+
+        def behave(requests: Any, context: Any) -> Any:
+            assert self._reflection is not None
+            return self._reflection.ServerReflectionInfo(requests, context)
+
         for version in ("v1alpha", "v1"):
-            self._server.add_generic_rpc_handlers((_reflection_handler(servicer, version),))
+            self._server.add_generic_rpc_handlers((_reflection_handler(behave, version),))
+
+    def change(
+        self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], names: list[str], files: Sequence[bytes]
+    ) -> None:
+        """Serve these handlers too, and tell of these services from now on."""
+        self._unary.update(unary)
+        self._others.update((path, _streaming(handler)) for path, handler in streaming.items())
+        if self._reflection is not None:
+            self._reflection = _reflection(names, files)
 
     async def start(self) -> str:
         """Bind and serve; return the address with its real port. Raises AddressInUse."""
@@ -245,11 +259,26 @@ def _describe_v1() -> None:
         pool.AddSerializedFile(file.SerializeToString())
 
 
-def _reflection_handler(servicer: ReflectionServicer, version: str) -> grpc.GenericRpcHandler:
+def _reflection(names: list[str], files: Sequence[bytes]) -> ReflectionServicer:
+    """Return what tells of services; where some are described by `files`, out of a pool of its own."""
+    names = [*names, *(f"grpc.reflection.{version}.ServerReflection" for version in ("v1alpha", "v1"))]
+    if not files:
+        return ReflectionServicer(names)
+    from google.protobuf import descriptor_pool
+
+    from bridge.fronts.described import described
+
+    pool = descriptor_pool.DescriptorPool()
+    for data in described(names, files):
+        pool.AddSerializedFile(data)
+    return ReflectionServicer(names, pool)
+
+
+def _reflection_handler(behave: Callable[[Any, Any], Any], version: str) -> grpc.GenericRpcHandler:
     from grpc_reflection.v1alpha import reflection_pb2
 
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        behave,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

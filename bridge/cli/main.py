@@ -17,6 +17,7 @@ from bridge.cli.failures import ExitCode
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
+from bridge.cli.proto_commands import proto_app
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -31,6 +32,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(program_app, name="program")
+app.add_typer(proto_app, name="proto")
 
 
 def _version(wanted: bool) -> None:

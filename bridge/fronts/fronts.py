@@ -80,6 +80,7 @@ class Fronts:
         conversations: Mapping[str, Conversation],
         names: Sequence[str],
         slow_reader_timeout_s: float,
+        files: Sequence[bytes] = (),
     ) -> str:
         """Let the fronts serve; return the address with its real port once all do. Raises ListenFailed."""
         assert self._claim is not None
@@ -95,7 +96,7 @@ class Fronts:
             conversations=self._handlers.conversations,
             lost=HEALTH_LAST,
             services=tuple(names) if options.reflection else (),
-            files=described(names) if options.reflection else (),
+            files=described(names, files) if options.reflection else (),
         )
         for place in self._places:
             if place.front is None:  # it has ended while the pools started: whatever it was may be over
@@ -105,6 +106,11 @@ class Fronts:
             raise ListenFailed(next(filter(None, problems)))
         self._run(self._watch())
         return self._claim.address
+
+    def serves(self, paths: Sequence[str]) -> bool:
+        """Whether the fronts know all these paths; they learn them when they start."""
+        known = {*self._handlers.unary, *self._handlers.streaming} if self._handlers is not None else set()
+        return known.issuperset(paths)
 
     def renew(self, config: ServerConfig) -> None:
         """Take over settings that a reload has changed."""

@@ -11,11 +11,13 @@ from bridge.call import Call
 from bridge.deadline import timeout_s
 from bridge.envelope import join_items, wants_items
 from bridge.errors import request_too_large
-from bridge.interceptors.errors import guard_streaming, guard_unary
+from bridge.interceptors.errors import Begin, guard_streaming, guard_unary
 from bridge.interceptors.identity import identify
 from bridge.resolve import FORWARDED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bridge.config import ServerConfig
     from bridge.dispatch import Dispatcher
     from bridge.server import Metadata, Streaming, Unary, Write
@@ -49,11 +51,31 @@ class Forwarder:
         begin, telemetry = self._begin, self._telemetry
         unary, streaming = {}, {}
         for name, rule in FORWARDED.items():
+            if not rule.public:
+                continue
             if rule.streaming:
                 streaming[PACKAGE + name] = guard_streaming(name, begin, self._stream, telemetry)
             else:
                 unary[PACKAGE + name] = guard_unary(name, begin, self._dispatcher.run, telemetry)
         return unary, streaming
+
+    def unary(self, name: str, made: Callable[[bytes], bytes]) -> Unary:
+        """Return the handler of an RPC whose requests `made` turns into requests of the RPC `name`."""
+        return guard_unary(name, self._begin_made(made), self._dispatcher.run, self._telemetry)
+
+    def streaming(self, name: str, made: Callable[[bytes], bytes]) -> Streaming:
+        """Do as `unary` for an RPC that answers with a stream."""
+        return guard_streaming(name, self._begin_made(made), self._stream, self._telemetry)
+
+    def _begin_made(self, made: Callable[[bytes], bytes]) -> Begin:
+        def begin(method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
+            if len(request) > self._largest:
+                raise request_too_large(len(request), self._largest)
+            call = self._begin(method, b"", metadata, remaining_s)
+            call.request, call.bytes_in = made(request), len(request)
+            return call
+
+        return begin
 
     def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
         identity, size, timeout = identify(metadata), len(request), self._default_s

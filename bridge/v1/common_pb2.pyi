@@ -225,7 +225,7 @@ class ModelUsage(_message.Message):
     def __init__(self, model: _Optional[str] = ..., calls: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., cached_calls: _Optional[int] = ..., unpriced_calls: _Optional[int] = ...) -> None: ...
 
 class FunctionInfo(_message.Message):
-    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "route", "model_routes", "pure", "thread_safe")
+    __slots__ = ("name", "kind", "doc", "pool", "placement", "streaming", "idempotent", "arguments_schema", "result_schema", "example", "route", "model_routes", "pure", "thread_safe", "module")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     DOC_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +240,7 @@ class FunctionInfo(_message.Message):
     MODEL_ROUTES_FIELD_NUMBER: _ClassVar[int]
     PURE_FIELD_NUMBER: _ClassVar[int]
     THREAD_SAFE_FIELD_NUMBER: _ClassVar[int]
+    MODULE_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: FunctionKind
     doc: str
@@ -254,7 +255,8 @@ class FunctionInfo(_message.Message):
     model_routes: _containers.RepeatedCompositeFieldContainer[RouteInfo]
     pure: bool
     thread_safe: bool
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., route: _Optional[_Union[RouteInfo, _Mapping]] = ..., model_routes: _Optional[_Iterable[_Union[RouteInfo, _Mapping]]] = ..., pure: _Optional[bool] = ..., thread_safe: _Optional[bool] = ...) -> None: ...
+    module: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FunctionKind, str]] = ..., doc: _Optional[str] = ..., pool: _Optional[str] = ..., placement: _Optional[_Union[Placement, str]] = ..., streaming: _Optional[bool] = ..., idempotent: _Optional[bool] = ..., arguments_schema: _Optional[str] = ..., result_schema: _Optional[str] = ..., example: _Optional[str] = ..., route: _Optional[_Union[RouteInfo, _Mapping]] = ..., model_routes: _Optional[_Iterable[_Union[RouteInfo, _Mapping]]] = ..., pure: _Optional[bool] = ..., thread_safe: _Optional[bool] = ..., module: _Optional[str] = ...) -> None: ...
 
 class RouteInfo(_message.Message):
     __slots__ = ("name", "choose", "alternatives", "fallback", "attempts", "hedged")

@@ -55,6 +55,21 @@ class ModelServiceStub:
                 request_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
                 _registered_method=True)
+        self.GenerateBatch = channel.unary_unary(
+                '/bridge.v1.ModelService/GenerateBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.FromString,
+                _registered_method=True)
+        self.StreamGenerateBatch = channel.unary_stream(
+                '/bridge.v1.ModelService/StreamGenerateBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.FromString,
+                _registered_method=True)
+        self.ExtractBatch = channel.unary_unary(
+                '/bridge.v1.ModelService/ExtractBatch',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -90,6 +105,27 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateBatch(self, request, context):
+        """GenerateBatch answers many prompts in one call. A prompt that fails does not fail the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamGenerateBatch(self, request, context):
+        """StreamGenerateBatch sends such answers as they are ready, in any order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtractBatch(self, request, context):
+        """ExtractBatch returns an answer that fits one JSON Schema for each of many prompts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +148,21 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.StreamExtract,
                     request_deserializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractResponse.SerializeToString,
+            ),
+            'GenerateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.SerializeToString,
+            ),
+            'StreamGenerateBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamGenerateBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.SerializeToString,
+            ),
+            'ExtractBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtractBatch,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +274,87 @@ class ModelService:
             '/bridge.v1.ModelService/StreamExtract',
             bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
             bridge_dot_v1_dot_model__pb2.StreamExtractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/GenerateBatch',
+            bridge_dot_v1_dot_model__pb2.GenerateBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.GenerateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamGenerateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bridge.v1.ModelService/StreamGenerateBatch',
+            bridge_dot_v1_dot_model__pb2.StreamGenerateBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.StreamGenerateBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtractBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ExtractBatch',
+            bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

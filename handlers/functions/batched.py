@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
     from handlers.functions.signature import Signature
+    from handlers.typed.calls import TypedMethod
 
 Arguments = dict[str, Any]
+Entered = tuple[Arguments, "Form | TypedMethod"]
+"""What a member brings, and what writes its answer."""
 
 
 class BatchedHandler(FunctionHandler):
@@ -49,15 +52,29 @@ class BatchedHandler(FunctionHandler):
         return self._packed(results, read, replies, ids, limit)
 
     async def _batch_async(
-        self, read: list[tuple[Arguments, Form]], replies: list[BaseException | None], ids: list[str], limit: int
+        self, read: list[Entered], replies: list[BaseException | None], ids: list[str], limit: int
     ) -> bytes:
         results = await self._run_async([arguments for arguments, _ in read]) if read else []
         return self._packed(results, read, replies, ids, limit)
 
-    def _member(self, member: batches.Member) -> tuple[Arguments, Form]:
+    def _member(self, member: batches.Member) -> Entered:
         if member.meta.method != CALL:
-            raise self._not_answered(member.meta.method, CALL)
+            return self._typed_member(member)
         return self._read(invoke_pb2.CallRequest, member.request)
+
+    def _typed_member(self, member: batches.Member) -> Entered:
+        from handlers.typed import calls
+
+        if member.meta.method != calls.CALL:
+            raise self._not_answered(member.meta.method, CALL)
+        method, request = calls.open_typed(member.request)
+        arguments, _ = self._read(invoke_pb2.CallRequest, request)
+        return arguments, method
+
+    def _answer(self, value: Any, form: Form | TypedMethod) -> bytes:
+        if isinstance(form, str):
+            return super()._answer(value, form)
+        return form.answer(super()._answer(value, "msgpack"))
 
     def _run(self, members: list[Arguments]) -> list[Any]:
         """Return a result or an exception for each member."""
@@ -103,7 +120,7 @@ class BatchedHandler(FunctionHandler):
     def _packed(
         self,
         results: list[Any],
-        read: list[tuple[Arguments, Form]],
+        read: list[Entered],
         replies: list[BaseException | None],
         ids: list[str],
         limit: int,

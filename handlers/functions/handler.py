@@ -48,7 +48,7 @@ class FunctionHandler:
     def call(self, method: str, request: bytes, context: CallContext) -> bytes | Awaitable[bytes]:
         """Answer a call. Raises BadInput, ResultInvalid, and whatever the function raises."""
         if method != CALL:
-            raise self._not_answered(method, CALL)
+            return self._call_typed(method, request, context)
         if self._spec.streaming:
             raise BadInput(
                 f"{self._spec.name} sends a stream of results: call it with InvokeService/StreamCall.",
@@ -63,7 +63,7 @@ class FunctionHandler:
     def stream(self, method: str, request: bytes, context: CallContext) -> Iterator[bytes] | AsyncIterator[bytes]:
         """Answer a streaming call; a function that does not stream sends one item. Raises as `call` does."""
         if method != STREAM_CALL:
-            raise self._not_answered(method, STREAM_CALL)
+            return self._stream_typed(method, request, context)
         arguments, form = self._read(invoke_pb2.StreamCallRequest, request)
         return self._items_later(arguments, form) if self._spec.is_async else self._items(arguments, form)
 
@@ -116,6 +116,23 @@ class FunctionHandler:
         if self._signature.raw_is_plain:
             return {self._raw: arguments}, form
         return self._validate({self._raw: arguments}, form), form
+
+    def _call_typed(self, method: str, request: bytes, context: CallContext) -> bytes | Awaitable[bytes]:
+        """Answer a call of the function's own typed method."""
+        from handlers.typed import calls
+
+        if method != calls.CALL:
+            raise self._not_answered(method, CALL)
+        return calls.typed_call(self.call, request, context)
+
+    def _stream_typed(
+        self, method: str, request: bytes, context: CallContext
+    ) -> Iterator[bytes] | AsyncIterator[bytes]:
+        from handlers.typed import calls
+
+        if method != calls.STREAM_CALL:
+            raise self._not_answered(method, STREAM_CALL)
+        return calls.typed_stream(self.stream, request, context)
 
     def _not_answered(self, method: str, expected: str) -> HandlerError:
         message = f"{self._spec.name} answers {expected} here, got {method}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
-from handlers.errors import BadInput
+from handlers.errors import BadInput, HandlerError
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 
 _ROLES = {
@@ -28,6 +28,12 @@ _FINISH = {
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
 }
 _RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
+_CODES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+"""The names of gRPC's status codes, by number."""
 MAX_RETRIES = 10
 _USUAL_RETRIES = 2
 
@@ -84,6 +90,18 @@ def stream_extract_response(event: Grown | Extracted) -> model_pb2.StreamExtract
     return model_pb2.StreamExtractResponse(item=model_pb2.AnswerItem(**place, index=event.index))
 
 
+def failure(error: HandlerError) -> model_pb2.Failure:
+    """Return the failure of one part of a call as a message."""
+    return model_pb2.Failure(
+        code=_CODES.index(error.code),
+        reason=error.reason,
+        message=str(error),
+        metadata=error.metadata,
+        violations=[model_pb2.FieldViolation(field=path, description=what) for path, what in error.violations],
+        retry_after_s=error.retry_after_s,
+    )
+
+
 def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
     """Return a usage record as a message."""
     return common_pb2.ModelUsage(
@@ -93,6 +111,8 @@ def model_usage(usage: UsageRecord) -> common_pb2.ModelUsage:
         output_tokens=usage.output_tokens,
         cached_tokens=usage.cached_tokens,
         cost_usd=usage.cost_usd,
+        cached_calls=usage.cached_calls,
+        unpriced_calls=usage.unpriced_calls,
     )
 
 

@@ -14,6 +14,7 @@ from bridge.v1 import model_pb2
 from handlers.errors import HandlerError, Unknown
 from handlers.models import litellm_library, messages, test_model
 from handlers.models.answer_schema import AnswerSchema
+from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
 from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
@@ -36,7 +37,7 @@ _EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}]
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
-    return [*_generating(models), *_extracting(models)]
+    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find))]
 
 
 def _generating(models: Models) -> list[Handler]:
@@ -105,6 +106,51 @@ def _extracting(models: Models) -> list[Handler]:
     ]
 
 
+def _batching(batches: Batches) -> list[Handler]:
+    return [
+        ProtoHandler(
+            Rpc(
+                method="ModelService/GenerateBatch",
+                request=model_pb2.GenerateBatchRequest,
+                response=model_pb2.GenerateBatchResponse,
+                run=batches.generate,
+                required=("prompts",),
+            ),
+            name="bridge.models.generate_batch",
+            doc="Return a language model's answers to many prompts; one that fails does not fail the others.",
+            is_async=True,
+            example={"prompts": [_QUESTION]},
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/StreamGenerateBatch",
+                request=model_pb2.StreamGenerateBatchRequest,
+                response=model_pb2.StreamGenerateBatchResponse,
+                run=batches.stream_generate,
+                required=("prompts",),
+            ),
+            name="bridge.models.stream_generate_batch",
+            doc="Send a language model's answers to many prompts as they are ready, in any order; then a summary.",
+            streaming=True,
+            is_async=True,
+            example={"prompts": [_QUESTION]},
+        ),
+        ProtoHandler(
+            Rpc(
+                method="ModelService/ExtractBatch",
+                request=model_pb2.ExtractBatchRequest,
+                response=model_pb2.ExtractBatchResponse,
+                run=batches.extract,
+                required=("prompts", "schema"),
+            ),
+            name="bridge.models.extract_batch",
+            doc="Return an answer that fits one JSON Schema for each of many prompts.",
+            is_async=True,
+            example={"prompts": [_QUESTION], "schema": _SCHEMA},
+        ),
+    ]
+
+
 class Models:
     """The configured models, made when they are first asked for."""
 
@@ -119,7 +165,7 @@ class Models:
 
     async def generate(self, request: model_pb2.GenerateRequest, context: CallContext) -> model_pb2.GenerateResponse:
         """Answer Generate."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         answer = await model.complete(messages.chat_request(request), context)
         return messages.generate_response(answer)
 
@@ -127,7 +173,7 @@ class Models:
         self, request: model_pb2.StreamGenerateRequest, context: CallContext
     ) -> AsyncIterator[model_pb2.StreamGenerateResponse]:
         """Answer StreamGenerate."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         async with aclosing(model.stream(messages.chat_request(request), context)) as events:
             async for event in events:
                 if isinstance(event, ChatAnswer):
@@ -137,7 +183,7 @@ class Models:
 
     async def extract(self, request: model_pb2.ExtractRequest, context: CallContext) -> model_pb2.ExtractResponse:
         """Answer Extract."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         question = messages.chat_request(request)
         schema = AnswerSchema.parse(request.schema)
         return messages.extract_response(await model.extract(question, schema, messages.retries(request), context))
@@ -146,13 +192,14 @@ class Models:
         self, request: model_pb2.StreamExtractRequest, context: CallContext
     ) -> AsyncIterator[model_pb2.StreamExtractResponse]:
         """Answer StreamExtract."""
-        model = self._find(request.model)
+        model = self.find(request.model)
         question, schema = messages.chat_request(request), AnswerSchema.parse(request.schema)
         async with aclosing(model.stream_extract(question, schema, messages.retries(request), context)) as events:
             async for event in events:
                 yield messages.stream_extract_response(event)
 
-    def _find(self, asked: str) -> ChatModel:
+    def find(self, asked: str) -> ChatModel:
+        """Return a model by the name in a request, empty for the default one. Raises HandlerError."""
         name = asked or DEFAULT
         if name in self._made:
             return self._made[name]

@@ -16,10 +16,12 @@ from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.codec import Form, decode_arguments, encode_value
 from handlers.errors import BadInput, HandlerError
 from handlers.programs.errors import reported
-from handlers.programs.lm import LanguageModels, not_configured
+from handlers.programs.lm import LanguageModels, ServedLM, not_configured
+from handlers.programs.overrides import NONE, Overrides, of_request
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
 from handlers.programs.usage import Meter
+from handlers.typed import calls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -38,7 +40,7 @@ class _Order:
 
     inputs: dict[str, Any]
     form: Form
-    model: str
+    overrides: Overrides
 
 
 class ProgramHandler:
@@ -53,7 +55,7 @@ class ProgramHandler:
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Serve a program; `settings` are DSPy's own for its calls, such as its adapter."""
-        self._settings = settings or {}
+        self._settings = dict(settings or {})
         self._spec = spec
         self._program = program
         self._interface = interface
@@ -66,7 +68,9 @@ class ProgramHandler:
         return self._spec
 
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
-        """Answer InvokeService/Call or ProgramService/Run."""
+        """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
+        if method == calls.CALL:
+            return calls.typed_call(self._call, request, context)  # type: ignore[return-value]
         return self._call(method, request, context)
 
     async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
@@ -98,20 +102,20 @@ class ProgramHandler:
             await asyncio.gather(task, return_exceptions=True)
 
     def _order(self, method: str, request: bytes) -> _Order:
-        payload, model, version = _decode(method, request)
-        if version and (self._spec.program is None or not self._spec.program.version):
+        payload, overrides = _decode(method, request)
+        if overrides.version and (self._spec.program is None or not self._spec.program.version):
             what = "only programs that were created through the API have versions"
             raise BadInput(f"version: {what}; {self._spec.name!r} is the app's", violations=(("version", what),))
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
-        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, model=model)
+        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, overrides=overrides)
 
     async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
         meter = Meter()
         try:
             with reported(self._spec.name, self._secrets()):
-                program, lm = self._choose(order.model)
+                program, lm = order.overrides.applied(*self._choose(order.overrides.model), ServedLM)
                 stream = FieldStream(program, deltas.put) if deltas else None
                 with dspy.context(
                     lm=lm,
@@ -122,7 +126,7 @@ class ProgramHandler:
                     warn_on_type_mismatch=False,
                     send_stream=stream,
                     trace=[],
-                    **self._settings,
+                    **(self._settings | order.overrides.settings(program, lm)),
                 ):
                     result = await run_program(program, order.inputs)
         finally:
@@ -173,18 +177,18 @@ class _Deltas:
             yield delta
 
 
-def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, str, int]:
+def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, Overrides]:
     try:
         if method == "ProgramService/Run":
             run = program_pb2.RunRequest.FromString(request)
-            return run.inputs, run.model, run.version
+            return run.inputs, of_request(run)
         if method == "ProgramService/StreamRun":
             stream_run = program_pb2.StreamRunRequest.FromString(request)
-            return stream_run.inputs, stream_run.model, stream_run.version
+            return stream_run.inputs, of_request(stream_run)
         if method == "InvokeService/Call":
-            return invoke_pb2.CallRequest.FromString(request).arguments, "", 0
+            return invoke_pb2.CallRequest.FromString(request).arguments, NONE
         if method == "InvokeService/StreamCall":
-            return invoke_pb2.StreamCallRequest.FromString(request).arguments, "", 0
+            return invoke_pb2.StreamCallRequest.FromString(request).arguments, NONE
     except DecodeError as error:
         raise BadInput(f"The request is no {method} message: {error}", reason="MALFORMED_REQUEST") from None
     raise HandlerError(

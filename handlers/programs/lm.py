@@ -20,6 +20,7 @@ from handlers.loop_calls import current_loop_calls
 from handlers.models import test_model
 from handlers.models.guard import aguarded, guarded, sound
 from handlers.models.spending import Spending, Use
+from handlers.programs.overrides import with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
+        kwargs = with_overrides(self, kwargs)
         if calls := current_loop_calls():
             return calls.run(lambda: self.acall(prompt, messages=messages, **kwargs))
         if _has_budget():
@@ -62,6 +64,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
 
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
+        kwargs = with_overrides(self, kwargs)
         # DSPy tells a call's price only in its history entry; update_history takes the price and drops the rest.
         if not _has_budget():
             async with aguarded(_context(), self.breakers, _sound):

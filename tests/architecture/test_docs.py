@@ -254,6 +254,8 @@ class Lesson:
         text = config.read_text() if config.exists() else ""
         # A reader starts the server in the folder, the fixture starts it elsewhere.
         text = re.sub(r'"(\w+\.py)"', lambda match: f'"{self._folder / match[1]}"', text)
+        if (lock := self._folder / "bridge.proto.lock").exists():
+            text += f'\n[typed]\nlock = "{lock}"\n'
         self._server = self._start_server(self._folder / app, text)
 
     def _kill(self, block: Block) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from bridge.cli import doctor, reference
 from bridge.cli.demo import app_path
+from bridge.cli.exporting import protos
 from bridge.cli.main import app
 from bridge.cli.serving import is_loopback
 from bridge.config import load_config
@@ -267,9 +268,13 @@ def test_reference_is_up_to_date(capsys):
     assert reference.main(["--check"]) == 0, capsys.readouterr().err
 
 
-def test_the_demo_app_is_found_and_goes_into_the_wheel():
+def test_the_demo_app_and_the_protos_are_found_and_go_into_the_wheel():
     assert app_path() == ROOT / "examples/demo_app.py"
     assert app_path().exists()
+    assert protos() == ROOT / "proto"
     targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
-    assert targets["wheel"]["force-include"] == {"examples/demo_app.py": "bridge/cli/demo_app.py"}
+    assert targets["wheel"]["force-include"] == {
+        "examples/demo_app.py": "bridge/cli/demo_app.py",
+        "proto/bridge": "bridge/cli/protos/bridge",
+    }
     assert "/examples/demo_app.py" in targets["sdist"]["include"]

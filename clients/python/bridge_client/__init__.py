@@ -47,7 +47,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
-from bridge_client.model_records import AnswerItem, PartialAnswer
+from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.records import (
     BatchScore,
@@ -89,7 +89,10 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "Batch",
+    "BatchAnswer",
     "BatchScore",
+    "BatchSummary",
     "BridgeError",
     "Budget",
     "BudgetExceeded",

@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from bridge_client import errors
-from bridge_client.v1 import error_details_pb2, status_pb2
+from bridge_client.v1 import error_details_pb2, model_pb2, status_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +96,20 @@ def of_status(packed: bytes, facts: CallFacts) -> errors.BridgeError:
         return errors.UnexpectedReply("the server's failure can not be read", request_id=facts.request_id)
     code = _CODES.get(status.code, "UNKNOWN")
     return _from_status(code, status, facts)
+
+
+def of_part(failure: model_pb2.Failure) -> errors.BridgeError:
+    """The exception for the failure of one part of a call."""
+    code = _CODES.get(failure.code, "UNKNOWN")
+    cls = errors.BY_REASON.get(failure.reason) or errors.BY_CODE.get(code, errors.BridgeError)
+    return cls(
+        failure.message,
+        code=code,
+        reason=failure.reason,
+        violations=tuple(errors.Violation(found.field, found.description) for found in failure.violations),
+        metadata=dict(failure.metadata),
+        retry_after_s=failure.retry_after_s if failure.HasField("retry_after_s") else None,
+    )
 
 
 def _from_status(code: str, status: status_pb2.Status, facts: CallFacts) -> errors.BridgeError:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from bridge_client import convert
+from bridge_client import convert, failures
 from bridge_client.conversation import Conversation, to_item_reader, to_messages, to_options, to_schema, to_tools
-from bridge_client.model_records import AnswerItem, ExtractionEvent, PartialAnswer
+from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, ExtractionEvent, PartialAnswer
 from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
 from bridge_client.v1 import model_pb2
 from bridge_client.wire import Operation, UnknownEvent, operation
@@ -123,3 +123,86 @@ def stream_extract(
         raise UnknownEvent
 
     return operation("ModelService/StreamExtract", request, model_pb2.StreamExtractResponse, read)
+
+
+def to_prompts(prompts: Sequence[Conversation], tools: Tools = ()) -> list[model_pb2.Prompt]:
+    """The prompts of a batch. Raises TypeError for a single text, which would be one prompt for each letter."""
+    if isinstance(prompts, str):
+        msg = "expected a list of prompts, got one text"
+        raise TypeError(msg)
+    return [model_pb2.Prompt(messages=to_messages(one), tools=to_tools(tools)) for one in prompts]
+
+
+def generate_batch(
+    prompts: Sequence[Conversation],
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    max_concurrency: int,
+) -> Operation[Batch[Generation]]:
+    """Answers to many prompts."""
+    request = model_pb2.GenerateBatchRequest(
+        model=model, prompts=to_prompts(prompts, tools), options=options, max_concurrency=max_concurrency
+    )
+
+    def read(reply: model_pb2.GenerateBatchResponse) -> Batch[Generation]:
+        answers = tuple(_of_batch(one, convert.generation) for one in reply.answers)
+        return Batch(answers=answers, usage=tuple(map(convert.usage, reply.usage)), failed=reply.failed)
+
+    return operation("ModelService/GenerateBatch", request, model_pb2.GenerateBatchResponse, read)
+
+
+def stream_generate_batch(
+    prompts: Sequence[Conversation],
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    max_concurrency: int,
+) -> Operation[BatchAnswer[Generation] | BatchSummary]:
+    """Answers to many prompts as they are ready."""
+    request = model_pb2.StreamGenerateBatchRequest(
+        model=model, prompts=to_prompts(prompts, tools), options=options, max_concurrency=max_concurrency
+    )
+
+    def read(reply: model_pb2.StreamGenerateBatchResponse) -> BatchAnswer[Generation] | BatchSummary:
+        kind = reply.WhichOneof("event")
+        if kind == "answer":
+            return _of_batch(reply.answer, convert.generation)
+        if kind == "final":
+            end = reply.final
+            return BatchSummary(answered=end.answered, failed=end.failed, usage=tuple(map(convert.usage, end.usage)))
+        raise UnknownEvent
+
+    return operation("ModelService/StreamGenerateBatch", request, model_pb2.StreamGenerateBatchResponse, read)
+
+
+def extract_batch(
+    schema: Schema,
+    prompts: Sequence[Conversation],
+    model: str,
+    options: model_pb2.GenerationOptions,
+    max_retries: int | None,
+    max_concurrency: int,
+) -> Operation[Batch[Extraction[Any]]]:
+    """Answers to many prompts that fit one schema."""
+    text, read_value = to_schema(schema)
+    request = model_pb2.ExtractBatchRequest(
+        model=model,
+        prompts=to_prompts(prompts),
+        schema=text,
+        options=options,
+        max_retries=max_retries,
+        max_concurrency=max_concurrency,
+    )
+
+    def read(reply: model_pb2.ExtractBatchResponse) -> Batch[Extraction[Any]]:
+        answers = tuple(_of_batch(one, extraction(read_value)) for one in reply.answers)
+        return Batch(answers=answers, usage=tuple(map(convert.usage, reply.usage)), failed=reply.failed)
+
+    return operation("ModelService/ExtractBatch", request, model_pb2.ExtractBatchResponse, read)
+
+
+def _of_batch(one: Any, read: Callable[[Any], Any]) -> BatchAnswer[Any]:
+    if one.WhichOneof("outcome") == "failure":
+        return BatchAnswer(index=one.index, answer=None, error=failures.of_part(one.failure))
+    return BatchAnswer(index=one.index, answer=read(one.answer), error=None)

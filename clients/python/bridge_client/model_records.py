@@ -1,11 +1,14 @@
-"""What comes back of the newer ways to ask a model: answers that grow. Plain records."""
+"""What comes back of the newer ways to ask a model: answers that grow, many answers at once. Plain records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from bridge_client.records import Extraction
+from bridge_client.errors import BridgeError, UnexpectedReply
+from bridge_client.records import Extraction, ModelUsage
+
+AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +37,42 @@ class AnswerItem:
 
 
 ExtractionEvent = PartialAnswer | AnswerItem | Extraction[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchAnswer(Generic[AnswerT]):
+    """What became of one prompt of a batch: an answer or an error."""
+
+    index: int
+    """The prompt's place among the prompts, from 0."""
+    answer: AnswerT | None
+    error: BridgeError | None
+
+    def get(self) -> AnswerT:
+        """The answer. Raises the prompt's error where there is none."""
+        if self.error is not None:
+            raise self.error
+        if self.answer is None:
+            msg = "expected an answer or a failure, got neither; a newer server?"
+            raise UnexpectedReply(msg)
+        return self.answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[AnswerT]):
+    """The answers to many prompts."""
+
+    answers: tuple[BatchAnswer[AnswerT], ...]
+    """One for each prompt, in their order."""
+    usage: tuple[ModelUsage, ...]
+    """What all of them used, failures included."""
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSummary:
+    """The end of a batch whose answers came as they were ready."""
+
+    answered: int
+    failed: int
+    usage: tuple[ModelUsage, ...]

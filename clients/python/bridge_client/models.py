@@ -12,7 +12,7 @@ from bridge_client.records import Extraction, Generation, GenerationEvent
 
 if TYPE_CHECKING:
     from bridge_client.async_wire import AsyncStream, AsyncWire
-    from bridge_client.model_records import ExtractionEvent
+    from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent
     from bridge_client.sync_wire import Stream, SyncWire
 
 ValueT = TypeVar("ValueT")
@@ -105,6 +105,50 @@ class Models:
         options = to_settings(settings)
         return self._wire.stream(operations.stream_extract(schema, messages, model, options, max_retries))
 
+    def generate_batch(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        tools: Tools = (),
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> Batch[Generation]:
+        """A model's answers to many texts or conversations, in their order. One that fails does not fail the others.
+
+        `max_concurrency` of them (1 to 64; 0 means 8) are under way at the same time.
+        """
+        options = to_settings(settings)
+        return self._wire.unary(operations.generate_batch(prompts, model, options, tools, max_concurrency))
+
+    def stream_generate_batch(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        tools: Tools = (),
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> Stream[BatchAnswer[Generation] | BatchSummary]:
+        """A model's answers to many prompts as they are ready, in any order, then a summary."""
+        options = to_settings(settings)
+        return self._wire.stream(operations.stream_generate_batch(prompts, model, options, tools, max_concurrency))
+
+    def extract_batch(
+        self,
+        schema: Schema,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        max_retries: int | None = None,
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> Batch[Extraction[Any]]:
+        """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
+        options = to_settings(settings)
+        asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
+        return self._wire.unary(asked)
+
 
 class AsyncModels:
     """The language models of the server's configuration."""
@@ -192,3 +236,47 @@ class AsyncModels:
         """
         options = to_settings(settings)
         return self._wire.stream(operations.stream_extract(schema, messages, model, options, max_retries))
+
+    async def generate_batch(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        tools: Tools = (),
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> Batch[Generation]:
+        """A model's answers to many texts or conversations, in their order. One that fails does not fail the others.
+
+        `max_concurrency` of them (1 to 64; 0 means 8) are under way at the same time.
+        """
+        options = to_settings(settings)
+        return await self._wire.unary(operations.generate_batch(prompts, model, options, tools, max_concurrency))
+
+    def stream_generate_batch(
+        self,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        tools: Tools = (),
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> AsyncStream[BatchAnswer[Generation] | BatchSummary]:
+        """A model's answers to many prompts as they are ready, in any order, then a summary."""
+        options = to_settings(settings)
+        return self._wire.stream(operations.stream_generate_batch(prompts, model, options, tools, max_concurrency))
+
+    async def extract_batch(
+        self,
+        schema: Schema,
+        prompts: Sequence[Conversation],
+        *,
+        model: str = "",
+        max_retries: int | None = None,
+        max_concurrency: int = 0,
+        **settings: Unpack[Settings],
+    ) -> Batch[Extraction[Any]]:
+        """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
+        options = to_settings(settings)
+        asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
+        return await self._wire.unary(asked)

@@ -1,4 +1,4 @@
-"""DSPy programs: `client.programs`, sync and async. Owns nothing but the model that a view asks for."""
+"""DSPy programs: `client.programs`, sync and async. Owns nothing but the wishes of a view."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
+from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
 from bridge_client.records import FieldDelta, Final, Outputs, ProgramEvent, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
@@ -22,21 +23,32 @@ if TYPE_CHECKING:
 class Programs:
     """The DSPy programs of the server's app."""
 
-    def __init__(self, wire: SyncWire, model: str = "") -> None:
+    def __init__(self, wire: SyncWire, wishes: Wishes = NO_WISHES) -> None:
         self._wire = wire
-        self._model = model
+        self._wishes = wishes
 
-    def using(self, model: str) -> Programs:
-        """The same programs on another language model, by its name in the server's configuration."""
-        return Programs(self._wire, model)
+    def using(
+        self,
+        model: str = "",
+        *,
+        adapter: Adapter | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> Programs:
+        """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
+
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer.
+        """
+        wishes = Wishes(model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens)
+        return Programs(self._wire, wishes)
 
     def run(self, program: str, /, **inputs: Any) -> Outputs:
         """Run a program with one keyword argument per input field."""
-        return self._wire.unary(_run(program, inputs, self._model))
+        return self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> Stream[ProgramEvent]:
         """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
-        return self._wire.stream(_stream_run(program, inputs, self._model))
+        return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -55,21 +67,32 @@ class Programs:
 class AsyncPrograms:
     """The DSPy programs of the server's app."""
 
-    def __init__(self, wire: AsyncWire, model: str = "") -> None:
+    def __init__(self, wire: AsyncWire, wishes: Wishes = NO_WISHES) -> None:
         self._wire = wire
-        self._model = model
+        self._wishes = wishes
 
-    def using(self, model: str) -> AsyncPrograms:
-        """The same programs on another language model, by its name in the server's configuration."""
-        return AsyncPrograms(self._wire, model)
+    def using(
+        self,
+        model: str = "",
+        *,
+        adapter: Adapter | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+    ) -> AsyncPrograms:
+        """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
+
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer.
+        """
+        wishes = Wishes(model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens)
+        return AsyncPrograms(self._wire, wishes)
 
     async def run(self, program: str, /, **inputs: Any) -> Outputs:
         """Run a program with one keyword argument per input field."""
-        return await self._wire.unary(_run(program, inputs, self._model))
+        return await self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> AsyncStream[ProgramEvent]:
         """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
-        return self._wire.stream(_stream_run(program, inputs, self._model))
+        return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     async def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -85,13 +108,13 @@ class AsyncPrograms:
         return await self._wire.unary(_describe(program))
 
 
-def _run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[Outputs]:
-    request = program_pb2.RunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[Outputs]:
+    request = program_pb2.RunRequest(program=program, inputs=encode_arguments(inputs), **wishes.fields())
     return operation("ProgramService/Run", request, program_pb2.RunResponse, lambda reply: _outputs(reply.outputs))
 
 
-def _stream_run(program: str, inputs: Mapping[str, Any], model: str) -> Operation[ProgramEvent]:
-    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), model=model)
+def _stream_run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[ProgramEvent]:
+    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.fields())
     return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
 
 

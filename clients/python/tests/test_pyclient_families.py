@@ -35,6 +35,17 @@ class TestPrograms:
         runner.run(lambda client: client.programs.using("fast").run("triage"))
         assert program_pb2.RunRequest.FromString(stub.last.request).model == "fast"
 
+    def test_otherwise_asked(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
+        runner.run(
+            lambda client: client.programs.using(adapter="two_step", temperature=0.0, max_tokens=9).run("triage")
+        )
+        request = program_pb2.RunRequest.FromString(stub.last.request)
+        assert (request.model, request.adapter) == ("", program_pb2.PROMPT_ADAPTER_TWO_STEP)
+        assert (request.temperature, request.HasField("temperature"), request.max_tokens) == (0.0, True, 9)
+        with pytest.raises(ValueError, match="expected an adapter of chat, json, xml, two_step, got 'yaml'"):
+            runner.run(lambda client: client.programs.using(adapter="yaml").run("triage"))
+
     def test_outputs_that_are_no_object(self, runner, stub):
         stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=common_pb2.Payload(json="1")))
         with pytest.raises(bridge_client.UnexpectedReply, match="an object with the program's outputs, got int"):
@@ -243,47 +254,6 @@ class TestExtract:
     def test_what_is_no_schema(self, runner, stub):
         with pytest.raises(TypeError, match="expected a JSON Schema, a pydantic model, a dataclass or a TypedDict"):
             runner.run(lambda client: client.models.extract(object, "text"))
-
-
-class TestStreamExtract:
-    def events(self, *events):
-        return [
-            model_pb2.StreamExtractResponse(**{kind: {"number": number, "attempt": 1, **fields}})
-            for number, (kind, fields) in enumerate(events, 1)
-        ]
-
-    def stream(self, runner, stub, schema, events, final):
-        reply = model_pb2.ExtractResponse(json=final, model="m", usage=USAGE, attempts=1)
-        stub.answer("ModelService/StreamExtract", [*events, model_pb2.StreamExtractResponse(final=reply)])
-        found = runner.collect(lambda client: client.models.stream_extract(schema, "text", max_retries=1, top_p=0.5))
-        return found, model_pb2.StreamExtractRequest.FromString(stub.last.request)
-
-    def test_objects_grow(self, runner, stub):
-        events = self.events(("partial", {"json": '{"number": "7"}'}))
-        found, request = self.stream(runner, stub, Invoice, events, '{"number": "77", "total": 1}')
-        assert found[0] == bridge_client.PartialAnswer(number=1, attempt=1, value={"number": "7"})
-        assert found[1].value == Invoice(number="77", total=1)
-        assert (request.max_retries, request.options.top_p, request.options.HasField("seed")) == (1, 0.5, False)
-
-    @pytest.mark.parametrize(("kind", "value"), [(Line, Line("x")), (Address, {"city": "x"})])
-    def test_items_have_the_type_of_the_list(self, runner, stub, kind, value):
-        text = json.dumps(value if isinstance(value, dict) else dataclasses.asdict(value))
-        events = self.events(("item", {"index": 0, "json": text}))
-        found, request = self.stream(runner, stub, list[kind], events, f"[{text}]")
-        assert found[0] == bridge_client.AnswerItem(number=1, attempt=1, index=0, value=value)
-        assert found[1].value == [value]
-        assert json.loads(request.schema)["type"] == "array"
-
-    def test_lists_of_pydantic_models(self, runner, stub):
-        text = '{"number": "7", "total": 1.5}'
-        events = self.events(("item", {"index": 0, "json": text}))
-        found, request = self.stream(runner, stub, list[Invoice], events, f"[{text}]")
-        assert [found[0].value] == found[1].value == [Invoice(number="7", total=1.5)]
-        assert json.loads(request.schema)["items"]["required"] == ["number", "total"]
-
-    def test_what_is_no_json(self, runner, stub):
-        with pytest.raises(bridge_client.UnexpectedReply, match="expected JSON"):
-            self.stream(runner, stub, Invoice, self.events(("partial", {"json": "{"})), "{}")
 
 
 class TestEmbeddings:

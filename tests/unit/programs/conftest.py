@@ -39,8 +39,15 @@ class App:
         found = discover_programs(module, "an_app.py", EntryOptions(pool="llm", models=models))
         self.handlers: dict[str, Handler] = {handler.spec.name: handler for handler in found}
 
-    async def run(self, program: str, model: str = "", context: CallContext | None = None, **inputs: Any) -> Reply:
-        request = program_pb2.RunRequest(program=program, inputs=payload(inputs), model=model)
+    async def run(
+        self,
+        program: str,
+        model: str = "",
+        context: CallContext | None = None,
+        wishes: dict[str, Any] | None = None,
+        **inputs: Any,
+    ) -> Reply:
+        request = program_pb2.RunRequest(program=program, inputs=payload(inputs), model=model, **(wishes or {}))
         context = context or new_context("ProgramService/Run")
         body = await self.handlers[program].call("ProgramService/Run", request.SerializeToString(), context)
         return Reply(json.loads(program_pb2.RunResponse.FromString(body).outputs.json), context)

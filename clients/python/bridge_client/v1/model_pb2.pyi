@@ -197,3 +197,142 @@ class AnswerItem(_message.Message):
     index: int
     json: str
     def __init__(self, number: _Optional[int] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., json: _Optional[str] = ...) -> None: ...
+
+class Prompt(_message.Message):
+    __slots__ = ("messages", "options", "tools")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[Message]
+    options: GenerationOptions
+    tools: _containers.RepeatedCompositeFieldContainer[Tool]
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
+
+class GenerateBatchRequest(_message.Message):
+    __slots__ = ("model", "prompts", "options", "max_concurrency")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
+    options: GenerationOptions
+    max_concurrency: int
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+
+class GenerateBatchResponse(_message.Message):
+    __slots__ = ("answers", "usage", "failed")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[BatchAnswer]
+    usage: _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelUsage]
+    failed: int
+    def __init__(self, answers: _Optional[_Iterable[_Union[BatchAnswer, _Mapping]]] = ..., usage: _Optional[_Iterable[_Union[_common_pb2.ModelUsage, _Mapping]]] = ..., failed: _Optional[int] = ...) -> None: ...
+
+class BatchAnswer(_message.Message):
+    __slots__ = ("index", "answer", "failure")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    answer: GenerateResponse
+    failure: Failure
+    def __init__(self, index: _Optional[int] = ..., answer: _Optional[_Union[GenerateResponse, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("code", "reason", "message", "metadata", "violations", "retry_after_s")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_S_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    reason: str
+    message: str
+    metadata: _containers.ScalarMap[str, str]
+    violations: _containers.RepeatedCompositeFieldContainer[FieldViolation]
+    retry_after_s: float
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ..., retry_after_s: _Optional[float] = ...) -> None: ...
+
+class FieldViolation(_message.Message):
+    __slots__ = ("field", "description")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class StreamGenerateBatchRequest(_message.Message):
+    __slots__ = ("model", "prompts", "options", "max_concurrency")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
+    options: GenerationOptions
+    max_concurrency: int
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+
+class StreamGenerateBatchResponse(_message.Message):
+    __slots__ = ("answer", "final")
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    answer: BatchAnswer
+    final: BatchSummary
+    def __init__(self, answer: _Optional[_Union[BatchAnswer, _Mapping]] = ..., final: _Optional[_Union[BatchSummary, _Mapping]] = ...) -> None: ...
+
+class BatchSummary(_message.Message):
+    __slots__ = ("answered", "failed", "usage")
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    answered: int
+    failed: int
+    usage: _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelUsage]
+    def __init__(self, answered: _Optional[int] = ..., failed: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[_common_pb2.ModelUsage, _Mapping]]] = ...) -> None: ...
+
+class ExtractBatchRequest(_message.Message):
+    __slots__ = ("model", "prompts", "schema", "options", "max_retries", "max_concurrency")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
+    schema: str
+    options: GenerationOptions
+    max_retries: int
+    max_concurrency: int
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+
+class ExtractBatchResponse(_message.Message):
+    __slots__ = ("answers", "usage", "failed")
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    answers: _containers.RepeatedCompositeFieldContainer[ExtractBatchAnswer]
+    usage: _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelUsage]
+    failed: int
+    def __init__(self, answers: _Optional[_Iterable[_Union[ExtractBatchAnswer, _Mapping]]] = ..., usage: _Optional[_Iterable[_Union[_common_pb2.ModelUsage, _Mapping]]] = ..., failed: _Optional[int] = ...) -> None: ...
+
+class ExtractBatchAnswer(_message.Message):
+    __slots__ = ("index", "answer", "failure")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    answer: ExtractResponse
+    failure: Failure
+    def __init__(self, index: _Optional[int] = ..., answer: _Optional[_Union[ExtractResponse, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...

@@ -49,16 +49,22 @@ PROMPT_ADAPTER_XML: PromptAdapter
 PROMPT_ADAPTER_TWO_STEP: PromptAdapter
 
 class RunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
+    adapter: PromptAdapter
+    temperature: float
+    max_tokens: int
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class RunResponse(_message.Message):
     __slots__ = ("outputs",)
@@ -67,16 +73,22 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
+    adapter: PromptAdapter
+    temperature: float
+    max_tokens: int
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
     __slots__ = ("sequence", "field_delta", "final")

@@ -1,0 +1,133 @@
+"""Answers that grow and batches: what is sent, byte for byte, and what comes back."""
+
+import dataclasses
+import json
+from typing import TypedDict
+
+import bridge_client
+import pydantic
+import pytest
+from bridge_client.v1 import common_pb2, model_pb2
+
+USAGE = common_pb2.ModelUsage(model="bridge/test", calls=1, input_tokens=2, output_tokens=3, cost_usd=0.5)
+
+
+class Invoice(pydantic.BaseModel):
+    number: str
+    total: float
+
+
+@dataclasses.dataclass
+class Line:
+    text: str
+
+
+class Address(TypedDict):
+    city: str
+
+
+class TestStreamExtract:
+    def events(self, *events):
+        return [
+            model_pb2.StreamExtractResponse(**{kind: {"number": number, "attempt": 1, **fields}})
+            for number, (kind, fields) in enumerate(events, 1)
+        ]
+
+    def stream(self, runner, stub, schema, events, final):
+        reply = model_pb2.ExtractResponse(json=final, model="m", usage=USAGE, attempts=1)
+        stub.answer("ModelService/StreamExtract", [*events, model_pb2.StreamExtractResponse(final=reply)])
+        found = runner.collect(lambda client: client.models.stream_extract(schema, "text", max_retries=1, top_p=0.5))
+        return found, model_pb2.StreamExtractRequest.FromString(stub.last.request)
+
+    def test_objects_grow(self, runner, stub):
+        events = self.events(("partial", {"json": '{"number": "7"}'}))
+        found, request = self.stream(runner, stub, Invoice, events, '{"number": "77", "total": 1}')
+        assert found[0] == bridge_client.PartialAnswer(number=1, attempt=1, value={"number": "7"})
+        assert found[1].value == Invoice(number="77", total=1)
+        assert (request.max_retries, request.options.top_p, request.options.HasField("seed")) == (1, 0.5, False)
+
+    @pytest.mark.parametrize(("kind", "value"), [(Line, Line("x")), (Address, {"city": "x"})])
+    def test_items_have_the_type_of_the_list(self, runner, stub, kind, value):
+        text = json.dumps(value if isinstance(value, dict) else dataclasses.asdict(value))
+        events = self.events(("item", {"index": 0, "json": text}))
+        found, request = self.stream(runner, stub, list[kind], events, f"[{text}]")
+        assert found[0] == bridge_client.AnswerItem(number=1, attempt=1, index=0, value=value)
+        assert found[1].value == [value]
+        assert json.loads(request.schema)["type"] == "array"
+
+    def test_lists_of_pydantic_models(self, runner, stub):
+        text = '{"number": "7", "total": 1.5}'
+        events = self.events(("item", {"index": 0, "json": text}))
+        found, request = self.stream(runner, stub, list[Invoice], events, f"[{text}]")
+        assert [found[0].value] == found[1].value == [Invoice(number="7", total=1.5)]
+        assert json.loads(request.schema)["items"]["required"] == ["number", "total"]
+
+    def test_what_is_no_json(self, runner, stub):
+        with pytest.raises(bridge_client.UnexpectedReply, match="expected JSON"):
+            self.stream(runner, stub, Invoice, self.events(("partial", {"json": "{"})), "{}")
+
+
+FAILURE = model_pb2.Failure(
+    code=8,
+    reason="PROVIDER_ERROR",
+    message="busy",
+    metadata={"status": "429"},
+    violations=[{"field": "messages", "description": "none"}],
+    retry_after_s=7.0,
+)
+
+
+class TestBatches:
+    def generation(self, text):
+        return model_pb2.GenerateResponse(text=text, model="m", usage=USAGE)
+
+    def test_answers_and_errors_in_order(self, runner, stub):
+        answers = [{"index": 0, "answer": self.generation("a")}, {"index": 1, "failure": FAILURE}]
+        stub.answer(
+            "ModelService/GenerateBatch", model_pb2.GenerateBatchResponse(answers=answers, usage=[USAGE], failed=1)
+        )
+        tools = [{"name": "t"}]
+        found = runner.run(
+            lambda client: client.models.generate_batch(
+                ["x", [{"role": "system", "content": "y"}]], tools=tools, max_concurrency=3, temperature=0.5, stop="."
+            )
+        )
+        assert (found.failed, found.usage[0].calls, found.answers[0].get().text) == (1, 1, "a")
+        error = found.answers[1].error
+        assert isinstance(error, bridge_client.ProviderError)
+        assert (error.code, error.retry_after_s, error.metadata["status"]) == ("RESOURCE_EXHAUSTED", 7.0, "429")
+        assert error.violations[0].field == "messages"
+        with pytest.raises(bridge_client.ProviderError, match="busy"):
+            found.answers[1].get()
+        request = model_pb2.GenerateBatchRequest.FromString(stub.last.request)
+        assert [one.messages[0].content for one in request.prompts] == ["x", "y"]
+        assert (request.prompts[1].tools[0].name, request.max_concurrency) == ("t", 3)
+        assert (request.options.temperature, list(request.options.stop)) == (0.5, ["."])
+
+    def test_a_stream_ends_with_a_summary(self, runner, stub):
+        events = [
+            model_pb2.StreamGenerateBatchResponse(answer={"index": 1, "answer": self.generation("b")}),
+            model_pb2.StreamGenerateBatchResponse(final={"answered": 1, "failed": 0, "usage": [USAGE]}),
+        ]
+        stub.answer("ModelService/StreamGenerateBatch", events)
+        one, end = runner.collect(lambda client: client.models.stream_generate_batch(["x"], model="fast"))
+        assert (one.index, one.answer.text, one.error) == (1, "b", None)
+        assert (end.answered, end.failed, end.usage[0].output_tokens) == (1, 0, 3)
+        assert model_pb2.StreamGenerateBatchRequest.FromString(stub.last.request).model == "fast"
+
+    def test_extractions_have_the_type_of_the_schema(self, runner, stub):
+        reply = model_pb2.ExtractResponse(json='{"text": "x"}', model="m", usage=USAGE, attempts=2)
+        answers = [{"index": 0, "answer": reply}]
+        stub.answer("ModelService/ExtractBatch", model_pb2.ExtractBatchResponse(answers=answers))
+        found = runner.run(lambda client: client.models.extract_batch(Line, ["x"], max_retries=0))
+        assert found.answers[0].get().value == Line("x")
+        request = model_pb2.ExtractBatchRequest.FromString(stub.last.request)
+        assert (request.HasField("max_retries"), json.loads(request.schema)["required"]) == (True, ["text"])
+
+    def test_one_text_is_no_list_of_prompts(self, runner):
+        with pytest.raises(TypeError, match="one text"):
+            runner.run(lambda client: client.models.generate_batch("hello"))
+
+    def test_an_outcome_that_this_client_does_not_know(self):
+        with pytest.raises(bridge_client.UnexpectedReply, match="neither"):
+            bridge_client.BatchAnswer(index=0, answer=None, error=None).get()
