@@ -16,6 +16,8 @@ _SUGAR = {
     "session": "handlers.sessions",
     "on_session_end": "handlers.sessions",
     "VersionMismatch": "handlers.sessions",
+    "atools": "handlers.programs.tools",
+    "tools": "handlers.programs.tools",
 }
 
 

@@ -43,6 +43,7 @@ from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
 from bridge.spending import BudgetAsks
 from bridge.telemetry import Telemetry, log
+from bridge.tools_parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
 from handlers.contract import Catalogue, FunctionSpec
 from handlers.entry import Entry
@@ -103,6 +104,7 @@ class App:
         self._sessions = SessionParts(config.sessions, self._pools)
         self._registry = Registry()
         self._routes = RouteParts(config, self._registry, self._telemetry)
+        self._tools = ToolParts(config, self._telemetry)
         self._created = self._open_created()
         self._plan: PoolPlan = plan(config, apps, front_environ(), created=self._created.any)
         self._anomalies = AnomalyWatch(self._pools, self._telemetry, config, self._routes.breakers.open)
@@ -222,7 +224,7 @@ class App:
         dispatcher = runners.dispatcher
         nested = self._nested = NestedCalls(dispatcher, self._telemetry, config.server.max_message_bytes)
         at_once = {**self._routes.providers.asks(), **BudgetAsks().answers(), **self._created.asks()}
-        sessions.asks.add(nested.asks(), at_once)
+        sessions.asks.add(nested.asks() | self._tools.answers(resolver.find), at_once)
         forwarder = Forwarder(dispatcher, self._telemetry, config.server, self._readers)
         multiplexer = Multiplexer(dispatcher, self._pools, self._telemetry, config, self._readers)
         self._multiplexer = multiplexer
@@ -250,9 +252,9 @@ class App:
             raise StartFailed(str(error)) from None
         typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
-            unary | health_unary | typed_unary,
+            unary | self._tools.unary() | health_unary | typed_unary,
             streaming | health_streaming | typed_streaming,
-            multiplexer.handlers(),
+            multiplexer.handlers() | self._tools.conversations(self._readers),
             [*service_names(), HEALTH_SERVICE, *typed.names],
             typed.files,
         )
@@ -291,6 +293,7 @@ class App:
         set_log(config.log.level, config.log.format)
         self._telemetry.level_changed()
         self._anomalies.renew(config)
+        self._tools.renew(config)
 
     @property
     def is_well(self) -> bool:
@@ -306,6 +309,7 @@ class App:
         timeout_s = self._config.server.drain_timeout_s
         log(logging.INFO, f"draining: no new calls, at most {timeout_s:g} s for the running ones")
         self._routes.drain()
+        self._tools.drain()
         loop = asyncio.get_running_loop()
         ends = loop.time() + timeout_s
         waits = [] if self._runners is None else [self._runners.dispatcher.drain(timeout_s)]
@@ -330,6 +334,7 @@ class App:
             self._runners.close()
         if self._multiplexer is not None:
             self._multiplexer.close()
+        self._tools.close()
         await self._metrics.stop()
         await self._listener.stop()
         self._created.close()

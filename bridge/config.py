@@ -17,6 +17,7 @@ from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
 from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
+from bridge.settings.tool_tables import ToolHostsConfig
 from bridge.settings.typed_table import TypedConfig
 
 if TYPE_CHECKING:
@@ -287,6 +288,7 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
+    tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
     typed: TypedConfig = Field(TypedConfig(), description="Typed services.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")

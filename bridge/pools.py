@@ -185,6 +185,7 @@ def _environment(pool: PoolConfig, environ: Mapping[str, str]) -> dict[str, str]
         **dict.fromkeys(names, threads),
         "TOKENIZERS_PARALLELISM": "false",
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",  # of LiteLLM, which would fetch the addresses that callers name
         **given,
     }
 

@@ -10,7 +10,7 @@ from bridge import receipt_wire
 from bridge.call import EMPTY_META, Call
 from bridge.inside import SUMMED, Inside
 from bridge.v1.common_pb2 import ModelUsage, Receipt
-from handlers.contract import UsageRecord
+from handlers.contract import ToolRecord, UsageRecord
 from handlers.usage import total
 
 NATIVE = 1
@@ -26,6 +26,8 @@ ATTEMPTS_BYTES = 300
 """A receipt lists no more attempts beyond either of these,"""
 ALTERNATIVE_CHARACTERS = 48
 """each with so much of its name."""
+TOOLS_BYTES = 300
+"""A receipt lists no more tools beyond this."""
 OTHER_MODELS = "(other models)"
 
 if TYPE_CHECKING:
@@ -119,6 +121,8 @@ def receipt(call: Call) -> Receipt:
         message.session_epoch = call.session.epoch
     if call.meta is not EMPTY_META:
         message.model_us = int(call.meta.model_s * 1e6)
+        if call.meta.tools:
+            _add_tools(message, call.meta.tools)
         if call.attempts is not None:
             _add_attempts(message, call.attempts)
         room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
@@ -131,6 +135,18 @@ def receipt(call: Call) -> Receipt:
         if call.inside.direct:
             _add_nested(message, call.inside)
     return message
+
+
+def _add_tools(message: Receipt, tools: tuple[ToolRecord, ...]) -> None:
+    """Add the tools that agents have called."""
+    message.tool_calls = sum(tool.calls for tool in tools)
+    message.tool_us = int(sum(tool.seconds for tool in tools) * 1e6)
+    most = message.ByteSize() + TOOLS_BYTES
+    for tool in tools:
+        if message.ByteSize() > most:
+            return
+        us = int(tool.seconds * 1e6)
+        message.tools.add(tool=tool.tool[:MODEL_CHARACTERS], calls=tool.calls, failed=tool.failed, us=us)
 
 
 def _add_attempts(message: Receipt, attempted: Attempted) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from handlers.contract import Asker, CallMeta, ErrorRecord, UsageRecord
+from handlers.contract import Asker, CallMeta, ErrorRecord, ToolRecord, UsageRecord
 from handlers.errors import HandlerError, of_record
 from handlers.loop_calls import current_loop_calls
 from handlers.usage import add_up
@@ -27,7 +27,7 @@ _RECORDING = threading.Lock()
 class CallContext:
     """One call: who asked, until when, and what it has used so far. Safe to record into from several threads."""
 
-    __slots__ = ("_own_s", "_usage", "asker", "deadline", "meta", "model_s", "used")
+    __slots__ = ("_own_s", "_tools", "_usage", "asker", "deadline", "meta", "model_s", "used")
 
     def __init__(self, meta: CallMeta, timeout_s: float | None = None, asker: Asker | None = None) -> None:
         self.meta = meta
@@ -60,6 +60,16 @@ class CallContext:
         """Say that the call has itself taken less time than it was under way for."""
         self.used = True
         self._own_s = seconds
+
+    @property
+    def tools(self) -> tuple[ToolRecord, ...]:
+        """The use of tools, one record per tool."""
+        return getattr(self, "_tools", ())
+
+    def record_tools(self, records: tuple[ToolRecord, ...]) -> None:
+        """Say which tools the call has used."""
+        self.used = True
+        self._tools = records
 
     def ask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""

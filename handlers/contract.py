@@ -203,6 +203,15 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     """Of the calls, those whose price is not known."""
 
 
+class ToolRecord(msgspec.Struct, frozen=True, array_like=True):
+    """Use of one tool in one call."""
+
+    tool: str
+    calls: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
 class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A failure as a value: how a handler's error crosses the process boundary."""
 
@@ -243,6 +252,7 @@ class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
     own_s: float = 0.0
     """Seconds that the call has itself taken, where it was under way for longer than that; 0 where that is not so, or
     not measured."""
+    tools: tuple[ToolRecord, ...] = ()
 
 
 class Handler(Protocol):

@@ -226,7 +226,7 @@ class Entry:
             record = msgspec.structs.replace(record, traceback=_traceback(error))
         if not isinstance(error, HandlerError):
             _log(error, context.meta.request_id)
-        return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, error=record, own_s=context.own_s))
+        return _encode(ReplyMeta(context.usage, context.model_s, record, context.own_s, context.tools))
 
 
 def attempt(work: Callable[[], T]) -> T | BaseException:
@@ -277,9 +277,10 @@ def plain_text(text: str) -> str:
 
 
 def _reply_meta(context: CallContext) -> bytes:
-    if not context.usage and not context.model_s and not context.own_s:
+    if not context.usage and not context.model_s and not context.own_s and not context.tools:
         return _NO_META
-    return _encode(ReplyMeta(usage=context.usage, model_s=context.model_s, own_s=context.own_s))
+    used = context.usage, context.model_s
+    return _encode(ReplyMeta(*used, own_s=context.own_s, tools=context.tools))
 
 
 def _traceback(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.programs import rows as program_rows
 from bridge.servicers.session import SessionServicer
 from bridge.servicers.session import rows as session_rows
-from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2
+from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2, tool_pb2
 
 if TYPE_CHECKING:
     from bridge.dispatch import Dispatcher
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from handlers.registry import Snapshot
     from pool.pool import Pool
 
-_FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2)
+_FILES = (embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2, program_pb2, session_pb2, tool_pb2)
 
 
 def local_handlers(

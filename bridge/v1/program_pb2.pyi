@@ -49,7 +49,7 @@ PROMPT_ADAPTER_XML: PromptAdapter
 PROMPT_ADAPTER_TWO_STEP: PromptAdapter
 
 class RunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,8 @@ class RunRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
@@ -64,7 +66,9 @@ class RunRequest(_message.Message):
     temperature: float
     max_tokens: int
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    tool_registrations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunResponse(_message.Message):
     __slots__ = ("outputs",)
@@ -73,7 +77,7 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +85,8 @@ class StreamRunRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
     program: str
     inputs: _common_pb2.Payload
     model: str
@@ -88,7 +94,9 @@ class StreamRunRequest(_message.Message):
     temperature: float
     max_tokens: int
     version: int
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    tools: _containers.RepeatedScalarFieldContainer[str]
+    tool_registrations: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
     __slots__ = ("sequence", "field_delta", "final")

@@ -61,6 +61,9 @@ _NO_PROVIDER = _Meaning(
     fix="Write PROVIDER/MODEL in {key}.model, such as openai/gpt-4o-mini.",
 )
 
+_NO_ADDRESSES = _Meaning(
+    code="INVALID_ARGUMENT", what="the provider takes no addresses of images", fix="Send their bytes."
+)
 _NO_KEY = _Meaning(
     code="FAILED_PRECONDITION", what="there is no API key", fix='Set {key}.api_key, such as "env:OPENAI_API_KEY".'
 )
@@ -68,6 +71,7 @@ _NO_KEY = _Meaning(
 _BY_TEXT = {
     "LLM Provider NOT provided": _NO_PROVIDER,
     "Missing credentials": _NO_KEY,
+    "Image URL download is disabled": _NO_ADDRESSES,
     "Empty or invalid response from LLM endpoint": _GARBLED,
 }
 """What LiteLLM says of failures for which it makes up a status."""

@@ -24,6 +24,8 @@ def load() -> Any:
     """Return the module. Raises ExtraMissing where it is not installed."""
     # Without this LiteLLM fetches a table of prices while it is imported.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+    # Nor may it fetch what callers name, for providers that take no addresses of images: it would, from in here.
+    os.environ.setdefault("MAX_IMAGE_URL_DOWNLOAD_SIZE_MB", "0")
     try:
         import litellm
     except ImportError as error:

@@ -11,6 +11,7 @@ from typing import Any
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput, HandlerError
+from handlers.models import pictures
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 
 _ROLES = {
@@ -27,6 +28,7 @@ _FINISH = {
     "function_call": model_pb2.FINISH_REASON_TOOL_CALLS,
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
 }
+_DETAILS = {model_pb2.IMAGE_DETAIL_LOW: "low", model_pb2.IMAGE_DETAIL_HIGH: "high"}
 _RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
 _CODES = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
@@ -44,6 +46,10 @@ def chat_request(request: Any) -> ChatRequest:
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
     messages = [_message(message, f"messages[{i}]", wrong) for i, message in enumerate(request.messages)]
+    if (
+        images := sum(part.HasField("image") for turn in request.messages for part in turn.parts)
+    ) > pictures.MAX_IMAGES:
+        wrong.append(("messages", f"expected at most {pictures.MAX_IMAGES} images, got {images}"))
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
     if wrong:
@@ -121,6 +127,8 @@ def _message(message: model_pb2.Message, path: str, wrong: list[tuple[str, str]]
     if role is None:
         wrong.append((f"{path}.role", f"expected a Role, got {message.role}"))
     made: dict[str, Any] = {"role": role, "content": message.content}
+    if message.parts:
+        made["content"] = _content(message, role or "", path, wrong)
     if role == "tool":
         if not message.tool_call_id:
             wrong.append((f"{path}.tool_call_id", "a turn of a tool says which call it answers, got none"))
@@ -133,6 +141,38 @@ def _message(message: model_pb2.Message, path: str, wrong: list[tuple[str, str]]
             for call in message.tool_calls
         ]
     return made
+
+
+def _content(message: model_pb2.Message, role: str, path: str, wrong: list[tuple[str, str]]) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = [{"type": "text", "text": message.content}] if message.content else []
+    for number, part in enumerate(message.parts):
+        place = f"{path}.parts[{number}]"
+        kind = part.WhichOneof("part")
+        if kind == "text":
+            made.append({"type": "text", "text": part.text})
+        elif kind is None:
+            wrong.append((place, "expected text or an image, got nothing"))
+        elif role != "user":
+            wrong.append((f"{place}.image", f"only a turn of the user has images, this one is of the {role}"))
+        else:
+            made.append(_image(part.image, f"{place}.image", wrong))
+    return made
+
+
+def _image(image: model_pb2.ImageInput, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    detail = _DETAILS.get(image.detail)
+    if image.WhichOneof("source") == "url":
+        if problem := pictures.wrong_address(image.url):
+            wrong.append((f"{path}.url", problem))
+        if image.media_type:
+            wrong.append((f"{path}.media_type", "expected none beside an address"))
+        if detail == "high":  # LiteLLM would fetch it to count its tokens
+            wrong.append((f"{path}.detail", "an address can not be looked at in high detail; send the bytes as data"))
+        return pictures.as_part(image.url, detail)
+    if problem := pictures.wrong_bytes(image.data, image.media_type):
+        wrong.append((f"{path}.data", problem))
+        return {}
+    return pictures.as_part(pictures.data_url(image.data), detail)
 
 
 def _tool(tool: model_pb2.Tool, path: str, wrong: list[tuple[str, str]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,9 @@ TOKENS_PER_BYTE = 0.5
 MARGIN = 1.25
 """By how much more than was measured is reserved."""
 FADES = 0.98
+IMAGE = 3000
+"""Bytes of text that need as many tokens as an image usually does: it is not its bytes that count."""
+_PACKED_IMAGE = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
 _encode = msgspec.msgpack.Encoder().encode
 _number = msgspec.msgpack.Decoder(int).decode
 
@@ -143,5 +147,6 @@ async def _settle(context: CallContext, number: int, use: Use) -> None:
 
 
 def _size(prompt: Any) -> int:
-    """Return how many bytes of text a prompt has: messages, tools, or whatever is sent."""
-    return len(json.dumps(prompt, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+    """Return how many bytes of text a prompt has: messages, tools, or whatever is sent. An image counts as IMAGE."""
+    text = _PACKED_IMAGE.sub("x" * IMAGE, json.dumps(prompt, ensure_ascii=False, default=str))
+    return len(text.encode("utf-8", "replace"))

@@ -6,13 +6,12 @@ for, so that everything runs with no key and no network. Pure and without state;
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from handlers.models import dspy_prompts, json_values
+from handlers.models import dspy_prompts, json_values, test_agent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +22,9 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CHUNK = re.compile(r"\S{1,8}\s*|\s+")
-_TOOL_LINE = re.compile(r"^\s*\((\d+)\) (\w+), whose description is .*? It takes arguments (\{.*\})\.$", re.MULTILINE)
-_LAST_STEP_TOOLS = ("submit", "finish")
 _THINKING = ("reasoning", "rationale", "next_thought", "thought")
 _QUOTE_LENGTH = 80
+_IMAGE_TOKENS = 85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +56,7 @@ def answer(
     is. A text longer than `max_tokens` is cut, and finish_reason says so.
     """
     prompt_tokens = sum(count_tokens(text_of(message.get("content"))) for message in messages)
+    prompt_tokens += _IMAGE_TOKENS * sum(1 for _ in _images(messages))
     calls = _tool_calls(messages, tools or [], tool_choice)
     if calls:
         written = sum(count_tokens(call["function"]["arguments"]) + 1 for call in calls)
@@ -107,34 +106,24 @@ def _text(messages: list[dict[str, Any]], response_format: dict[str, Any] | None
         return json.dumps(json_values.from_schema(shown, user), ensure_ascii=False)
     if kind == "json_object":
         return json.dumps({"model": NAME, "quote": _quote(user)}, ensure_ascii=False)
-    return f'This is {NAME}, the built-in test model; no language model was asked. You wrote: "{user}"'
+    seen = "".join(f" With it came {one}." for one in _images(messages))
+    return f'This is {NAME}, the built-in test model; no language model was asked. You wrote: "{user}"{seen}'
 
 
 def _field_values(asked: dspy_prompts.Asked, system: str, user: str) -> dict[str, Any]:
     question = user[: user.rfind("Respond with ")]
     values = {}
+    observed = test_agent.observed(question)
     for one in asked.fields:
         text = f"{NAME} answers {one.name} for: {_quote(question)}"
+        if observed:
+            text = f"{NAME} has observed: {observed}"
         if one.name in _THINKING:
             text = f"{NAME} does not think; it fills each field with a value of the right type."
         values[one.name] = dspy_prompts.sample(one, question, text)
     if "next_tool_name" in values:
-        values.update(_agent_step(system, question))
+        values.update(test_agent.step(system, question))
     return values
-
-
-def _agent_step(system: str, question: str) -> dict[str, Any]:
-    """Take one step of a ReAct agent: call the first tool once, then finish."""
-    tools = {match[2]: match[3] for match in _TOOL_LINE.finditer(system)}
-    name = next((name for name in tools if name not in _LAST_STEP_TOOLS), None)
-    if name is None or "observation_0" in question:
-        return {"next_tool_name": "finish", "next_tool_args": {}}
-    try:
-        parameters = ast.literal_eval(tools[name])
-    except (ValueError, SyntaxError):
-        parameters = {}
-    schema = {"type": "object", "properties": parameters}
-    return {"next_tool_name": name, "next_tool_args": json_values.from_schema(schema, question)}
 
 
 def _tool_calls(messages: list[dict[str, Any]], tools: list[dict[str, Any]], choice: Any) -> list[dict[str, Any]]:
@@ -156,10 +145,20 @@ def _chosen_tool(messages: list[dict[str, Any]], names: list[str], choice: Any) 
         wanted = (choice.get("function") or choice).get("name")
         return wanted if wanted in names else names[0]
     answered = messages[-1].get("role") == "tool"
-    last = next((name for name in _LAST_STEP_TOOLS if name in names), None)
+    last = next((name for name in test_agent.LAST_STEPS if name in names), None)
     if answered:
         return last or (names[0] if choice == "required" else None)
     return next((name for name in names if name != last), last)
+
+
+def _images(messages: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what each image is: its address, or the kind and size of its bytes."""
+    for message in messages:
+        for part in message.get("content") or []:
+            if isinstance(part, dict) and part.get("type") == "image_url":
+                head, _, packed = str(part["image_url"]["url"]).partition(";base64,")
+                size = len(packed) * 3 // 4 - packed[-2:].count("=")
+                yield f"{size} bytes of {head.removeprefix('data:')}" if packed else head
 
 
 def _schema_in(text: str) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from dspy.utils import exceptions as raised
 
 from handlers.errors import HandlerError, ProviderError
 from handlers.programs.lm import not_configured
+from handlers.programs.tools import AbortRun
 from handlers.redaction import redact
 
 OUTPUT_INVALID = "PROGRAM_OUTPUT_INVALID"
@@ -82,9 +83,11 @@ def as_handler_error(error: raised.DSPyError, secrets: tuple[str, ...] = ()) -> 
 
 @contextmanager
 def reported(program: str, secrets: tuple[str, ...]) -> Iterator[None]:
-    """Turn DSPy's failures into reported ones; everything else is the program's own and passes."""
+    """Turn DSPy's failures, and those of tools that end a run, into reported ones; all else is the program's own."""
     try:
         yield
+    except AbortRun as aborted:
+        raise aborted.error from None
     except dspy.DSPyError as error:
         failure = as_handler_error(error, secrets)
         if failure is None:

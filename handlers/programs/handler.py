@@ -20,6 +20,7 @@ from handlers.programs.lm import LanguageModels, ServedLM, not_configured
 from handlers.programs.overrides import NONE, Overrides, of_request
 from handlers.programs.running import run_program
 from handlers.programs.streaming import FieldStream
+from handlers.programs.tools import Tooling
 from handlers.programs.usage import Meter
 from handlers.typed import calls
 
@@ -61,6 +62,7 @@ class ProgramHandler:
         self._interface = interface
         self._models = models
         self._on_model: dict[str, Any] = {}
+        self._tooling = Tooling()
 
     @property
     def spec(self) -> FunctionSpec:
@@ -115,7 +117,9 @@ class ProgramHandler:
         meter = Meter()
         try:
             with reported(self._spec.name, self._secrets()):
-                program, lm = order.overrides.applied(*self._choose(order.overrides.model), ServedLM)
+                program, lm = self._choose(order.overrides.model)
+                program = await self._tooling.equip(program, order.overrides.tools)
+                program, lm = order.overrides.applied(program, lm, ServedLM)
                 stream = FieldStream(program, deltas.put) if deltas else None
                 with dspy.context(
                     lm=lm,

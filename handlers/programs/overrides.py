@@ -14,6 +14,7 @@ import dspy
 
 from bridge.v1 import program_pb2
 from handlers.errors import BadInput, HandlerError
+from handlers.tools_wire import ToolsWanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,8 @@ class Overrides:
     max_tokens: int | None = None
     version: int = 0
     """The version of a created program that the request names; 0 where it names none."""
+    tools: ToolsWanted | None = None
+    """The tools that it names for the program's agents."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -124,4 +127,11 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
         temperature=temperature,
         max_tokens=max_tokens,
         version=request.version,
+        tools=_tools(request),
     )
+
+
+def _tools(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -> ToolsWanted | None:
+    if not request.tools and not request.tool_registrations:
+        return None
+    return ToolsWanted(tuple(request.tools), tuple(request.tool_registrations))

@@ -16,10 +16,13 @@ import dspy
 from dspy.utils.callback import BaseCallback
 from dspy.utils.usage_tracker import UsageTracker
 
-from handlers.contract import UsageRecord
+from handlers.contract import ToolRecord, UsageRecord
 
 if TYPE_CHECKING:
     from handlers.context import CallContext
+
+LAST_STEPS = frozenset(("finish", "submit"))
+"""Tools by which agents of DSPy say that they are done."""
 
 
 @dataclass(slots=True)
@@ -31,12 +34,26 @@ class _Calls:
     cost_usd: float = 0.0
 
 
+@dataclass(slots=True)
+class _Tool:
+    count: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+class ToolFailure(str):
+    """What a model is told of a call of a tool that failed."""
+
+    __slots__ = ()
+
+
 class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
     """Counts one call's use of models, nested programs and threads included."""
 
     def __init__(self) -> None:
         self.tracker = UsageTracker()
         self._calls: dict[str, _Calls] = defaultdict(_Calls)
+        self._tools: dict[str, _Tool] = defaultdict(_Tool)
         self._running: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
@@ -52,6 +69,21 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
             calls.count += 1
             calls.seconds += time.monotonic() - started
 
+    def on_tool_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        """Note when a call of a tool starts."""
+        if instance.name not in LAST_STEPS:
+            self._running[call_id] = (str(instance.name), time.monotonic())
+
+    def on_tool_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:
+        """Count a call of a tool."""
+        if (begun := self._running.pop(call_id, None)) is None:
+            return
+        with self._lock:
+            tool = self._tools[begun[0]]
+            tool.count += 1
+            tool.failed += exception is not None or isinstance(outputs, ToolFailure)
+            tool.seconds += time.monotonic() - begun[1]
+
     def add_call(self, model: str, cost_usd: float | None, cached_tokens: int) -> None:
         """Add what only a served model tells of one call; a price of None is one that is not known."""
         with self._lock:
@@ -63,6 +95,9 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
 
     def settle(self, context: CallContext) -> None:
         """Record everything into the call's receipt. Call it once, at the end, also after a failure."""
+        if self._tools:
+            used = sorted(self._tools.items())
+            context.record_tools(tuple(ToolRecord(name, one.count, one.failed, one.seconds) for name, one in used))
         tokens = self.tracker.get_total_tokens()
         for model in sorted({*tokens, *self._calls}):
             used, calls = tokens.get(model, {}), self._calls[model]

@@ -6,6 +6,7 @@ for one work with the other.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
@@ -13,7 +14,7 @@ from typing import Any, TypeVar, get_args, get_origin
 import msgspec
 
 from bridge_client.errors import UnexpectedReply
-from bridge_client.records import Message, Tool, ToolCall
+from bridge_client.records import Image, Message, Tool, ToolCall
 from bridge_client.v1 import model_pb2
 
 ValueT = TypeVar("ValueT")
@@ -27,6 +28,12 @@ _ROLES = {
     "user": model_pb2.ROLE_USER,
     "assistant": model_pb2.ROLE_ASSISTANT,
     "tool": model_pb2.ROLE_TOOL,
+}
+
+_DETAILS = {
+    "auto": model_pb2.IMAGE_DETAIL_UNSPECIFIED,
+    "low": model_pb2.IMAGE_DETAIL_LOW,
+    "high": model_pb2.IMAGE_DETAIL_HIGH,
 }
 
 
@@ -51,12 +58,49 @@ def _to_message(index: int, turn: Any) -> model_pb2.Message:
     if role not in _ROLES:
         msg = f"expected a role of {', '.join(_ROLES)} at messages[{index}], got {role!r}"
         raise ValueError(msg)
+    parts: list[model_pb2.ContentPart] = []
     if not isinstance(content, str):
-        msg = f"expected text as content of messages[{index}], got {type(content).__name__}"
-        raise TypeError(msg)
+        if not isinstance(content, Sequence):
+            msg = f"expected text, or texts and images, as content of messages[{index}], got {type(content).__name__}"
+            raise TypeError(msg)
+        place = f"messages[{index}].content"
+        content, parts = "", [_to_part(f"{place}[{number}]", part) for number, part in enumerate(content)]
     return model_pb2.Message(
-        role=_ROLES[role], content=content, tool_calls=[_to_tool_call(call) for call in calls], tool_call_id=answers
+        role=_ROLES[role],
+        content=content,
+        tool_calls=[_to_tool_call(call) for call in calls],
+        tool_call_id=answers,
+        parts=parts,
     )
+
+
+def _to_part(place: str, part: Any) -> model_pb2.ContentPart:
+    """A part of a turn: a text, an `Image`, or a dictionary of the OpenAI API."""
+    if isinstance(part, str):
+        return model_pb2.ContentPart(text=part)
+    if isinstance(part, Image):
+        return model_pb2.ContentPart(image=_to_image(part))
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind == "text":
+        return model_pb2.ContentPart(text=part["text"])
+    if kind == "image_url":
+        inner = part["image_url"]
+        head, packed, data = inner["url"].partition(";base64,")
+        detail: Any = inner.get("detail") or "auto"
+        if packed and head.startswith("data:"):
+            made = Image(data=base64.b64decode(data), media_type=head.removeprefix("data:"), detail=detail)
+        else:
+            made = Image(url=inner["url"], detail=detail)
+        return model_pb2.ContentPart(image=_to_image(made))
+    msg = f"expected a text, an Image or a part of type text or image_url at {place}, got {kind or type(part).__name__}"
+    raise TypeError(msg)
+
+
+def _to_image(image: Image) -> model_pb2.ImageInput:
+    detail = _DETAILS[image.detail]
+    if image.url and not image.data:
+        return model_pb2.ImageInput(url=image.url, media_type=image.media_type, detail=detail)
+    return model_pb2.ImageInput(data=image.data, media_type=image.media_type, detail=detail)
 
 
 def _to_tool_call(call: ToolCall | Mapping[str, Any]) -> model_pb2.ToolCall:

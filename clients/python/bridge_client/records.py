@@ -6,7 +6,7 @@ Units are in the names. Fields that a newer server adds are not seen here until 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -128,11 +128,24 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that a model is shown: an address, which the provider gets as it is, or bytes."""
+
+    url: str = ""
+    data: bytes = b""
+    media_type: str = ""
+    """Such as ``image/png``; empty to leave it to the bytes."""
+    detail: Literal["auto", "low", "high"] = "auto"
+    """How closely the model is to look; ``high`` only with bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str = ""
+    content: str | Sequence[str | Image] = ""
+    """A text, or texts and images in their order."""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
 

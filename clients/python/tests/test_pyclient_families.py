@@ -165,7 +165,7 @@ class TestModels:
         ("turns", "kind", "message"),
         [
             ([{"role": "robot"}], ValueError, r"expected a role of system, .* at messages\[0\], got 'robot'"),
-            ([{"role": "user", "content": [1]}], TypeError, r"expected text as content of messages\[0\], got list"),
+            ([{"role": "user", "content": [1]}], TypeError, r"Image .* at messages\[0\].content\[0\], got int"),
             (["hi"], TypeError, r"expected a Message or a dictionary at messages\[0\], got str"),
         ],
     )

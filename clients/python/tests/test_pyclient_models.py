@@ -131,3 +131,40 @@ class TestBatches:
     def test_an_outcome_that_this_client_does_not_know(self):
         with pytest.raises(bridge_client.UnexpectedReply, match="neither"):
             bridge_client.BatchAnswer(index=0, answer=None, error=None).get()
+
+
+class TestImages:
+    def sent(self, runner, stub, *messages):
+        stub.answer("ModelService/Generate", model_pb2.GenerateResponse(text="x", usage=USAGE))
+        runner.run(lambda client: client.models.generate(list(messages)))
+        return model_pb2.GenerateRequest.FromString(stub.last.request).messages
+
+    def test_texts_and_images_in_their_order(self, runner, stub):
+        images = [
+            bridge_client.Image(url="https://a/b", detail="low"),
+            bridge_client.Image(data=b"x", media_type="i/p"),
+        ]
+        turn = bridge_client.Message(role="user", content=["look", images[0], images[1]])
+        (message,) = self.sent(runner, stub, turn)
+        assert message.content == ""
+        assert list(message.parts) == [
+            model_pb2.ContentPart(text="look"),
+            model_pb2.ContentPart(image={"url": "https://a/b", "detail": model_pb2.IMAGE_DETAIL_LOW}),
+            model_pb2.ContentPart(image={"data": b"x", "media_type": "i/p"}),
+        ]
+
+    def test_parts_of_the_openai_api(self, runner, stub):
+        parts = [
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "https://a/b"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,eA==", "detail": "high"}},
+        ]
+        (message,) = self.sent(runner, stub, {"role": "user", "content": parts})
+        assert message.parts[1].image == model_pb2.ImageInput(url="https://a/b")
+        high = model_pb2.IMAGE_DETAIL_HIGH
+        assert message.parts[2].image == model_pb2.ImageInput(data=b"x", media_type="image/png", detail=high)
+
+    @pytest.mark.parametrize("content", [[{"type": "video"}], [7], 7])
+    def test_what_is_neither(self, runner, content):
+        with pytest.raises(TypeError, match=r"messages\[0\]"):
+            runner.run(lambda client: client.models.generate([{"role": "user", "content": content}]))

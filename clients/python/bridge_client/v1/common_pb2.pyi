@@ -75,7 +75,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "program_version", "attempts", "alternative", "hedged", "fallback", "tried")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "program_version", "attempts", "alternative", "hedged", "fallback", "tried", "tools", "tool_calls", "tool_us")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +101,9 @@ class Receipt(_message.Message):
     HEDGED_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_FIELD_NUMBER: _ClassVar[int]
     TRIED_FIELD_NUMBER: _ClassVar[int]
+    TOOLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
+    TOOL_US_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     function: str
     route: Route
@@ -126,7 +129,22 @@ class Receipt(_message.Message):
     hedged: bool
     fallback: bool
     tried: _containers.RepeatedCompositeFieldContainer[Attempt]
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., program_version: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ...) -> None: ...
+    tools: _containers.RepeatedCompositeFieldContainer[ToolUse]
+    tool_calls: int
+    tool_us: int
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., program_version: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., tool_calls: _Optional[int] = ..., tool_us: _Optional[int] = ...) -> None: ...
+
+class ToolUse(_message.Message):
+    __slots__ = ("tool", "calls", "failed", "us")
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    US_FIELD_NUMBER: _ClassVar[int]
+    tool: str
+    calls: int
+    failed: int
+    us: int
+    def __init__(self, tool: _Optional[str] = ..., calls: _Optional[int] = ..., failed: _Optional[int] = ..., us: _Optional[int] = ...) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("alternative", "kind", "failure", "us")

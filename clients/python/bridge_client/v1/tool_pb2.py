@@ -1,0 +1,28 @@
+"""Messages of bridge/v1/tool.proto in the client's own descriptor pool. Written by generate.py; do not edit."""
+
+from bridge_client.descriptors import enum, file, message
+
+DESCRIPTOR = file("bridge/v1/tool.proto")
+ToolVisibility = enum("bridge.v1.ToolVisibility")
+TOOL_VISIBILITY_UNSPECIFIED = ToolVisibility.Value("TOOL_VISIBILITY_UNSPECIFIED")
+TOOL_VISIBILITY_RUN = ToolVisibility.Value("TOOL_VISIBILITY_RUN")
+TOOL_VISIBILITY_SESSION = ToolVisibility.Value("TOOL_VISIBILITY_SESSION")
+TOOL_VISIBILITY_TENANT = ToolVisibility.Value("TOOL_VISIBILITY_TENANT")
+ToolErrorPolicy = enum("bridge.v1.ToolErrorPolicy")
+TOOL_ERROR_POLICY_UNSPECIFIED = ToolErrorPolicy.Value("TOOL_ERROR_POLICY_UNSPECIFIED")
+TOOL_ERROR_POLICY_OBSERVE = ToolErrorPolicy.Value("TOOL_ERROR_POLICY_OBSERVE")
+TOOL_ERROR_POLICY_ABORT = ToolErrorPolicy.Value("TOOL_ERROR_POLICY_ABORT")
+HostRequest = message("bridge.v1.HostRequest")
+HostResponse = message("bridge.v1.HostResponse")
+RegisterTools = message("bridge.v1.RegisterTools")
+HostedTool = message("bridge.v1.HostedTool")
+ToolsRegistered = message("bridge.v1.ToolsRegistered")
+HostedCall = message("bridge.v1.HostedCall")
+CancelHostedCall = message("bridge.v1.CancelHostedCall")
+HostGoodbye = message("bridge.v1.HostGoodbye")
+HostDraining = message("bridge.v1.HostDraining")
+HostedResult = message("bridge.v1.HostedResult")
+HostedError = message("bridge.v1.HostedError")
+ListToolsRequest = message("bridge.v1.ListToolsRequest")
+ListToolsResponse = message("bridge.v1.ListToolsResponse")
+ToolInfo = message("bridge.v1.ToolInfo")
