@@ -1,4 +1,4 @@
-"""Measures what the bridge adds to a DSPy program, and how many calls of one a worker runs at a time: a part of `run.py`.
+"""Measures what the bridge adds to a DSPy program, and how many calls a worker runs at a time: a part of `run.py`.
 
 `python tests/bench/programs_bench.py [--rounds N]` starts a model that answers with one fixed text over HTTP, the
 program in plain Python, and one server with one worker for programs, where a client creates the same program.
