@@ -22,6 +22,8 @@ os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 import grpc
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 
+from bridge.accepting import make_server
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
 
@@ -159,11 +161,11 @@ class GrpcServer:
         files: Sequence[bytes] = (),
     ) -> None:
         self._options = options
-        self._server = grpc.aio.server(options=_channel_arguments(options))
         others = {path: _streaming(handler) for path, handler in streaming.items()}
         others |= {path: _conversation(handler) for path, handler in conversations.items()}
         self._unary, self._others = dict(unary), others
-        self._server.add_generic_rpc_handlers((_Handlers(self._unary, others),))
+        handlers = _Handlers(self._unary, others)
+        self._server = make_server(_channel_arguments(options), handlers, unary, others)
         self._reflection: ReflectionServicer | None = None
         if options.reflection:
             self._add_reflection(names, files)

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from handlers.programs import sandboxed
 from handlers.programs.created_schemas import output_fields, spec_of
 from handlers.programs.created_services import WorkerServices
-from handlers.programs.created_tools import tools_of
+from handlers.programs.created_tools import give_tools, with_tools
 from handlers.programs.definitions import CODE_KINDS
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import Interface
@@ -44,8 +44,9 @@ class Builder:
     async def open(self, definition: ProgramDefinition) -> ProgramHandler:
         """Build a program. Raises HandlerError where a model, a tool or a sandbox is missing."""
         sandboxes = await self._sandboxes() if definition.kind in CODE_KINDS else None
-        services = WorkerServices(await tools_of(definition.tools), sandboxes)
-        module = build(definition, services)
+        named, tools = await with_tools(definition)
+        module = build(named, WorkerServices(tools, sandboxes))
+        give_tools(module, definition)
         if definition.model:
             module.set_lm(self._models.get(definition.model))
         spec = spec_of(definition, self._options.pool)

@@ -6,6 +6,7 @@ FAILED_PRECONDITION, never the caller's UNAUTHENTICATED.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,10 +73,9 @@ def as_handler_error(error: raised.DSPyError, secrets: tuple[str, ...] = ()) -> 
         return HandlerError(text, code=outcome.code, reason=outcome.reason)
     # What follows the first paragraph is advice to who wrote the Python code.
     text = " ".join(filter(None, (_short(str(error).partition("\n\n")[0], secrets), outcome.fix)))
-    timed_out = isinstance(error, raised.LMTransportError) and "timed out" in str(error).lower()
     return ProviderError(
         text,
-        code="DEADLINE_EXCEEDED" if timed_out else outcome.code,
+        code=_code(error, outcome),
         metadata=_metadata(error),
         retry_after_s=error.retry_after,
     )
@@ -98,6 +98,14 @@ def reported(program: str, secrets: tuple[str, ...]) -> Iterator[None]:
         if not str(error).startswith(_NO_LM):
             raise
         raise not_configured(program) from None
+
+
+def _code(error: raised.DSPyError, outcome: Outcome) -> str:
+    if isinstance(error, raised.LMTransportError) and "timed out" in str(error).lower():
+        return "DEADLINE_EXCEEDED"
+    # What is no JSON, DSPy tells apart in a whole answer but not in a stream.
+    is_broken = isinstance(error, raised.LMUnexpectedError) and isinstance(error.__cause__, json.JSONDecodeError)
+    return "UNAVAILABLE" if is_broken else outcome.code
 
 
 def _short(text: str, secrets: tuple[str, ...]) -> str:

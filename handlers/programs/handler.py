@@ -16,6 +16,7 @@ from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.codec import Form, decode_arguments, encode_value
 from handlers.errors import BadInput, HandlerError
 from handlers.programs.errors import reported
+from handlers.programs.events import EventQueue, callbacks, status
 from handlers.programs.lm import LanguageModels, ServedLM, not_configured
 from handlers.programs.overrides import NONE, Overrides, of_request
 from handlers.programs.running import run_program
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
     from handlers.contract import FunctionSpec
     from handlers.programs.interface import Interface
-
-_UNSENT = 64
-"""Deltas that may wait for a slow client before the model is read no further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +88,15 @@ class ProgramHandler:
             yield invoke_pb2.StreamCallResponse(item=payload).SerializeToString()
             return
         sequence = 0
-        deltas = _Deltas()
-        task = asyncio.create_task(self._run(order, context, deltas))
-        task.add_done_callback(deltas.close)
+        events = EventQueue()
+        if order.overrides.all_events:
+            events.report(status(program_pb2.RUN_STEP_STARTED))
+        task = asyncio.create_task(self._run(order, context, events))
+        task.add_done_callback(events.close)
         try:
-            async for delta in deltas:
-                sequence += 1
-                yield program_pb2.StreamRunResponse(sequence=sequence, field_delta=delta).SerializeToString()
+            async for event in events:
+                sequence = event.sequence
+                yield event.SerializeToString()
             final = program_pb2.FinalOutputs(outputs=await task)
             yield program_pb2.StreamRunResponse(sequence=sequence + 1, final=final).SerializeToString()
         finally:
@@ -113,17 +113,22 @@ class ProgramHandler:
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
         return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, overrides=overrides)
 
-    async def _run(self, order: _Order, context: CallContext, deltas: _Deltas | None) -> common_pb2.Payload:
+    async def _run(self, order: _Order, context: CallContext, events: EventQueue | None) -> common_pb2.Payload:
         meter = Meter()
         try:
-            with reported(self._spec.name, self._secrets()):
+            with reported(self._spec.name, secrets := self._secrets()):
                 program, lm = self._choose(order.overrides.model)
                 program = await self._tooling.equip(program, order.overrides.tools)
                 program, lm = order.overrides.applied(program, lm, ServedLM)
-                stream = FieldStream(program, deltas.put) if deltas else None
+                tell = order.overrides.all_events
+                stream = FieldStream(program, events.put, events.report if tell else None) if events else None
                 with dspy.context(
                     lm=lm,
-                    callbacks=[*(dspy.settings.get("callbacks") or []), meter],
+                    callbacks=[
+                        *(dspy.settings.get("callbacks") or []),
+                        meter,
+                        *callbacks(tell, events, program, meter, secrets),
+                    ],
                     usage_tracker=meter.tracker,
                     track_usage=True,
                     disable_history=True,
@@ -159,26 +164,6 @@ class ProgramHandler:
             copy.set_lm(lm)
             self._on_model[model] = copy
         return self._on_model[model], lm
-
-
-class _Deltas:
-    """Deltas on their way to the client, at most `_UNSENT` of them. Ends when `close` is called."""
-
-    def __init__(self) -> None:
-        self._items: asyncio.Queue[program_pb2.FieldDelta | None] = asyncio.Queue()
-        self._room = asyncio.Semaphore(_UNSENT)
-
-    async def put(self, delta: program_pb2.FieldDelta) -> None:
-        await self._room.acquire()
-        self._items.put_nowait(delta)
-
-    def close(self, _task: asyncio.Task[Any]) -> None:
-        self._items.put_nowait(None)
-
-    async def __aiter__(self) -> AsyncIterator[program_pb2.FieldDelta]:
-        while (delta := await self._items.get()) is not None:
-            self._room.release()
-            yield delta
 
 
 def _decode(method: str, request: bytes) -> tuple[common_pb2.Payload, Overrides]:

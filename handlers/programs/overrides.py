@@ -43,6 +43,8 @@ class Overrides:
     max_tokens: int | None = None
     version: int = 0
     """The version of a created program that the request names; 0 where it names none."""
+    all_events: bool = False
+    """Of a stream: whether it sends every kind of event."""
     tools: ToolsWanted | None = None
     """The tools that it names for the program's agents."""
 
@@ -127,6 +129,7 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
         temperature=temperature,
         max_tokens=max_tokens,
         version=request.version,
+        all_events=isinstance(request, program_pb2.StreamRunRequest) and request.all_events,
         tools=_tools(request),
     )
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dspy
+from dspy.streaming.messages import StatusMessage
 
 from bridge.v1 import program_pb2
+from handlers.programs.events import Event, status
 from handlers.programs.fields import ChatFields, FieldReader, XmlFields
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ READERS: dict[type, Callable[[frozenset[str]], FieldReader]] = {
     dspy.ChatAdapter: ChatFields,
     dspy.XMLAdapter: XmlFields,
 }
+
+MESSAGE_CHARACTERS = 4000
+"""The longest message of a program in an event."""
 
 
 class _Predictor:
@@ -34,10 +39,15 @@ class _Predictor:
 
 
 class FieldStream:
-    """Takes the chunks of one running program and gives its deltas to `emit`, which may wait for a slow client."""
+    """Takes the chunks of one running program and gives its events to `emit`, which may wait for a slow client."""
 
-    def __init__(self, program: Any, emit: Callable[[program_pb2.FieldDelta], Awaitable[None]]) -> None:
+    def __init__(
+        self, program: Any, emit: Callable[[Event], Awaitable[None]], report: Callable[[Event], None] | None = None
+    ) -> None:
+        """With `report`, thoughts of models go to `emit` too, and what the program says to `report`."""
         self._emit = emit
+        self._report = report
+        self._names = {id(predictor): name for name, predictor in program.named_predictors()}
         self._predictors = {
             id(predictor): _Predictor(name, fields)
             for name, predictor in program.named_predictors()
@@ -45,7 +55,9 @@ class FieldStream:
         }
 
     async def send(self, chunk: Any) -> None:
-        """Take a chunk."""
+        """Take a chunk of an answer, or a message of the program's own."""
+        if self._report is not None and await self._aside(chunk, self._report):
+            return
         predictor = self._predictors.get(getattr(chunk, "predict_id", None) or 0)
         choice = next(iter(getattr(chunk, "choices", ())), None)
         if predictor is None or choice is None:
@@ -63,7 +75,19 @@ class FieldStream:
             delta = program_pb2.FieldDelta(
                 predictor=predictor.name, field=piece.field, text=piece.text, last=piece.last
             )
-            await self._emit(delta)
+            await self._emit(Event(field_delta=delta))
+
+    async def _aside(self, chunk: Any, report: Callable[[Event], None]) -> bool:
+        """Pass on what belongs to no field; return whether that was all of the chunk."""
+        if isinstance(chunk, StatusMessage):
+            report(status(program_pb2.RUN_STEP_MESSAGE, message=str(chunk.message)[:MESSAGE_CHARACTERS]))
+            return True
+        choice = next(iter(getattr(chunk, "choices", ())), None)
+        thought = getattr(choice.delta, "reasoning_content", None) if choice is not None else None
+        if thought:
+            name = self._names.get(getattr(chunk, "predict_id", None) or 0, "")
+            await self._emit(Event(reasoning_delta=program_pb2.ReasoningDelta(predictor=name, text=thought)))
+        return False
 
 
 def _text_fields(predictor: Any) -> frozenset[str]:

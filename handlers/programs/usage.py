@@ -93,25 +93,38 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
                 calls.priced += 1
                 calls.cost_usd += cost_usd
 
+    def records(self) -> tuple[UsageRecord, ...]:
+        """Return what was used so far, one record per model."""
+        return tuple(record for record, _ in self._counted())
+
     def settle(self, context: CallContext) -> None:
         """Record everything into the call's receipt. Call it once, at the end, also after a failure."""
         if self._tools:
             used = sorted(self._tools.items())
             context.record_tools(tuple(ToolRecord(name, one.count, one.failed, one.seconds) for name, one in used))
+        for record, seconds in self._counted():
+            context.record_usage(record, seconds)
+
+    def _counted(self) -> list[tuple[UsageRecord, float]]:
+        """Return what was used of each model, and the seconds that it took."""
         tokens = self.tracker.get_total_tokens()
-        for model in sorted({*tokens, *self._calls}):
-            used, calls = tokens.get(model, {}), self._calls[model]
-            record = UsageRecord(
-                model=model,
-                calls=calls.count,
-                input_tokens=_count(used, "prompt_tokens"),
-                output_tokens=_count(used, "completion_tokens"),
-                cached_tokens=cached_tokens(used),
-                cost_usd=calls.cost_usd if calls.priced else None,
-                cached_calls=calls.cached,
-                unpriced_calls=max(0, calls.count - calls.priced),
-            )
-            context.record_usage(record, calls.seconds)
+        with self._lock:
+            models = sorted({*tokens, *self._calls})
+            return [_record(model, tokens.get(model, {}), self._calls[model]) for model in models]
+
+
+def _record(model: str, used: dict[str, Any], calls: _Calls) -> tuple[UsageRecord, float]:
+    record = UsageRecord(
+        model=model,
+        calls=calls.count,
+        input_tokens=_count(used, "prompt_tokens"),
+        output_tokens=_count(used, "completion_tokens"),
+        cached_tokens=cached_tokens(used),
+        cost_usd=calls.cost_usd if calls.priced else None,
+        cached_calls=calls.cached,
+        unpriced_calls=max(0, calls.count - calls.priced),
+    )
+    return record, calls.seconds
 
 
 def current_meter() -> Meter | None:

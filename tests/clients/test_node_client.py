@@ -181,3 +181,20 @@ def test_the_demo_fails_where_there_is_no_server(client: Path, node: str) -> Non
         done = run(node, "examples/demo.mjs", closed)
     assert done.returncode == 1
     assert f"UNAVAILABLE can not reach the bridge at {closed}; is it running there" in done.stderr
+
+
+AGENT = """
+import dspy
+
+agent = dspy.ReAct("question -> answer", tools=[])
+"""
+
+
+def test_an_agent_calls_tools_of_a_node_program_and_a_cancel_reaches_them(
+    client: Path, node: str, start_server: Any
+) -> None:
+    address = start_server(AGENT).address
+    lines = succeed(node, "examples/tools.mjs", address, "agent").splitlines()
+    assert lines[0] == "1. Hosting stock_of and reserve"
+    assert "reserved bolts" in lines[1]
+    assert lines[2:] == ["3. A cancelled run has reached its tool: CALLER_ENDED", "All steps did what they should."]

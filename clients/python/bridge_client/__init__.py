@@ -49,13 +49,20 @@ from bridge_client.errors import (
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
 from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
 from bridge_client.options import Budget, ChannelOptions
+from bridge_client.program_events import (
+    FieldDelta,
+    Final,
+    ReasoningDelta,
+    RunStatus,
+    RunToolCall,
+    RunToolResult,
+    RunUsage,
+)
 from bridge_client.records import (
     BatchScore,
     BudgetState,
     Embeddings,
     Extraction,
-    FieldDelta,
-    Final,
     FunctionInfo,
     Generation,
     Image,
@@ -140,9 +147,14 @@ __all__ = [
     "ProgramInfo",
     "ProviderError",
     "QueueFull",
+    "ReasoningDelta",
     "Receipt",
     "ResourceExhausted",
     "ResultInvalid",
+    "RunStatus",
+    "RunToolCall",
+    "RunToolResult",
+    "RunUsage",
     "SchemaMismatch",
     "Score",
     "SessionInfo",

@@ -16,6 +16,7 @@ class Wishes:
     adapter: Adapter | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    all_events: bool = False
 
     def __post_init__(self) -> None:
         if self.adapter is not None and self.adapter not in get_args(Adapter):
@@ -27,6 +28,10 @@ class Wishes:
         adapter = None if self.adapter is None else f"PROMPT_ADAPTER_{self.adapter.upper()}"
         given = {"adapter": adapter, "temperature": self.temperature, "max_tokens": self.max_tokens}
         return {"model": self.model, **{name: value for name, value in given.items() if value is not None}}
+
+    def stream_fields(self) -> dict[str, Any]:
+        """The fields of a request for a stream."""
+        return {**self.fields(), "all_events": self.all_events}
 
 
 NO_WISHES = Wishes()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
+from bridge_client.program_events import Final, ProgramEvent, program_event
 from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
-from bridge_client.records import FieldDelta, Final, Outputs, ProgramEvent, ProgramInfo
+from bridge_client.records import Outputs, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
-from bridge_client.wire import Operation, UnknownEvent, operation
+from bridge_client.wire import Operation, operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +35,16 @@ class Programs:
         adapter: Adapter | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        all_events: bool = False,
     ) -> Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
-        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer.
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
+        is for `stream`.
         """
-        wishes = Wishes(model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens)
+        wishes = Wishes(
+            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+        )
         return Programs(self._wire, wishes)
 
     def run(self, program: str, /, **inputs: Any) -> Outputs:
@@ -47,7 +52,10 @@ class Programs:
         return self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> Stream[ProgramEvent]:
-        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`).
+
+        With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
+        """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     def list(self) -> tuple[ProgramInfo, ...]:
@@ -78,12 +86,16 @@ class AsyncPrograms:
         adapter: Adapter | None = None,
         temperature: float | None = None,
         max_tokens: int | None = None,
+        all_events: bool = False,
     ) -> AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
-        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer.
+        What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
+        is for `stream`.
         """
-        wishes = Wishes(model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens)
+        wishes = Wishes(
+            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+        )
         return AsyncPrograms(self._wire, wishes)
 
     async def run(self, program: str, /, **inputs: Any) -> Outputs:
@@ -91,7 +103,10 @@ class AsyncPrograms:
         return await self._wire.unary(_run(program, inputs, self._wishes))
 
     def stream(self, program: str, /, **inputs: Any) -> AsyncStream[ProgramEvent]:
-        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`)."""
+        """Run a program and get its output fields as they grow (`FieldDelta`), then the outputs (`Final`).
+
+        With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
+        """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
 
     async def list(self) -> tuple[ProgramInfo, ...]:
@@ -114,20 +129,14 @@ def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[O
 
 
 def _stream_run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[ProgramEvent]:
-    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.fields())
+    request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.stream_fields())
     return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
 
 
 def _event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:
-    kind = reply.WhichOneof("event")
-    if kind == "field_delta":
-        delta = reply.field_delta
-        return FieldDelta(
-            sequence=reply.sequence, predictor=delta.predictor, field=delta.field, text=delta.text, last=delta.last
-        )
-    if kind == "final":
+    if reply.HasField("final"):
         return Final(sequence=reply.sequence, outputs=_outputs(reply.final.outputs))
-    raise UnknownEvent
+    return program_event(reply)
 
 
 def _outputs(payload: common_pb2.Payload) -> Outputs:

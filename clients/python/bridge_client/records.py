@@ -91,29 +91,6 @@ class Outputs(Mapping[str, Any]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldDelta:
-    """Text that was added to an output field of a running program."""
-
-    sequence: int
-    predictor: str
-    field: str
-    text: str
-    last: bool
-    """Whether the field is complete now."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Final:
-    """The end of a running program: always the last event."""
-
-    sequence: int
-    outputs: Outputs
-
-
-ProgramEvent = FieldDelta | Final
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
     """A model's wish that a tool be called; the caller calls it."""
 

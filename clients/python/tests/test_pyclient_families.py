@@ -67,6 +67,34 @@ class TestPrograms:
         request = program_pb2.StreamRunRequest.FromString(stub.last.request)
         assert (request.program, request.model) == ("triage", "fast")
 
+    def test_stream_with_every_event(self, runner, stub):
+        step = program_pb2.RunStatus(
+            step=program_pb2.RUN_STEP_MODEL_ENDED, model="m", seconds=0.5, error="e", omitted=2
+        )
+        used = program_pb2.RunUsage(usage=[common_pb2.ModelUsage(model="m", calls=1)])
+        call = program_pb2.RunToolCall(id="1", tool="add", arguments="{}", truncated=True)
+        result = program_pb2.RunToolResult(id="1", tool="add", result="3", seconds=0.25)
+        thought = program_pb2.ReasoningDelta(predictor="self", text="hm")
+        events = [{"status": step}, {"reasoning_delta": thought}, {"tool_call": call}, {"tool_result": result}]
+        events += [{"usage": used}, {"final": program_pb2.FinalOutputs(outputs=outputs())}]
+        replies = [program_pb2.StreamRunResponse(sequence=n, **event) for n, event in enumerate(events, 1)]
+        stub.answer("ProgramService/StreamRun", replies)
+        found = runner.collect(lambda client: client.programs.using(all_events=True).stream("triage"))
+        assert program_pb2.StreamRunRequest.FromString(stub.last.request).all_events
+        assert [event.sequence for event in found] == [1, 2, 3, 4, 5, 6]
+        status, reasoning, tool_call, tool_result, usage, _ = found
+        assert (status.step, status.model, status.seconds, status.error, status.omitted) == (
+            "model_ended",
+            "m",
+            0.5,
+            "e",
+            2,
+        )
+        assert (reasoning.predictor, reasoning.text) == ("self", "hm")
+        assert (tool_call.id, tool_call.tool, tool_call.arguments, tool_call.truncated) == ("1", "add", "{}", True)
+        assert (tool_result.id, tool_result.result, tool_result.error, tool_result.seconds) == ("1", "3", "", 0.25)
+        assert [(one.model, one.calls) for one in usage.usage] == [("m", 1)]
+
     def test_list_over_pages_and_describe(self, runner, stub):
         def answer(request, context):
             token = program_pb2.ProgramServiceListRequest.FromString(request).page_token

@@ -99,6 +99,39 @@ def test_one_of_many_inputs_may_fail(programs, provider):
     assert [error["index"] for error in reply.value["errors"]] == [1]
 
 
+def test_an_agent_calls_functions_of_the_server(programs, provider):
+    tools = ["function:weather"]
+    programs.create("agent", module=kind("REACT"), tools=tools, options=pb.ModuleOptions(max_iters=4))
+    provider.script(
+        chat(next_thought="look", next_tool_name="weather", next_tool_args='{"city": "Oslo"}'),
+        chat(next_thought="done", next_tool_name="finish", next_tool_args="{}"),
+        chat(reasoning="so", answer="rain"),
+    )
+    reply = programs.run("agent", question="What is the weather in Oslo?")
+    assert reply.value == {"answer": "rain"}
+    assert reply.receipt.tool_calls == 1
+    assert "rain in Oslo" in json.dumps(provider.requests[-1].body["messages"])
+
+
+def test_a_tool_that_does_not_exist_is_named(programs):
+    programs.create("lost", module=kind("REACT"), tools=["function:nowhere"])
+    refused = programs.run("lost", question="?")
+    assert refused.code is Code.NOT_FOUND
+    assert "nowhere" in refused.message
+
+
+@needs_bubblewrap
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_code_acts_with_tools_that_stay_outside(programs, provider):
+    programs.create("acts", module=kind("CODE_ACT"), tools=["function:weather"])
+    code = "```python\nfor city in ('Oslo', 'Rome'):\n    print(weather(city=city))\n```"
+    provider.script(chat(generated_code=code, finished=True), chat(reasoning="so", answer="rain"))
+    assert programs.run("acts", question="Where does it rain?").value == {"answer": "rain"}
+    observed = json.dumps(provider.requests[-1].body["messages"])
+    assert "rain in Oslo" in observed
+    assert "rain in Rome" in observed
+
+
 @needs_bubblewrap
 def test_a_program_of_thought_runs_its_code_in_the_sandbox(programs, provider):
     programs.create("computes", "question -> answer: int", module=kind("PROGRAM_OF_THOUGHT"))

@@ -7,7 +7,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from bridge.v1 import tool_pb2
+from bridge.v1 import program_pb2, tool_pb2
 from bridge.v1.common_pb2 import Receipt
 
 Code = grpc.StatusCode
@@ -286,3 +286,24 @@ def test_registrations_are_bounded(client, host):
     error = one_more.ended()
     assert (error.code(), reason_in(error)) == (Code.RESOURCE_EXHAUSTED, "TOOL_HOST_LIMIT")
     assert "max_per_tenant (6)" in error.details()
+
+
+def test_a_created_program_has_the_tools_that_it_names(client, host, run):
+    source = program_pb2.ProgramSource(
+        signature="question -> answer", module=program_pb2.MODULE_KIND_REACT, tools=["look_up", "function:add"]
+    )
+    request = program_pb2.CreateProgramRequest(program="made", source=source)
+    created = client.unary("ProgramService/CreateProgram", request, program_pb2.CreateProgramResponse)
+    assert created.code is Code.OK, created.message
+    try:
+        assert reason_of(run(client, "made", question="?")) == "TOOL_NOT_FOUND"
+        hosting = host(client, tool("look_up"), tool("unasked"))
+        script = 'Try.\ncall look_up {"text": "z"}\ncall add {"a": 6}'
+        future = run(client, "made", "look_up", of=hosting, question=script)
+        hosting.answer(hosting.next("call"), "zebra")
+        assert "zebra; 7;" in answer_of(future)
+        unasked = run(client, "made", "look_up", of=hosting, question='Try.\ncall unasked {"text": "no"}')
+        assert reason_of(unasked) == "PROGRAM_OUTPUT_INVALID", "the model may name the program's tools alone"
+    finally:
+        request = program_pb2.DeleteProgramRequest(program="made")
+        client.unary("ProgramService/DeleteProgram", request, program_pb2.DeleteProgramResponse)

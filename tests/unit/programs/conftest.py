@@ -59,9 +59,10 @@ class App:
         return Reply(json.loads(invoke_pb2.CallResponse.FromString(body).result.json), context)
 
     def open_stream(
-        self, program: str, context: CallContext, model: str = "", **inputs: Any
-    ) -> AsyncIterator[program_pb2.StreamRunResponse]:
-        request = program_pb2.StreamRunRequest(program=program, inputs=payload(inputs), model=model)
+        self, program: str, context: CallContext, model: str = "", wishes: dict[str, Any] | None = None, **inputs: Any
+    ) -> AsyncIterator[bytes]:
+        wishes = wishes or {}
+        request = program_pb2.StreamRunRequest(program=program, inputs=payload(inputs), model=model, **wishes)
         return self.handlers[program].stream("ProgramService/StreamRun", request.SerializeToString(), context)
 
     async def stream(self, program: str, model: str = "", **inputs: Any) -> Reply:
@@ -74,6 +75,14 @@ class App:
         assert [event.WhichOneof("event") for event in events] == ["field_delta"] * (len(events) - 1) + ["final"]
         deltas = [event.field_delta for event in events[:-1]]
         return Reply(json.loads(events[-1].final.outputs.json), context, deltas)
+
+    async def events(
+        self, program: str, model: str = "", context: CallContext | None = None, **inputs: Any
+    ) -> list[program_pb2.StreamRunResponse]:
+        """Stream with every kind of event; what fails raises."""
+        context = context or new_context("ProgramService/StreamRun")
+        stream = self.open_stream(program, context, model, {"all_events": True}, **inputs)
+        return [program_pb2.StreamRunResponse.FromString(event) async for event in stream]
 
 
 def payload(inputs: dict[str, Any]) -> common_pb2.Payload:

@@ -8,6 +8,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class RunStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_STEP_UNSPECIFIED: _ClassVar[RunStep]
+    RUN_STEP_STARTED: _ClassVar[RunStep]
+    RUN_STEP_PREDICTOR_STARTED: _ClassVar[RunStep]
+    RUN_STEP_PREDICTOR_ENDED: _ClassVar[RunStep]
+    RUN_STEP_MODEL_STARTED: _ClassVar[RunStep]
+    RUN_STEP_MODEL_ENDED: _ClassVar[RunStep]
+    RUN_STEP_MESSAGE: _ClassVar[RunStep]
+
 class ModuleKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     MODULE_KIND_UNSPECIFIED: _ClassVar[ModuleKind]
@@ -30,6 +40,13 @@ class PromptAdapter(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROMPT_ADAPTER_JSON: _ClassVar[PromptAdapter]
     PROMPT_ADAPTER_XML: _ClassVar[PromptAdapter]
     PROMPT_ADAPTER_TWO_STEP: _ClassVar[PromptAdapter]
+RUN_STEP_UNSPECIFIED: RunStep
+RUN_STEP_STARTED: RunStep
+RUN_STEP_PREDICTOR_STARTED: RunStep
+RUN_STEP_PREDICTOR_ENDED: RunStep
+RUN_STEP_MODEL_STARTED: RunStep
+RUN_STEP_MODEL_ENDED: RunStep
+RUN_STEP_MESSAGE: RunStep
 MODULE_KIND_UNSPECIFIED: ModuleKind
 MODULE_KIND_PREDICT: ModuleKind
 MODULE_KIND_CHAIN_OF_THOUGHT: ModuleKind
@@ -77,13 +94,14 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version", "tools", "tool_registrations")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "all_events", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    ALL_EVENTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -93,20 +111,31 @@ class StreamRunRequest(_message.Message):
     adapter: PromptAdapter
     temperature: float
     max_tokens: int
+    all_events: bool
     version: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     tool_registrations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
-    __slots__ = ("sequence", "field_delta", "final")
+    __slots__ = ("sequence", "field_delta", "final", "status", "reasoning_delta", "tool_call", "tool_result", "usage")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FIELD_DELTA_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASONING_DELTA_FIELD_NUMBER: _ClassVar[int]
+    TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
+    TOOL_RESULT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     field_delta: FieldDelta
     final: FinalOutputs
-    def __init__(self, sequence: _Optional[int] = ..., field_delta: _Optional[_Union[FieldDelta, _Mapping]] = ..., final: _Optional[_Union[FinalOutputs, _Mapping]] = ...) -> None: ...
+    status: RunStatus
+    reasoning_delta: ReasoningDelta
+    tool_call: RunToolCall
+    tool_result: RunToolResult
+    usage: RunUsage
+    def __init__(self, sequence: _Optional[int] = ..., field_delta: _Optional[_Union[FieldDelta, _Mapping]] = ..., final: _Optional[_Union[FinalOutputs, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., tool_call: _Optional[_Union[RunToolCall, _Mapping]] = ..., tool_result: _Optional[_Union[RunToolResult, _Mapping]] = ..., usage: _Optional[_Union[RunUsage, _Mapping]] = ...) -> None: ...
 
 class FieldDelta(_message.Message):
     __slots__ = ("predictor", "field", "text", "last")
@@ -119,6 +148,66 @@ class FieldDelta(_message.Message):
     text: str
     last: bool
     def __init__(self, predictor: _Optional[str] = ..., field: _Optional[str] = ..., text: _Optional[str] = ..., last: _Optional[bool] = ...) -> None: ...
+
+class RunStatus(_message.Message):
+    __slots__ = ("step", "predictor", "model", "seconds", "error", "message", "omitted")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    PREDICTOR_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    step: RunStep
+    predictor: str
+    model: str
+    seconds: float
+    error: str
+    message: str
+    omitted: int
+    def __init__(self, step: _Optional[_Union[RunStep, str]] = ..., predictor: _Optional[str] = ..., model: _Optional[str] = ..., seconds: _Optional[float] = ..., error: _Optional[str] = ..., message: _Optional[str] = ..., omitted: _Optional[int] = ...) -> None: ...
+
+class ReasoningDelta(_message.Message):
+    __slots__ = ("predictor", "text")
+    PREDICTOR_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    predictor: str
+    text: str
+    def __init__(self, predictor: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class RunToolCall(_message.Message):
+    __slots__ = ("id", "tool", "arguments", "truncated")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tool: str
+    arguments: str
+    truncated: bool
+    def __init__(self, id: _Optional[str] = ..., tool: _Optional[str] = ..., arguments: _Optional[str] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class RunToolResult(_message.Message):
+    __slots__ = ("id", "tool", "result", "error", "seconds", "truncated")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TOOL_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    TRUNCATED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tool: str
+    result: str
+    error: str
+    seconds: float
+    truncated: bool
+    def __init__(self, id: _Optional[str] = ..., tool: _Optional[str] = ..., result: _Optional[str] = ..., error: _Optional[str] = ..., seconds: _Optional[float] = ..., truncated: _Optional[bool] = ...) -> None: ...
+
+class RunUsage(_message.Message):
+    __slots__ = ("usage",)
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    usage: _containers.RepeatedCompositeFieldContainer[_common_pb2.ModelUsage]
+    def __init__(self, usage: _Optional[_Iterable[_Union[_common_pb2.ModelUsage, _Mapping]]] = ...) -> None: ...
 
 class FinalOutputs(_message.Message):
     __slots__ = ("outputs",)
