@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
-from bridge.settings.model_tables import EmbeddingConfig, ModelConfig
+from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
 from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
@@ -277,6 +277,7 @@ class Config(Section):
         "changes only what it names, and any other name adds a pool.",
     )
     models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
+    budgets: dict[Name, BudgetConfig] = Field({}, description="Standing budgets for language models, by name.")
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
     programs: ProgramsConfig = Field(ProgramsConfig(), description="DSPy programs.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")
@@ -305,7 +306,8 @@ class Config(Section):
 
     def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield what tables have wrong by comparison with other tables: the key, and the problem."""
-        return route_mistakes(self.routes, self.models, self.pools)
+        yield from route_mistakes(self.routes, self.models, self.pools)
+        yield from model_mistakes(self.models, self.budgets)
 
 
 def load_config(

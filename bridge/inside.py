@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bridge.call import Call
+    from bridge.gateway import Lease
     from bridge.nested import Nested, Ran
     from bridge.spending import Spending
-    from bridge.v1.common_pb2 import Receipt
+    from bridge.v1.common_pb2 import ModelAnswer, Receipt
     from handlers.contract import UsageRecord
 
 LISTED = 32
@@ -60,7 +61,19 @@ class Inside:
     `made` counts those that it has begun itself, `direct` those of them that have ended.
     """
 
-    __slots__ = ("direct", "hosted", "job", "listed", "made", "open", "running", "spending", "sums")
+    __slots__ = (
+        "answers",
+        "direct",
+        "hosted",
+        "job",
+        "leases",
+        "listed",
+        "made",
+        "open",
+        "running",
+        "spending",
+        "sums",
+    )
 
     def __init__(self) -> None:
         self.sums = Sums()
@@ -76,11 +89,17 @@ class Inside:
         """What it takes of its budget, where it has one."""
         self.hosted: dict[int, tuple[Call, asyncio.Future[Ran]]] = {}
         """Calls that this call's worker runs in its stead, by the front's numbers."""
+        self.leases: set[Lease] = set()
+        """Its requests to language models that are under way."""
+        self.answers: list[ModelAnswer] = []
+        """Answers that did not plainly come from the model that was asked for."""
 
     def close(self) -> None:
         """End what is open: the call has ended, and nobody waits for it."""
         for nested in tuple(self.open):
             nested.abandon()
+        for lease in tuple(self.leases):
+            lease.abandon()
 
     def take(self, other: Inside) -> None:
         """Take in what another one has, which has been closed."""
@@ -88,6 +107,7 @@ class Inside:
         self.direct += other.direct
         self.sums.add(other.sums)
         self.listed += other.listed[: LISTED - len(self.listed)]
+        self.answers += other.answers
         if other.spending is not None and self.spending is not None:
             self.spending.take(other.spending)
 

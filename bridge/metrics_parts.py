@@ -54,6 +54,7 @@ class MetricsParts:
             return
         from bridge.prometheus import families
         from bridge.prometheus_auto import auto_families
+        from bridge.prometheus_models import model_families
         from bridge.prometheus_routes import route_families
 
         batches, auto = runners.batched.counters, runners.placement.counters
@@ -63,6 +64,7 @@ class MetricsParts:
                 *families(pools, telemetry, loop_lag.worst_s, batches),
                 *auto_families(auto),
                 *route_families(routes, telemetry.breakers),
+                *model_families(routes.gateway, telemetry.tallies.costs),
                 *listener.families(),
             ],
         )

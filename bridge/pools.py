@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.config import resolve_secret
-from bridge.providers import provider_breakers
+from bridge.model_options import model_options
 from bridge.v1.invoke_pb2 import CallRequest
-from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions, ModelOptions
+from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions
 from pool.options import Canary, PoolOptions
 from pool.restart import RestartOptions
 
@@ -114,7 +114,7 @@ def entry_options(
         pool=pool,
         modules=modules,
         builtins=builtins,
-        models=_models(config, environ) if uses_models else {},
+        models=model_options(config, environ) if uses_models else {},
         embeddings=_embeddings(config),
         expose_tracebacks=config.server.expose_tracebacks,
         max_message_bytes=config.server.max_message_bytes,
@@ -187,25 +187,6 @@ def _environment(pool: PoolConfig, environ: Mapping[str, str]) -> dict[str, str]
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0",  # of LiteLLM, which would fetch the addresses that callers name
         **given,
-    }
-
-
-def _models(config: Config, environ: Mapping[str, str]) -> dict[str, ModelOptions]:
-    breakers = provider_breakers(config.models) if config.breakers.providers.enabled else {}
-    return {
-        name: ModelOptions(
-            model=model.model,
-            api_key=None if model.api_key is None else resolve_secret(model.api_key, environ),
-            api_base=model.api_base,
-            timeout_s=model.timeout_s,
-            max_retries=model.max_retries,
-            temperature=model.temperature,
-            max_tokens=model.max_tokens,
-            breakers=breakers.get(name, ()),
-            input_price=model.input_price,
-            output_price=model.output_price,
-        )
-        for name, model in config.models.items()
     }
 
 

@@ -1,7 +1,6 @@
-"""The circuit breakers of language models' providers: which guard a model, and the front's end of `models.guard`.
+"""The circuit breakers of language models' providers: which guard a model, and how requests go through them.
 
-A request to a provider is made in a worker, which asks first and tells then. Owns the trials that workers have been
-let through for: one whose call has ended without a word is given back.
+A request to a provider is made in a worker, which asks first and tells then: `bridge.gateway`. Owns nothing.
 """
 
 from __future__ import annotations
@@ -9,23 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from bridge.breakers import PROVIDER, State, provider_key
 from bridge.errors import BridgeError
 from handlers.models import test_model
-from handlers.models.guard import ENTER, TOLD
 
 if TYPE_CHECKING:
-    from bridge.asks import AtOnce
     from bridge.breakers import Breakers
-    from bridge.call import Call
     from bridge.settings.model_tables import ModelConfig
 
-_Told = tuple[list[tuple[str, int]], bool | None]
-_keys = msgspec.msgpack.Decoder(list[str]).decode
-_told = msgspec.msgpack.Decoder(_Told).decode
-_encode = msgspec.msgpack.Encoder().encode
+Passed = tuple[tuple[str, int, bool], ...]
+"""The breakers that a request has passed: key, ticket, and whether it is on trial there."""
 
 
 def provider_breakers(models: Mapping[str, ModelConfig]) -> dict[str, tuple[str, ...]]:
@@ -53,51 +45,32 @@ def provider_places(models: Mapping[str, ModelConfig]) -> dict[str, str]:
     return {f"models.{name}": found[-1].removeprefix(PROVIDER) for name, found in keys.items()}
 
 
-class ProviderAsks:
-    """Answers workers that are about to ask a provider, or have."""
+class ProviderDoor:
+    """Lets requests to providers through their breakers, and counts how they end. Owns nothing beside the breakers."""
 
     def __init__(self, breakers: Breakers) -> None:
         self._breakers = breakers
-        self._trials: dict[tuple[str, int], Call] = {}
 
-    def asks(self) -> dict[str, AtOnce]:
-        """Return the answers by name."""
-        return {ENTER: self._enter, TOLD: self._tell}
-
-    def _enter(self, call: Call, body: bytes) -> bytes:
-        """Let a request through, or raise BREAKER_OPEN; the answer has pairs of key and ticket."""
-        self._give_back()
-        passed: list[tuple[str, int]] = []
-        for key in _keys(body):
+    def enter(self, keys: tuple[str, ...]) -> Passed:
+        """Let a request through. Raises BREAKER_OPEN."""
+        passed: Passed = ()
+        for key in keys:
             try:
                 ticket = self._breakers.enter(key)
             except BridgeError:
-                for other, known in passed:
-                    self._leave(other, known)
+                for known, number, _ in passed:
+                    self._breakers.leave(known, number)
                 raise
-            passed.append((key, ticket))
-            if self._breakers.state(key) is not State.CLOSED:
-                self._trials[key, ticket] = call
-        return _encode(passed)
+            passed += ((key, ticket, self._breakers.state(key) is not State.CLOSED),)
+        return passed
 
-    def _tell(self, _call: Call, body: bytes) -> bytes:
-        """Take in how a request has ended, or a stream broken (its ticket is 0); None says nothing of its provider."""
-        passed, ok = _told(body)
-        for index, (key, ticket) in enumerate(passed):
-            on_trial = self._trials.pop((key, ticket), None) is not None
-            counts = on_trial or index == len(passed) - 1
-            if ok is None or not counts:
+    def tell(self, passed: Passed, ok: bool | None) -> None:
+        """Take in how a request has ended; None says nothing of its provider.
+
+        Of a model's breakers the last counts its calls; another counts one that it let through on trial.
+        """
+        for index, (key, ticket, on_trial) in enumerate(passed):
+            if ok is None or not (on_trial or index == len(passed) - 1):
                 self._breakers.leave(key, ticket)
             else:
                 self._breakers.record(key, ok, ticket or None)
-        return b""
-
-    def _leave(self, key: str, ticket: int) -> None:
-        self._trials.pop((key, ticket), None)
-        self._breakers.leave(key, ticket)
-
-    def _give_back(self) -> None:
-        """Give back the trials of calls that have ended: cancelled ones, and those of workers that died."""
-        for (key, ticket), call in list(self._trials.items()):
-            if call.ended_at:
-                self._leave(key, ticket)

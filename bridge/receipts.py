@@ -26,6 +26,9 @@ ATTEMPTS_BYTES = 300
 """A receipt lists no more attempts beyond either of these,"""
 ALTERNATIVE_CHARACTERS = 48
 """each with so much of its name."""
+ANSWERS = 8
+ANSWERS_BYTES = 400
+"""A receipt tells of no more answers of language models beyond either of these."""
 TOOLS_BYTES = 300
 """A receipt lists no more tools beyond this."""
 OTHER_MODELS = "(other models)"
@@ -125,6 +128,8 @@ def receipt(call: Call) -> Receipt:
             _add_tools(message, call.meta.tools)
         if call.attempts is not None:
             _add_attempts(message, call.attempts)
+        if call.inside is not None and call.inside.answers:
+            _add_answers(message, call.inside)
         room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
         message.usage.extend(_entries(call.meta.usage, room - message.ByteSize()))
     if call.version:
@@ -165,6 +170,15 @@ def _add_attempts(message: Receipt, attempted: Attempted) -> None:
             failure=one.failure,
             us=int(one.seconds * 1e6),
         )
+
+
+def _add_answers(message: Receipt, inside: Inside) -> None:
+    """Add where answers of language models came from, as many as have room."""
+    most = message.ByteSize() + ANSWERS_BYTES
+    for answer in inside.answers[:ANSWERS]:
+        if message.ByteSize() + answer.ByteSize() > most:
+            return
+        message.answers.append(answer)
 
 
 def _add_pool(message: Receipt, call: Call, now: float) -> None:

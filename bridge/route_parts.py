@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
 from bridge.breakers import PROVIDER, BreakerChanged, BreakerRule, Breakers, State, by_order
-from bridge.providers import ProviderAsks, provider_breakers
+from bridge.gateway import Gateway
+from bridge.providers import provider_breakers
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
 from bridge.routes import RoutedSpec
@@ -42,7 +43,8 @@ class RouteParts:
         self.table = RouteTable({}, {})
         self.stats = RouteStats(clock)
         self.breakers = Breakers(clock, self._breaker_changed, self._rule_of)
-        self.providers = ProviderAsks(self.breakers)
+        self.gateway = Gateway(self.breakers)
+        self.gateway.renew(config)
         self._guarded: dict[str, set[str]] = {}
         """The keys that are not closed, by the function that they belong to."""
         self._router: Router | None = None
@@ -62,6 +64,7 @@ class RouteParts:
         """Serve these routes from now on, over the catalogue that the pools have reported."""
         self._config, self.table = config, table
         self.breakers.renew(self._rule_of)
+        self.gateway.renew(config)
         if self.runner is not None:
             self.runner.renew()
         self._lay_over()

@@ -6,23 +6,18 @@ more, since it has died or was cancelled, what was reserved counts as spent.
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from bridge import receipts
 from bridge.budgets import NOTHING, Amount, Budget, pico
-from bridge.errors import BridgeError, Code
+from bridge.errors import BridgeError
 from bridge.nested import inside_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from bridge.asks import AtOnce
     from bridge.call import Call
     from bridge.dispatch import Runner
     from handlers.contract import ReplyMeta
@@ -30,9 +25,6 @@ if TYPE_CHECKING:
 FADES = 0.95
 """By how much the estimate of a function's use falls with each call that uses less."""
 FUNCTIONS = 1024
-_reserve_request = msgspec.msgpack.Decoder(tuple[int, int, float]).decode
-_settle_request = msgspec.msgpack.Decoder(tuple[int, int, int, float]).decode
-_encode = msgspec.msgpack.Encoder().encode
 
 
 class Spending:
@@ -170,41 +162,30 @@ def spending_of(call: Call) -> Spending | None:
     return inside.spending
 
 
-class BudgetAsks:
-    """Answers what workers ask before and after they ask a model."""
+def reserve(caller: Call, number: int, tokens: int, usd: float) -> int:
+    """Reserve for a request to a model under a number; return it, or 0 for a call without a budget.
 
-    def __init__(self) -> None:
-        self._numbers = itertools.count(1)
-
-    def answers(self) -> Mapping[str, AtOnce]:
-        """Return the answers by name."""
-        return {"budget.reserve": self._reserve, "budget.settle": self._settle}
-
-    def _reserve(self, outer: Call, body: bytes) -> bytes:
-        within, tokens, usd = _reserve_request(body)
-        caller = _caller(outer, within)
-        if caller.ended_at:
-            raise BridgeError(Code.CANCELLED, "CALLER_ENDED", "the call that asks has ended")
-        spending = spending_of(caller)
-        if spending is None:
-            return _encode(0)
-        wanted = Amount(0, max(0, tokens), pico(max(0.0, usd)))
-        spending.budget.reserve(wanted)
-        number = next(self._numbers)
-        spending.open[number] = wanted
-        return _encode(number)
-
-    def _settle(self, outer: Call, body: bytes) -> bytes:
-        within, number, tokens, usd = _settle_request(body)
-        spending = spending_of(_caller(outer, within))
-        if spending is not None and (reserved := spending.open.pop(number, None)) is not None:
-            used = Amount(0, max(0, tokens), pico(max(0.0, usd)))
-            spending.budget.settle(reserved, used)
-            spending.settled += used
-        return b""
+    Raises BUDGET_EXCEEDED.
+    """
+    spending = spending_of(caller)
+    if spending is None:
+        return 0
+    wanted = Amount(0, max(0, tokens), pico(max(0.0, usd)))
+    spending.budget.reserve(wanted)
+    spending.open[number] = wanted
+    return number
 
 
-def _caller(outer: Call, within: int) -> Call:
+def settle(caller: Call, number: int, tokens: int, usd: float) -> None:
+    """Settle what was reserved under a number, unless the call has ended meanwhile."""
+    spending = spending_of(caller) if number else None
+    if spending is not None and (reserved := spending.open.pop(number, None)) is not None:
+        used = Amount(0, max(0, tokens), pico(max(0.0, usd)))
+        spending.budget.settle(reserved, used)
+        spending.settled += used
+
+
+def asking(outer: Call, within: int) -> Call:
     """Return which of the calls that a worker runs for `outer` asks."""
     if outer.inside is not None and within in outer.inside.hosted:
         return outer.inside.hosted[within][0]

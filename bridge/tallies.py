@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bridge.call import EMPTY_META
+from bridge.costs import Costs
 from handlers.usage import add_up
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Tallies:
     def __init__(self) -> None:
         self.functions: dict[str, Tally] = {}
         self.models: dict[str, UsageRecord] = {}
+        self.costs = Costs()
 
     @property
     def calls(self) -> Counter[tuple[str, int]]:
@@ -90,6 +92,7 @@ class Tallies:
             tally.model_s += call.meta.model_s
             tally.nested += call.nested is not None
             add_up(self.models, call.meta.usage)
+            self.costs.add(call)
 
     def add_packed(self, calls: Sequence[Call]) -> None:
         """Take in calls of one function that were pooled, began together and have ended well now: `add` of each."""

@@ -108,6 +108,16 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
     output_price: float | None = None
     """US dollars for a million tokens of answers."""
+    fallbacks: tuple[str, ...] = ()
+    """Names of models that are asked, one after the other, where this one fails."""
+    max_wait_s: float = 30.0
+    """How long a request may wait before it is repeated."""
+    asks: bool = False
+    """Whether the front limits, keeps or counts its requests, and so must be asked before each."""
+    reserve: int = 0
+    """What of each request is to be reserved, whether or not its call has a budget; the bits of `CallMeta.budget`."""
+    cached: bool = False
+    """Whether the front keeps its answers."""
 
     def __repr__(self) -> str:
         return f"ModelOptions(model={self.model!r})"

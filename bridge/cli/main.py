@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from bridge.cli.breaker_commands import breaker_app
+from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
+from bridge.cli.model_commands import model_app
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
@@ -32,7 +34,9 @@ app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(program_app, name="program")
+app.add_typer(model_app, name="model")
 app.add_typer(proto_app, name="proto")
+app.add_typer(client_app, name="client")
 
 
 def _version(wanted: bool) -> None:

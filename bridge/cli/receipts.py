@@ -10,7 +10,7 @@ from bridge.errors import Code
 
 if TYPE_CHECKING:
     from bridge.cli.connection import Trailers
-    from bridge.v1.common_pb2 import BudgetState, ModelUsage, NestedCalls
+    from bridge.v1.common_pb2 import BudgetState, ModelAnswer, ModelUsage, NestedCalls
 
 TEST_MODEL = "bridge/test"
 
@@ -41,6 +41,7 @@ def receipt_lines(trailers: Trailers) -> list[str]:
         bytes_line += f"; the worker's memory changed by {size(receipt.memory_change_bytes)}"
     lines.append(bytes_line)
     lines += [_usage_line(usage) for usage in receipt.usage]
+    lines += [_answer_line(answer) for answer in receipt.answers]
     if receipt.HasField("nested"):
         lines += _nested_lines(receipt.nested)
     if receipt.HasField("budget"):
@@ -54,6 +55,15 @@ def _usage_line(usage: ModelUsage) -> str:
     calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
     cost = f", ${usage.cost_usd:.6f}" if usage.HasField("cost_usd") else ""
     return f"model: {name}, {calls}, {usage.input_tokens} tokens in, {usage.output_tokens} tokens out{cost}"
+
+
+def _answer_line(answer: ModelAnswer) -> str:
+    """Tell where an answer came from."""
+    why = {"fallback": "stood in", "cache": "had kept the answer", "shared": "answered another call at the time"}
+    age = f", {answer.age_ms / 1000:.3g} s old" if answer.age_ms else ""
+    origin = f", made for request {answer.origin_request_id}" if answer.origin_request_id else ""
+    passed = f" (before it {', '.join(answer.passed)})" if answer.passed else ""
+    return f"answer: {answer.model} {why.get(answer.cause, answer.cause)}{age}{origin}{passed}"
 
 
 def _nested_lines(nested: NestedCalls) -> list[str]:

@@ -9,6 +9,7 @@ from bridge.servicers.breakers import BreakerServicer
 from bridge.servicers.catalogue import CatalogueServicer
 from bridge.servicers.forward import PACKAGE
 from bridge.servicers.local import local, local_of_caller, local_of_tenant, local_stream
+from bridge.servicers.models import ModelServicer
 from bridge.servicers.pools import PoolServicer
 from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.programs import rows as program_rows
@@ -48,6 +49,7 @@ def local_handlers(
     """Return the handlers by path."""
     catalogue = CatalogueServicer(snapshot, find)
     breakers = BreakerServicer(routes)
+    models = ModelServicer(routes.gateway, telemetry.tallies.costs)
     pool = PoolServicer(pools, missing, snapshot, calls, drain_timeout_s, telemetry.last_anomalies, fronts)
     rows = (
         ("InvokeService/ListFunctions", invoke_pb2.ListFunctionsRequest, catalogue.list_functions),
@@ -65,10 +67,13 @@ def local_handlers(
         ("PoolService/ReleaseInput", pool_pb2.ReleaseInputRequest, pool.release_input),
         ("PoolService/OpenBreaker", pool_pb2.OpenBreakerRequest, breakers.open),
         ("PoolService/CloseBreaker", pool_pb2.CloseBreakerRequest, breakers.close),
+        ("ModelService/ListModels", model_pb2.ListModelsRequest, models.list_models),
     )
     handlers = {f"{PACKAGE}{name}": local(name, request, answer, telemetry) for name, request, answer in rows}  # type: ignore[arg-type]
     name = "InvokeService/Explain"
     handlers[PACKAGE + name] = local_of_caller(name, invoke_pb2.ExplainRequest, explainer.explain, telemetry)
+    name = "ModelService/ListCosts"
+    handlers[PACKAGE + name] = local_of_tenant(name, model_pb2.ListCostsRequest, models.list_costs, telemetry)
     for name, request, answer in session_rows(session):
         handlers[f"{PACKAGE}{name}"] = local_of_tenant(name, request, answer, telemetry)  # type: ignore[arg-type]
     return handlers

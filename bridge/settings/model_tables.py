@@ -1,13 +1,16 @@
-"""The settings of language models and of embedding models: `[models.NAME]` and `[embeddings.NAME]`."""
+"""The settings of models: `[models.NAME]`, `[embeddings.NAME]`, and the standing budgets, `[budgets.NAME]`."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from bridge.settings.fields import Flag, Int, Seconds, Secret, Section
+from bridge.settings.fields import MIB, Flag, Int, Name, Seconds, Secret, Section, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 Price = Annotated[float, Field(strict=True, ge=0, le=1e6)]
 
@@ -35,6 +38,33 @@ class ModelConfig(Section):
         None, description="US dollars for a million tokens of prompts; without it LiteLLM's table says, if it knows."
     )
     output_price: Price | None = Field(None, description="US dollars for a million tokens of answers.")
+    requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
+        None, description="Requests that may go out in any minute, of all workers together."
+    )
+    tokens_per_minute: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        None,
+        description="Tokens, of prompts and answers, that may be used in any minute; what a request will use is "
+        "reserved.",
+    )
+    max_concurrent: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = Field(
+        None, description="Requests that may be under way at a time."
+    )
+    max_wait_s: Annotated[float, Field(strict=True, ge=0, le=3600)] = Field(
+        30.0,
+        description="How long a request may wait for these limits, and before it is repeated (a provider's "
+        "`Retry-After`). What would take longer fails, or goes to a fallback.",
+    )
+    fallbacks: tuple[Name, ...] = Field(
+        (), description="Models that are asked, one after the other, where this one can not answer."
+    )
+    cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86400)] = Field(
+        30.0, description="For how long a model with fallbacks is passed over after it has failed."
+    )
+    cache_ttl_s: Seconds | None = Field(
+        None,
+        description="How long its answers are kept, to answer the same question of the same tenant; none keeps none.",
+    )
+    cache_bytes: Size = Field(64 * MIB, description="What its kept answers may take.")
 
     @model_validator(mode="after")
     def _check_prices(self) -> ModelConfig:
@@ -48,6 +78,53 @@ class ModelConfig(Section):
         if url is not None and not re.match(r"https?://[^\s/]", url):
             raise ValueError("expected a URL such as 'http://127.0.0.1:11434/v1'")
         return url
+
+
+class BudgetConfig(Section):
+    """A standing budget: what may be spent on language models in a period. A restart of the server forgets what was."""
+
+    per: Literal["tenant", "session", "key", "model", "server"] = Field(
+        "tenant",
+        description="Who has one: each tenant, each session, each API key of the configuration, each model, or all "
+        "together.",
+    )
+    only: tuple[str, ...] = Field((), description="Only these tenants, sessions, key references or models; none: all.")
+    models: tuple[Name, ...] = Field((), description="Only requests to these models; none: all.")
+    period: Literal["minute", "hour", "day", "week", "month"] = Field(
+        "day", description="For how long it lasts, by the calendar in UTC; weeks begin on Monday."
+    )
+    usd: Annotated[float, Field(strict=True, ge=0, le=1e9)] | None = Field(None, description="US dollars.")
+    tokens: Annotated[int, Field(strict=True, ge=0)] | None = Field(
+        None, description="Tokens, of prompts and answers together."
+    )
+    requests: Annotated[int, Field(strict=True, ge=0)] | None = Field(None, description="Requests to models.")
+
+    @model_validator(mode="after")
+    def _check(self) -> BudgetConfig:
+        if self.usd is None and self.tokens is None and self.requests is None:
+            raise ValueError("expected usd, tokens or requests, got none of them: it would limit nothing")
+        if self.per == "server" and self.only:
+            raise ValueError("a budget of the whole server has one holder; leave out 'only'")
+        return self
+
+
+def model_mistakes(
+    models: Mapping[str, ModelConfig], budgets: Mapping[str, BudgetConfig]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what names models that are not configured, or falls back to itself: the key, and the problem."""
+    known = ", ".join(sorted(models)) or "none"
+    for name, model in models.items():
+        for other in model.fallbacks:
+            if other not in models:
+                yield ("models", name, "fallbacks"), f"there is no model '{other}'; configured models: {known}"
+            elif other == name:
+                yield ("models", name, "fallbacks"), "a model can not stand in for itself"
+        if len(set(model.fallbacks)) < len(model.fallbacks):
+            yield ("models", name, "fallbacks"), "a model is named twice"
+    for name, budget in budgets.items():
+        for other in budget.models:
+            if other not in models:
+                yield ("budgets", name, "models"), f"there is no model '{other}'; configured models: {known}"
 
 
 class EmbeddingConfig(Section):

@@ -50,6 +50,16 @@ class ModelServiceStub:
                 request_serializer=bridge_dot_v1_dot_model__pb2.ExtractRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.ExtractResponse.FromString,
                 _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/bridge.v1.ModelService/ListModels',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.ListCosts = channel.unary_unary(
+                '/bridge.v1.ModelService/ListCosts',
+                request_serializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
+                _registered_method=True)
         self.StreamExtract = channel.unary_stream(
                 '/bridge.v1.ModelService/StreamExtract',
                 request_serializer=bridge_dot_v1_dot_model__pb2.StreamExtractRequest.SerializeToString,
@@ -92,6 +102,21 @@ class ModelServiceServicer:
 
     def Extract(self, request, context):
         """Extract returns an answer that fits a JSON Schema, asking again with the errors when it does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """ListModels returns the configured models, how they are limited, and how they stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCosts(self, request, context):
+        """ListCosts returns what calls have used of language models since the server's start, and what budgets have left. A
+        caller that names a tenant (`x-tenant`) sees that one's figures alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +168,16 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.Extract,
                     request_deserializer=bridge_dot_v1_dot_model__pb2.ExtractRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.ExtractResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ListModelsRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'ListCosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCosts,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.ListCostsRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.ListCostsResponse.SerializeToString,
             ),
             'StreamExtract': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamExtract,
@@ -247,6 +282,60 @@ class ModelService:
             '/bridge.v1.ModelService/Extract',
             bridge_dot_v1_dot_model__pb2.ExtractRequest.SerializeToString,
             bridge_dot_v1_dot_model__pb2.ExtractResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ListModels',
+            bridge_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/ListCosts',
+            bridge_dot_v1_dot_model__pb2.ListCostsRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.ListCostsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from handlers.contract import UsageRecord
 from handlers.models import answer_schema, test_model
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models.gate import Gate, as_it_is
 from handlers.models.growth import Growth
-from handlers.models.spending import Spending
+from handlers.models.kept import kept_answer, kept_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 class BuiltInModel:
     """Answers with `handlers.models.test_model`."""
 
-    def __init__(self, options: ModelOptions) -> None:
+    def __init__(self, name: str, options: ModelOptions) -> None:
         self._max_tokens = options.max_tokens
-        self._spending = Spending(options)
+        self._gate = Gate(name, options)
 
     async def complete(self, request: ChatRequest, context: CallContext) -> ChatAnswer:
         """Return the whole answer."""
@@ -41,7 +42,7 @@ class BuiltInModel:
     ) -> Extracted:
         """Return an answer made from the schema. It never asks twice: the same question has the same answer."""
         wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema.schema}}
-        plain = ChatRequest(messages=request.messages)
+        plain = ChatRequest(messages=request.messages, way=request.way)
         answer = await self._answer(plain, context, response_format=wanted)
         if answer.finish_reason == "length":
             cut = (("", "the answer was cut: max_tokens is too small"),)
@@ -67,19 +68,42 @@ class BuiltInModel:
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None
     ) -> ChatAnswer:
         max_tokens = request.options.get("max_tokens", self._max_tokens)
-        async with self._spending.reserved(context, [request.messages, request.tools], max_tokens) as use:
-            made = test_model.answer(
-                request.messages, tools=request.tools, response_format=response_format, max_tokens=max_tokens
-            )
-            usage = UsageRecord(
-                model=made.model,
-                calls=1,
-                input_tokens=made.input_tokens,
-                output_tokens=made.output_tokens,
-                cost_usd=self._spending.price_usd(made.input_tokens, made.output_tokens),
-            )
-            use.take(usage)
-            context.record_usage(usage)
+        arguments = {
+            "messages": request.messages,
+            "tools": request.tools,
+            "response_format": response_format,
+            **request.options,
+            "max_tokens": max_tokens,
+        }
+        question = self._gate.question(
+            [request.messages, request.tools],
+            arguments if request.way.cache else None,
+            max_tokens=max_tokens,
+            passed=request.way.passed,
+            last=request.way.last,
+        )
+        async for attempt in self._gate.visit(context, question, as_it_is):
+            async with attempt:
+                if attempt.answer is not None:
+                    answer = kept_answer(attempt.answer)
+                    continue
+                answer = self._made(request, response_format, max_tokens)
+                attempt.use.take(answer.usage)
+                attempt.keep = kept_bytes(answer, answer.usage)
+        context.record_usage(answer.usage)
+        return answer
+
+    def _made(self, request: ChatRequest, response_format: dict[str, Any] | None, max_tokens: int | None) -> ChatAnswer:
+        made = test_model.answer(
+            request.messages, tools=request.tools, response_format=response_format, max_tokens=max_tokens
+        )
+        usage = UsageRecord(
+            model=made.model,
+            calls=1,
+            input_tokens=made.input_tokens,
+            output_tokens=made.output_tokens,
+            cost_usd=self._gate.spending.price_usd(made.input_tokens, made.output_tokens),
+        )
         return ChatAnswer(
             text=made.text,
             finish_reason=made.finish_reason,

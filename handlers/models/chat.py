@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a request came to its model."""
+
+    passed: tuple[tuple[str, str], ...] = ()
+    """Models that were to answer before it, each with the reason of its failure."""
+    last: bool = True
+    """Whether no other model is asked after it."""
+    cache: bool = True
+    """Whether its answer may come out of the front's cache, and be kept there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """A conversation, checked."""
 
@@ -24,6 +36,7 @@ class ChatRequest:
     tools: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     """Any of temperature, top_p, max_tokens, stop, seed."""
+    way: Way = Way()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,37 +1,36 @@
 """A configured model of any provider that LiteLLM knows.
 
-Owns the policy of its calls: time limits, retries of busy and failing providers, what counts as a whole answer, and
-the record of use. Closing a stream, or cancelling a call, closes the connection to the provider. Knows neither
-protobuf nor the bridge.
+Owns the policy of its calls: time limits, what counts as a whole answer, and the record of use; `gate` repeats them.
+Closing a stream, or cancelling a call, closes the connection to the provider. Knows neither protobuf nor the bridge.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace as replace_record
+
 from handlers.contract import ModelOptions, UsageRecord
-from handlers.errors import HandlerError, ProviderError
-from handlers.models import errors, extraction, guard, litellm_library
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models import errors, extraction, litellm_library
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
+from handlers.models.gate import Gate, Visit, as_it_is
 from handlers.models.growth import Growth, watched
-from handlers.models.spending import Spending, Use
+from handlers.models.kept import kept_answer, kept_bytes
 from handlers.models.stream_answer import StreamAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from handlers.context import CallContext
     from handlers.models.answer_schema import AnswerSchema
 
-_RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 30.0
 _BEHIND_S = 5.0
 """So much later than ours the client's own time limit comes: ours says which setting it is."""
+WAY = "bridge_way"
+"""Among the arguments of a request, its `Way`, which is not sent."""
 
 
 class LiteLLMModel:
@@ -42,27 +41,13 @@ class LiteLLMModel:
     ) -> None:
         self.name = name
         self.options = options
-        self._spending = Spending(options)
-        self._sleep = sleep
+        self._gate = Gate(name, options, sleep)
 
     async def complete(self, request: ChatRequest, context: CallContext) -> ChatAnswer:
         """Return the whole answer."""
         usage: list[UsageRecord] = []
         response = await self.ask(self._arguments(request), context, usage)
-        choice = response.choices[0]
-        message = choice.message
-        calls = [
-            {"id": call.id, "name": call.function.name, "arguments": call.function.arguments}
-            for call in message.tool_calls or []
-        ]
-        refusal = _refusal(message)
-        return ChatAnswer(
-            text=message.content or refusal or "",
-            finish_reason="content_filter" if refusal and not message.content else choice.finish_reason or "",
-            model=usage[-1].model,
-            tool_calls=calls,
-            usage=usage[-1],
-        )
+        return _answer(response, usage[-1])
 
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
         """Yield pieces of the text, then the whole answer."""
@@ -90,22 +75,28 @@ class LiteLLMModel:
                 yield event
 
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
-        """Send one request, retries included, and return LiteLLM's response with at least one choice.
+        """Send one request, repeats included, and return LiteLLM's response with at least one choice.
 
         What it used goes into the context and is appended to `usage`. Raises HandlerError.
         """
-        response = None
-        async with self._reserved(arguments, context) as use:
-            started = time.monotonic()
-            sent: list[float] = []
-            try:
-                response = await self._retrying(arguments, context, sent)
-            finally:
-                counted, answered = getattr(response, "usage", None), getattr(response, "model", None)
-                usage.append(self._usage(counted, answered, len(sent)))
-                use.take(usage[-1])
-                context.record_usage(usage[-1], model_s=time.monotonic() - started)
-        if not response.choices:
+        work, response = _Work(), None
+        try:
+            async for attempt in self._visit(arguments, context):
+                async with attempt:
+                    if attempt.answer is not None:
+                        kept = kept_answer(attempt.answer)
+                        work.kept, response = kept.usage, _response(kept)
+                        continue
+                    with work.measured():
+                        response = await self._send(arguments, context, attempt)
+                        work.counted, work.answered = getattr(response, "usage", None), response.model
+                        attempt.use.take(found := self._usage(work))
+                    if response.choices:
+                        attempt.keep = kept_bytes(_answer(response, found), found)
+        finally:
+            usage.append(self._usage(work))
+            context.record_usage(usage[-1], model_s=work.seconds)
+        if response is None or not response.choices:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
 
@@ -114,33 +105,50 @@ class LiteLLMModel:
     ) -> AsyncGenerator[str, None]:
         """Send one request and put its answer together in `answer`; yield the text that each chunk adds, if any.
 
-        What it used goes into the context and is appended to `usage`. Raises HandlerError.
+        It is repeated as long as nothing of an answer has come. What it used goes into the context and is appended to
+        `usage`. Raises HandlerError.
         """
         arguments = {**arguments, "stream": True, "stream_options": {"include_usage": True}}
-        async with self._reserved(arguments, context) as use:
-            started = time.monotonic()
-            sent: list[float] = []
-            try:
-                chunks = await self._retrying(arguments, context, sent)
-                async with aclosing(chunks):
-                    while (chunk := await self._next(chunks, context)) is not None:
-                        yield answer.add(chunk)
-                    if answer.broken_off(chunks):
-                        what = "the stream ended before the answer was whole"
-                        raise errors.broken_off(self.name, self.options, what)
-            except ProviderError as error:
-                if answer.model:  # it had begun
-                    await guard.abroke(context, self.options.breakers, error)
-                raise
-            finally:
-                usage.append(self._usage(answer.usage, answer.model, len(sent)))
-                use.take(usage[-1])
-                context.record_usage(usage[-1], model_s=time.monotonic() - started)
+        work = _Work()
+        try:
+            async for attempt in self._visit(arguments, context):
+                async with attempt:
+                    if attempt.answer is not None:
+                        kept = kept_answer(attempt.answer)
+                        work.kept = kept.usage
+                        for text in answer.replay(kept):
+                            yield text
+                        continue
+                    answer.clear()
+                    with work.measured():
+                        async with aclosing(await self._send(arguments, context, attempt)) as chunks:
+                            while (chunk := await self._next(chunks, context)) is not None:
+                                text = answer.add(chunk)
+                                attempt.began = answer.began
+                                yield text
+                            if answer.broken_off(chunks):
+                                what = "the stream ended before the answer was whole"
+                                raise errors.broken_off(self.name, self.options, what)
+                    work.counted, work.answered = answer.usage, answer.model
+                    attempt.use.take(found := self._usage(work))
+                    attempt.keep = kept_bytes(answer.whole(found), found)
+        finally:
+            if work.kept is None:
+                work.counted, work.answered = answer.usage, answer.model
+            usage.append(self._usage(work))
+            context.record_usage(usage[-1], model_s=work.seconds)
 
-    def _reserved(self, arguments: dict[str, Any], context: CallContext) -> AbstractAsyncContextManager[Use]:
-        """Reserve the call's budget for one request and the retries of it that fail."""
-        prompt = [arguments["messages"], arguments.get("tools")]
-        return self._spending.reserved(context, prompt, arguments.get("max_tokens"))
+    def _visit(self, arguments: dict[str, Any], context: CallContext) -> Visit:
+        """Return the request as the front's gate takes it; what only the gate is to know leaves the arguments."""
+        way: Way = arguments.pop(WAY, Way())
+        question = self._gate.question(
+            [arguments["messages"], arguments.get("tools")],
+            arguments if way.cache else None,
+            max_tokens=arguments.get("max_tokens"),
+            passed=way.passed,
+            last=way.last,
+        )
+        return self._gate.visit(context, question, as_it_is)
 
     def _arguments(self, request: ChatRequest) -> dict[str, Any]:
         options = self.options
@@ -159,36 +167,12 @@ class LiteLLMModel:
             "api_base": options.api_base,
             "num_retries": 0,
             "max_retries": 0,
+            WAY: request.way,
         }
 
-    async def _retrying(self, arguments: dict[str, Any], context: CallContext, sent: list[float]) -> Any:
-        """Try until it works, the retries are used up, or the wait would outlast the call.
-
-        Each attempt adds its time to `sent`.
-        """
-        for number in range(self.options.max_retries):
-            try:
-                return await self._attempt(arguments, context, sent)
-            except ProviderError as error:
-                wait_s = _wait_s(error, number)
-                remaining = context.remaining_s()
-                if error.code not in _RETRIED or (remaining is not None and wait_s >= remaining):
-                    raise
-            await self._sleep(wait_s)
-        return await self._attempt(arguments, context, sent)
-
-    async def _attempt(self, arguments: dict[str, Any], context: CallContext, sent: list[float]) -> Any:
+    async def _send(self, arguments: dict[str, Any], context: CallContext, attempt: Visit) -> Any:
         limit_s = self._limit_s(context)
-        in_full = limit_s >= self.options.timeout_s
-
-        def verdict(error: BaseException) -> bool | None:
-            return guard.sound(error.code, waited_in_full=in_full) if isinstance(error, HandlerError) else None
-
-        async with guard.aguarded(context, self.options.breakers, verdict):
-            sent.append(time.monotonic())
-            return await self._send(arguments, limit_s)
-
-    async def _send(self, arguments: dict[str, Any], limit_s: float) -> Any:
+        attempt.waited_in_full = limit_s >= self.options.timeout_s
         litellm = litellm_library.load()
         try:
             async with asyncio.timeout(limit_s):
@@ -225,14 +209,17 @@ class LiteLLMModel:
             return arguments
         return {key: value for key, value in arguments.items() if key != "seed"}
 
-    def _usage(self, counted: Any, answered: str | None, calls: int) -> UsageRecord:
-        model = answered or self.options.model.partition("/")[2] or self.options.model
+    def _usage(self, work: _Work) -> UsageRecord:
+        if work.kept is not None:
+            return replace_record(work.kept, calls=work.sent + 1, unpriced_calls=work.sent)
+        calls, counted = work.sent, work.counted
+        model = work.answered or self.options.model.partition("/")[2] or self.options.model
         if counted is None:
             return UsageRecord(model=model, calls=calls, unpriced_calls=calls)
         details = getattr(counted, "prompt_tokens_details", None)
         read, written = counted.prompt_tokens or 0, counted.completion_tokens or 0
         cached = getattr(details, "cached_tokens", None) or 0
-        price = self._spending.price_usd(read, written, model)
+        price = self._gate.spending.price_usd(read, written, model)
         return UsageRecord(
             model=model,
             calls=calls,
@@ -245,10 +232,54 @@ class LiteLLMModel:
         )
 
 
-def _wait_s(error: HandlerError, number: int) -> float:
-    if error.retry_after_s is not None:
-        return error.retry_after_s
-    return float(min(_FIRST_WAIT_S * 2**number, _LONGEST_WAIT_S))
+class _Work:
+    """What one request has taken, its repeats included."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.seconds = 0.0
+        self.counted: Any = None
+        self.answered: str | None = None
+        self.kept: UsageRecord | None = None
+        """What is recorded of an answer out of the front's cache."""
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Count what is sent in the block, and its time."""
+        started = time.monotonic()
+        self.sent += 1
+        try:
+            yield
+        finally:
+            self.seconds += time.monotonic() - started
+
+
+def _answer(response: Any, usage: UsageRecord) -> ChatAnswer:
+    choice = response.choices[0]
+    message = choice.message
+    calls = [
+        {"id": call.id, "name": call.function.name, "arguments": call.function.arguments}
+        for call in message.tool_calls or []
+    ]
+    refusal = _refusal(message)
+    return ChatAnswer(
+        text=message.content or refusal or "",
+        finish_reason="content_filter" if refusal and not message.content else choice.finish_reason or "",
+        model=usage.model,
+        tool_calls=calls,
+        usage=usage,
+    )
+
+
+def _response(kept: ChatAnswer) -> Any:
+    """Return an answer that was kept in the form of LiteLLM's response."""
+    calls = [
+        {"id": call["id"], "type": "function", "function": {"name": call["name"], "arguments": call["arguments"]}}
+        for call in kept.tool_calls
+    ]
+    message = {"role": "assistant", "content": kept.text or None, "tool_calls": calls or None}
+    choice = {"index": 0, "finish_reason": kept.finish_reason, "message": message}
+    return litellm_library.load().ModelResponse(model=kept.model, choices=[choice])
 
 
 def _refusal(message: Any) -> str | None:

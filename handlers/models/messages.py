@@ -12,7 +12,7 @@ from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput, HandlerError
 from handlers.models import pictures
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -55,7 +55,9 @@ def chat_request(request: Any) -> ChatRequest:
     if wrong:
         listed = "; ".join(f"{path}: {what}" for path, what in wrong)
         raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
-    return ChatRequest(messages=messages, tools=tools, options=options)
+    has_wish = "cache" in request.DESCRIPTOR.fields_by_name and request.HasField("cache")
+    way = Way(cache=not has_wish or request.cache)
+    return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
 def retries(request: Any) -> int:

@@ -16,6 +16,7 @@ from handlers.models import litellm_library, messages, test_model
 from handlers.models.answer_schema import AnswerSchema
 from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
+from handlers.models.chain import ChainModel
 from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
 
@@ -157,6 +158,7 @@ class Models:
     def __init__(self, options: dict[str, ModelOptions]) -> None:
         self._options = options
         self._made: dict[str, ChatModel] = {}
+        self._single: dict[str, ChatModel] = {}
 
     def warm_up(self) -> None:
         """Import LiteLLM where a configured model needs it. Where it is missing the first call says so."""
@@ -206,8 +208,16 @@ class Models:
         options = self._options.get(name)
         if options is None:
             raise self._unknown(name, asked)
-        self._made[name] = _make(name, options)
+        made = self._alone(name)
+        rest = tuple((other, self._alone(other)) for other in options.fallbacks if other in self._options)
+        self._made[name] = ChainModel(((name, made), *rest)) if rest else made
         return self._made[name]
+
+    def _alone(self, name: str) -> ChatModel:
+        """Return a model without what may stand in for it."""
+        if name not in self._single:
+            self._single[name] = _make(name, self._options[name])
+        return self._single[name]
 
     def _unknown(self, name: str, asked: str) -> HandlerError:
         names = ", ".join(sorted(self._options))
@@ -232,7 +242,7 @@ class Models:
 
 def _make(name: str, options: ModelOptions) -> Any:
     if options.model == test_model.NAME:
-        return BuiltInModel(options)
+        return BuiltInModel(name, options)
     from handlers.models.litellm_model import LiteLLMModel
 
     return LiteLLMModel(name, options)

@@ -1,31 +1,22 @@
-"""What a request to a model will take of its call's budget: reserved at the front before it is sent, settled after.
+"""What a request to a model will use, for budgets and limits: known beforehand as far as that can be.
 
-Owns, for one model, what was measured of its tokens. A reservation is what is known beforehand: the longest answer that
-is allowed, else the longest of late, else DEFAULT_ANSWER; and the prompt's tokens by its bytes. It is not asked for
-where the call has no budget.
+Owns, for one model, what was measured of its tokens. What is expected: the longest answer that is allowed, else the
+longest of late, else DEFAULT_ANSWER; and the prompt's tokens by its bytes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from handlers.errors import HandlerError
 from handlers.models import test_model
 
 if TYPE_CHECKING:
-    from handlers.context import CallContext
     from handlers.contract import ModelOptions, UsageRecord
 
-TOKENS, DOLLARS = 1, 2
-"""The bits of `CallMeta.budget`."""
 DEFAULT_ANSWER = 1024
 """Tokens of an answer whose length nobody has limited, from a model that has not answered yet."""
 TOKENS_PER_BYTE = 0.5
@@ -36,8 +27,6 @@ FADES = 0.98
 IMAGE = 3000
 """Bytes of text that need as many tokens as an image usually does: it is not its bytes that count."""
 _PACKED_IMAGE = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
-_encode = msgspec.msgpack.Encoder().encode
-_number = msgspec.msgpack.Decoder(int).decode
 
 
 class Use:
@@ -102,51 +91,20 @@ class Spending:
             self._per_byte = max(use.input_tokens / max(1, size), self._per_byte * FADES)
             self._answer = max(float(use.output_tokens), self._answer * FADES)
 
-    @asynccontextmanager
-    async def reserved(
-        self, context: CallContext, prompt: Any, max_tokens: int | None, answers: int = 1
-    ) -> AsyncIterator[Use]:
-        """Reserve for a request, which is sent in the block, and settle with what the block writes into the `Use`.
-
-        Raises HandlerError: BUDGET_EXCEEDED, or PRICE_UNKNOWN where dollars are limited and no price is known. Where
-        the block is cancelled nothing is settled: what was used is not known, and what was reserved counts.
-        """
-        size, use = _size(prompt), Use()
-        number = await self._reserve(context, size, max_tokens, answers) if context.meta.budget else 0
-        known = True
-        try:
-            yield use
-        except (asyncio.CancelledError, GeneratorExit):
-            known = False
-            raise
-        finally:
-            if known:
-                await _settle(context, number, use)
-        self.learn(size, use)
-
-    async def _reserve(self, context: CallContext, size: int, max_tokens: int | None, answers: int) -> int:
-        read, written = self.expected(size, max_tokens, answers)
-        usd = self.price_usd(read, written) if context.meta.budget & DOLLARS else 0.0
-        if usd is None:
-            raise self._price_unknown()
-        return _number(await context.aask("budget.reserve", _encode((context.meta.within, read + written, usd))))
-
-    def _price_unknown(self) -> HandlerError:
+    def known_price_usd(self, input_tokens: int, output_tokens: int) -> float:
+        """Return the price of tokens in US dollars. Raises PRICE_UNKNOWN."""
+        usd = self.price_usd(input_tokens, output_tokens)
+        if usd is not None:
+            return usd
         model = self._options.model
         message = (
-            f"the call has a budget of US dollars, and the price of the model '{model}' is not known: set input_price "
-            "and output_price of the model in bridge.toml, or limit tokens (x-budget-tokens) instead"
+            f"dollars are limited by a budget, and the price of the model '{model}' is not known: set input_price and "
+            "output_price of the model in bridge.toml, or limit tokens instead"
         )
-        return HandlerError(message, code="FAILED_PRECONDITION", reason="PRICE_UNKNOWN", metadata={"model": model})
+        raise HandlerError(message, code="FAILED_PRECONDITION", reason="PRICE_UNKNOWN", metadata={"model": model})
 
 
-async def _settle(context: CallContext, number: int, use: Use) -> None:
-    if number:
-        tokens, usd = use.input_tokens + use.output_tokens, use.cost_usd or 0.0
-        await context.aask("budget.settle", _encode((context.meta.within, number, tokens, usd)))
-
-
-def _size(prompt: Any) -> int:
+def size_of(prompt: Any) -> int:
     """Return how many bytes of text a prompt has: messages, tools, or whatever is sent. An image counts as IMAGE."""
     text = _PACKED_IMAGE.sub("x" * IMAGE, json.dumps(prompt, ensure_ascii=False, default=str))
     return len(text.encode("utf-8", "replace"))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handlers.models.chat import ChatAnswer
+from handlers.models.test_model import chunks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from handlers.contract import UsageRecord
 
 
@@ -14,6 +17,12 @@ class StreamAnswer:
     """The answer so far."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.began = False
+        """Whether anything of it has come: text, or a call of a tool."""
         self.model: str | None = None
         self.usage: Any = None
         self.added_arguments = ""
@@ -36,21 +45,35 @@ class StreamAnswer:
         delta = choice.delta
         for call in getattr(delta, "tool_calls", None) or []:
             self._add_call(call)
+            self.began = True
         if refusal := getattr(delta, "refusal", None):
             self._refusal.append(refusal)
             self._finish_reason = "content_filter"
         text = delta.content or getattr(delta, "refusal", None) or ""
         self._text.append(text)
+        self.began = self.began or bool(text)
         return text
 
-    def broken_off(self, chunks: Any) -> bool:
+    def replay(self, kept: ChatAnswer) -> Iterator[str]:
+        """Become an answer that was kept, piece by piece; return the text that each adds."""
+        self.clear()
+        self.model, self._finish_reason, self.began = kept.model, kept.finish_reason, True
+        self._calls = dict(enumerate(kept.tool_calls))
+        self._text = [kept.text]
+        for piece in chunks(kept.tool_calls[0]["arguments"]) if kept.tool_calls else ():
+            self.added_arguments = piece
+            yield ""
+        self.added_arguments = ""
+        yield from chunks(kept.text)
+
+    def broken_off(self, source: Any) -> bool:
         """Return whether the provider went away in the middle.
 
         LiteLLM ends a stream that was cut as if it were whole, with a finish_reason of its own making. What the
         provider really sent is in `received_finish_reason`.
         """
-        received = getattr(chunks, "received_finish_reason", "unknown")
-        return received is None and getattr(chunks, "intermittent_finish_reason", None) is None
+        received = getattr(source, "received_finish_reason", "unknown")
+        return received is None and getattr(source, "intermittent_finish_reason", None) is None
 
     def whole(self, usage: UsageRecord) -> ChatAnswer:
         """Return the answer."""

@@ -122,5 +122,6 @@ def _metadata(error: Any) -> dict[str, str]:
         "status": error.status,
         "provider_code": error.provider_code,
         "provider_request_id": error.request_id,
+        "configuration": getattr(error, "configuration", ""),
     }
     return {name: str(value) for name, value in known.items() if value}

@@ -89,7 +89,7 @@ class ProgramHandler:
             return
         sequence = 0
         events = EventQueue()
-        if order.overrides.all_events:
+        if order.overrides.all_events or order.overrides.resumable:
             events.report(status(program_pb2.RUN_STEP_STARTED))
         task = asyncio.create_task(self._run(order, context, events))
         task.add_done_callback(events.close)

@@ -93,6 +93,14 @@ class Meter(BaseCallback):  # type: ignore[misc]  # dspy has no types
                 calls.priced += 1
                 calls.cost_usd += cost_usd
 
+    def add_kept(self, model: str) -> None:
+        """Add an answer that the front had kept: it costs nothing, and its tokens were another call's."""
+        with self._lock:
+            calls = self._calls[model]
+            calls.count += 1
+            calls.cached += 1
+            calls.priced += 1
+
     def records(self) -> tuple[UsageRecord, ...]:
         """Return what was used so far, one record per model."""
         return tuple(record for record, _ in self._counted())

@@ -8,12 +8,14 @@ import pytest
 from handlers.context import CallContext
 from handlers.contract import CallMeta, ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
-from handlers.models.spending import DEFAULT_ANSWER, DOLLARS, TOKENS, Spending
+from handlers.models.gate import Gate, as_it_is
+from handlers.models.gate_wire import BEGIN, DOLLARS, END, TOKENS, Begin, Begun, End
+from handlers.models.spending import DEFAULT_ANSWER, Spending
 
 TEST = ModelOptions(model="bridge/test")
 PRICED = ModelOptions(model="bridge/test", input_price=3.0, output_price=15.0)
 UNKNOWN = ModelOptions(model="openai/nobody-knows-this-one")
-decode = msgspec.msgpack.decode
+KINDS = {BEGIN: Begin, END: End}
 
 
 class Front:
@@ -23,8 +25,8 @@ class Front:
         self.asked = []
 
     def ask(self, name, body):
-        self.asked.append((name, decode(body)))
-        return True, msgspec.msgpack.encode(7)
+        self.asked.append(msgspec.msgpack.decode(body, type=KINDS[name]))
+        return True, msgspec.msgpack.encode(Begun(7))
 
     async def aask(self, name, body):
         return self.ask(name, body)
@@ -43,61 +45,77 @@ def used(read, written, cost=None):
     return UsageRecord("m", calls=1, input_tokens=read, output_tokens=written, cost_usd=cost)
 
 
-async def request(spending, front, budget, use=None, max_tokens=None, error=None, within=0):
-    async with spending.reserved(context(front, budget, within), "x" * 98, max_tokens) as found:
-        if error is not None:
-            raise error
-        if use is not None:
-            found.take(use)
+def gate(options):
+    return Gate("default", options)
+
+
+async def request(gate, front, budget, use=None, max_tokens=None, error=None, within=0):
+    question = gate.question("x" * 98, max_tokens=max_tokens)
+    async for attempt in gate.visit(context(front, budget, within), question, as_it_is):
+        async with attempt:
+            if error is not None:
+                raise error
+            if use is not None:
+                attempt.use.take(use)
 
 
 async def test_without_a_budget_nobody_is_asked(front):
-    await request(Spending(PRICED), front, 0, used(10, 5))
+    await request(gate(PRICED), front, 0, used(10, 5))
     assert front.asked == []
 
 
 async def test_what_is_declared_is_reserved_and_what_was_used_is_settled(front):
-    await request(Spending(PRICED), front, TOKENS | DOLLARS, used(20, 30, 0.5), max_tokens=40, within=3)
-    (reserve, reserved), (settle, settled) = front.asked
-    assert (reserve, settle) == ("budget.reserve", "budget.settle")
-    assert reserved == [3, 51 + 40, pytest.approx((51 * 3 + 40 * 15) / 1e6)]
-    assert settled == [3, 7, 50, 0.5]
+    await request(gate(PRICED), front, TOKENS | DOLLARS, used(20, 30, 0.5), max_tokens=40, within=3)
+    begin, end = front.asked
+    assert (begin.model, begin.within, begin.tokens) == ("default", 3, 51 + 40)
+    assert begin.usd == pytest.approx((51 * 3 + 40 * 15) / 1e6)
+    assert end == End(7, True, True, 50, 0.5)
 
 
 async def test_before_any_answer_the_default_is_reserved_and_then_what_was_measured(front):
-    spending = Spending(TEST)
-    await request(spending, front, TOKENS, used(10, 40))
-    assert front.asked[0][1][1] == 51 + DEFAULT_ANSWER
-    await request(spending, front, TOKENS, used(10, 4))
-    assert front.asked[2][1][1] == int(0.1 * 1.25 * 100) + 1 + 40 * 1.25 + 1, "the longest answer, and a margin"
+    model = gate(TEST)
+    await request(model, front, TOKENS, used(10, 40))
+    assert front.asked[0].tokens == 51 + DEFAULT_ANSWER
+    await request(model, front, TOKENS, used(10, 4))
+    assert front.asked[2].tokens == int(0.1 * 1.25 * 100) + 1 + 40 * 1.25 + 1, "the longest answer, and a margin"
 
 
 async def test_long_answers_are_forgotten_in_time(front):
-    spending = Spending(TEST)
-    await request(spending, front, 0, used(10, 4000))
+    model = gate(TEST)
+    await request(model, front, 0, used(10, 4000))
     for _ in range(300):
-        await request(spending, front, 0, used(10, 40))
-    assert spending.expected(100, None)[1] < 60
+        await request(model, front, 0, used(10, 40))
+    assert model.spending.expected(100, None)[1] < 60
 
 
 async def test_a_request_that_fails_gives_back_what_it_reserved(front):
+    failed = ProviderError("refused", code="INVALID_ARGUMENT")
     with pytest.raises(ProviderError):
-        await request(Spending(TEST), front, TOKENS, error=ProviderError("down"))
-    assert front.asked[1] == ("budget.settle", [0, 7, 0, 0.0])
+        await request(gate(TEST), front, TOKENS, error=failed)
+    end = front.asked[1]
+    assert (end.known, end.tokens, end.usd, end.sound) == (True, 0, 0.0, True)
 
 
-async def test_a_request_that_is_cancelled_settles_nothing(front):
+async def test_of_a_request_that_is_cancelled_it_is_not_known_what_it_has_used(front):
     with pytest.raises(asyncio.CancelledError):
-        await request(Spending(TEST), front, TOKENS, error=asyncio.CancelledError())
-    assert [name for name, _ in front.asked] == ["budget.reserve"]
+        await request(gate(TEST), front, TOKENS, error=asyncio.CancelledError())
+    while len(front.asked) < 2:
+        await asyncio.sleep(0)
+    assert front.asked[1] == End(7, None, False)
 
 
 async def test_dollars_need_a_price_and_tokens_do_not(front):
     with pytest.raises(HandlerError, match="input_price") as refused:
-        await request(Spending(UNKNOWN), front, DOLLARS)
+        await request(gate(UNKNOWN), front, DOLLARS)
     assert (refused.value.reason, front.asked) == ("PRICE_UNKNOWN", [])
-    await request(Spending(UNKNOWN), front, TOKENS, used(1, 1))
-    assert front.asked[0][0] == "budget.reserve"
+    await request(gate(UNKNOWN), front, TOKENS, used(1, 1))
+    assert front.asked[0].model == "default"
+
+
+async def test_what_the_configuration_reserves_is_reserved_without_a_budget(front):
+    options = ModelOptions(model="bridge/test", asks=True, reserve=TOKENS)
+    await request(gate(options), front, 0, used(1, 1), max_tokens=7)
+    assert front.asked[0].tokens == 51 + 7
 
 
 def test_prices():

@@ -1,76 +1,48 @@
-"""Breakers of providers: which guard a model, and what workers that ask and tell make of them."""
+"""Breakers of providers: which guard a model, and what requests that pass them, and end, make of them."""
 
 import msgspec
 import pytest
+from models_front import Front
 
-from bridge.asks import Asks
-from bridge.breakers import BreakerRule, Breakers, State
-from bridge.call import Identity, new_call
+from bridge.breakers import State
 from bridge.config import Config
-from bridge.providers import ProviderAsks, provider_breakers
+from bridge.providers import provider_breakers
 from handlers.context import CallContext
-from handlers.contract import CallMeta
+from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError, ProviderError
-from handlers.models.guard import ENTER, TOLD, abroke, aguarded, guarded, sound
+from handlers.models.gate import Gate, as_it_is, sound
+from handlers.models.gate_wire import BEGIN, END, Begin
 
-RULE = BreakerRule(min_calls=3, open_s=5.0, close_after=1)
-OPENAI = ("provider/openai",)
-LOCAL = ("provider/openai", "provider/openai@local")
-
-
-class Front:
-    """The front's end, as a worker's call reaches it."""
-
-    def __init__(self):
-        self.now, self.asked = 0.0, []
-        self.breakers = Breakers(lambda: self.now, lambda _event: None, lambda _key: RULE)
-        self._asks = Asks({})
-        self._asks.add({}, ProviderAsks(self.breakers).asks())
-
-    def context(self):
-        return CallContext(
-            CallMeta("ModelService/Generate"), asker=Asker(self, new_call("m", Identity("id"), b"", 0.0))
-        )
-
-    def answer(self, call, name, body):
-        self.asked.append(name)
-        return self._asks.answer_now(call, name, body)
-
-    def state(self, key):
-        return self.breakers.state(key)
+FAR = {"model": "openai/gpt-4o-mini"}
+LOCAL = {"model": "openai/llama", "api_base": "http://127.0.0.1:1/v1"}
 
 
-class Asker:
-    def __init__(self, front, call):
-        self._front, self.call = front, call
-
-    def ask(self, name, body):
-        return self._front.answer(self.call, name, body)
-
-    async def aask(self, name, body):
-        return self._front.answer(self.call, name, body)
+@pytest.fixture(name="front")
+async def _front():
+    return Front({"far": FAR, "local": LOCAL})
 
 
-@pytest.fixture
-def front():
-    return Front()
+def gate(name, **options):
+    return Gate(name, ModelOptions(model="openai/x", breakers=("some",), max_retries=0, **options))
 
 
-async def request(front, keys=OPENAI, error=None, context=None, verdict=lambda error: sound(error.code)):
-    async with aguarded(context or front.context(), keys, verdict):
-        if error is not None:
-            raise error
+async def request(front, model="far", error=None, context=None):
+    guarded = gate(model)
+    async for attempt in guarded.visit(context or front.context(), guarded.question("q", max_tokens=None), as_it_is):
+        async with attempt:
+            if error is not None:
+                raise error
 
 
-async def fail(front, keys=OPENAI, times=3, code="UNAVAILABLE"):
+async def fail(front, model="far", times=3, code="UNAVAILABLE"):
     for _ in range(times):
         with pytest.raises(ProviderError):
-            await request(front, keys, ProviderError("down", code=code))
+            await request(front, model, ProviderError("down", code=code))
 
 
-async def refused(front, keys=OPENAI):
+async def refused(front, model="far"):
     with pytest.raises(HandlerError) as caught:
-        await request(front, keys)
+        await request(front, model)
     assert caught.value.reason == "BREAKER_OPEN"
     return caught.value
 
@@ -82,13 +54,13 @@ async def test_failures_of_a_provider_open_its_breaker_and_no_request_goes_out(f
     assert error.metadata["breaker"] == "provider/openai"
     front.now += 5.0
     await request(front)
-    assert front.state("provider/openai") is State.CLOSED
+    assert front.breakers.state("provider/openai") is State.CLOSED
 
 
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"])
 async def test_a_provider_that_answers_is_sound(front, code):
     await fail(front, times=20, code=code)
-    assert front.state("provider/openai") is State.CLOSED
+    assert front.breakers.state("provider/openai") is State.CLOSED
 
 
 def test_what_a_status_says_of_a_provider():
@@ -100,56 +72,48 @@ def test_what_a_status_says_of_a_provider():
 
 
 async def test_a_server_of_ones_own_does_not_bring_its_kind_down(front):
-    await fail(front, LOCAL)
-    assert (await refused(front, LOCAL)).metadata["breaker"] == "provider/openai@local"
-    await request(front, OPENAI)
+    await fail(front, "local")
+    assert (await refused(front, "local")).metadata["breaker"] == "provider/openai@local"
+    await request(front)
     front.breakers.open("provider/openai", "an order", 5.0)
     front.now += 5.0
-    await request(front, LOCAL)
-    assert front.state("provider/openai") is State.CLOSED, "a call on trial counts for whatever it tried"
+    await request(front, "local")
+    assert front.breakers.state("provider/openai") is State.CLOSED, "a call on trial counts for whatever it tried"
 
 
 async def test_sync_code_is_guarded_too(front):
     for _ in range(3):
-        with pytest.raises(ProviderError), guarded(front.context(), OPENAI, lambda error: sound(error.code)):
+        with pytest.raises(ProviderError), gate("far").guarded(front.context(), as_it_is):
             raise ProviderError("down")
-    with pytest.raises(HandlerError, match="circuit breaker"), guarded(front.context(), OPENAI, lambda _error: True):
+    with pytest.raises(HandlerError, match="circuit breaker"), gate("far").guarded(front.context(), as_it_is):
         pytest.fail("it went out")
-
-
-async def test_a_stream_that_breaks_counts(front):
-    for _ in range(2):
-        await request(front)
-        await abroke(front.context(), OPENAI, ProviderError("broken", code="UNAVAILABLE"))
-    assert front.state("provider/openai") is State.OPEN
 
 
 async def test_a_trial_of_a_call_that_has_ended_is_given_back(front):
     await fail(front)
     front.now += 5.0
-    context = front.context()
-    await context.aask(ENTER, msgspec.msgpack.encode(OPENAI))
+    call = front.call()
+    await front.context(call).aask(BEGIN, msgspec.msgpack.encode(Begin("far")))
     await refused(front)
-    context.asker.call.ended_at = 1.0
+    front.end(call)
     await request(front)
-    assert front.state("provider/openai") is State.CLOSED
+    assert front.breakers.state("provider/openai") is State.CLOSED
 
 
-async def test_no_model_without_a_breaker_asks_and_nobody_outside_of_a_server(front):
-    await request(front, ())
-    async with aguarded(None, OPENAI, lambda _error: None):
-        pass
-    async with aguarded(CallContext(CallMeta("m")), OPENAI, lambda _error: None):
-        pass
-    assert front.asked == []
+async def test_a_request_asks_once_before_and_once_after_and_no_model_without_a_breaker(front):
     await request(front)
-    assert front.asked == [ENTER, TOLD]
+    assert front.asked == [BEGIN, END]
+    plain = Gate("plain", ModelOptions(model="bridge/test"))
+    for context in (front.context(), None, CallContext(CallMeta("m"))):
+        async for attempt in plain.visit(context, plain.question("q", max_tokens=None), as_it_is):
+            async with attempt:
+                pass
+    await request(front, context=CallContext(CallMeta("m")))
+    assert front.asked == [BEGIN, END]
 
 
 async def test_a_front_that_does_not_answer_keeps_no_request_back(front):
-    context = CallContext(CallMeta("m"), asker=Deaf())
-    async with aguarded(context, OPENAI, lambda _error: None):
-        pass
+    await request(front, context=CallContext(CallMeta("m"), asker=Deaf()))
 
 
 class Deaf:

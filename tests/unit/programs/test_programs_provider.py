@@ -9,8 +9,9 @@ import pytest
 from dspy.utils import exceptions as raised
 
 from handlers.context import CallContext
-from handlers.contract import CallMeta
+from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError
+from handlers.models.gate_wire import END, Begun, End
 from handlers.programs.errors import OUTCOMES, as_handler_error
 
 KEY = "sk-a-key-nobody-may-see"
@@ -245,13 +246,13 @@ class Front:
         self.told = []
 
     def ask(self, name, body):
-        if name == "provider.told":
-            self.told.append(msgspec.msgpack.decode(body)[1])
+        if name == END:
+            self.told.append(msgspec.msgpack.decode(body, type=End).sound)
             return True, b""
         if self.told.count(False) >= 3:
             error = {"code": "UNAVAILABLE", "reason": "BREAKER_OPEN", "message": "open", "retry_after_s": 5.0}
             return False, msgspec.json.encode(error)
-        return True, msgspec.msgpack.encode([("provider/openai", 1)])
+        return True, msgspec.msgpack.encode(Begun(1))
 
     async def aask(self, name, body):
         return self.ask(name, body)
@@ -292,3 +293,10 @@ async def test_a_program_tells_that_its_provider_is_sound(app, at_provider):
     served = app(models={"default": at_provider(breakers=("provider/openai",))}, ask=Sync())
     await run_as_current(served, front)
     assert front.told == [True, True]
+
+
+async def test_the_environments_key_stays_away_from_addresses_of_ones_own(app, provider, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-environment")
+    model = ModelOptions(model="openai/test", api_base=provider.base_url)
+    await app(models={"default": model}, ask=Sync()).run("ask", question="Why?")
+    assert {one.headers["authorization"] for one in provider.requests} == {"Bearer none"}

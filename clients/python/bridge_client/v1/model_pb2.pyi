@@ -112,16 +112,18 @@ class GenerationOptions(_message.Message):
     def __init__(self, temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., max_tokens: _Optional[int] = ..., stop: _Optional[_Iterable[str]] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class GenerateRequest(_message.Message):
-    __slots__ = ("model", "messages", "options", "tools")
+    __slots__ = ("model", "messages", "options", "tools", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     options: GenerationOptions
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class GenerateResponse(_message.Message):
     __slots__ = ("text", "finish_reason", "model", "usage", "tool_calls")
@@ -138,16 +140,18 @@ class GenerateResponse(_message.Message):
     def __init__(self, text: _Optional[str] = ..., finish_reason: _Optional[_Union[FinishReason, str]] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.ModelUsage, _Mapping]] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ...) -> None: ...
 
 class StreamGenerateRequest(_message.Message):
-    __slots__ = ("model", "messages", "options", "tools")
+    __slots__ = ("model", "messages", "options", "tools", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     options: GenerationOptions
     tools: _containers.RepeatedCompositeFieldContainer[Tool]
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class StreamGenerateResponse(_message.Message):
     __slots__ = ("text_delta", "final")
@@ -158,18 +162,20 @@ class StreamGenerateResponse(_message.Message):
     def __init__(self, text_delta: _Optional[str] = ..., final: _Optional[_Union[GenerateResponse, _Mapping]] = ...) -> None: ...
 
 class ExtractRequest(_message.Message):
-    __slots__ = ("model", "messages", "schema", "options", "max_retries")
+    __slots__ = ("model", "messages", "schema", "options", "max_retries", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     schema: str
     options: GenerationOptions
     max_retries: int
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class ExtractResponse(_message.Message):
     __slots__ = ("json", "model", "usage", "attempts")
@@ -183,19 +189,121 @@ class ExtractResponse(_message.Message):
     attempts: int
     def __init__(self, json: _Optional[str] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.ModelUsage, _Mapping]] = ..., attempts: _Optional[int] = ...) -> None: ...
 
+class ListModelsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedCompositeFieldContainer[ModelInfo]
+    def __init__(self, models: _Optional[_Iterable[_Union[ModelInfo, _Mapping]]] = ...) -> None: ...
+
+class ModelInfo(_message.Message):
+    __slots__ = ("name", "model", "fallbacks", "requests_per_minute", "tokens_per_minute", "max_concurrent", "running", "waiting", "requests_last_minute", "tokens_last_minute", "cooling_s", "requests", "refused", "cache_ttl_s", "cache_entries", "cache_bytes", "cache_hits", "cache_shared", "cache_misses")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FALLBACKS_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_LAST_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_LAST_MINUTE_FIELD_NUMBER: _ClassVar[int]
+    COOLING_S_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_TTL_S_FIELD_NUMBER: _ClassVar[int]
+    CACHE_ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_SHARED_FIELD_NUMBER: _ClassVar[int]
+    CACHE_MISSES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    model: str
+    fallbacks: _containers.RepeatedScalarFieldContainer[str]
+    requests_per_minute: int
+    tokens_per_minute: int
+    max_concurrent: int
+    running: int
+    waiting: int
+    requests_last_minute: int
+    tokens_last_minute: int
+    cooling_s: float
+    requests: int
+    refused: int
+    cache_ttl_s: float
+    cache_entries: int
+    cache_bytes: int
+    cache_hits: int
+    cache_shared: int
+    cache_misses: int
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., fallbacks: _Optional[_Iterable[str]] = ..., requests_per_minute: _Optional[int] = ..., tokens_per_minute: _Optional[int] = ..., max_concurrent: _Optional[int] = ..., running: _Optional[int] = ..., waiting: _Optional[int] = ..., requests_last_minute: _Optional[int] = ..., tokens_last_minute: _Optional[int] = ..., cooling_s: _Optional[float] = ..., requests: _Optional[int] = ..., refused: _Optional[int] = ..., cache_ttl_s: _Optional[float] = ..., cache_entries: _Optional[int] = ..., cache_bytes: _Optional[int] = ..., cache_hits: _Optional[int] = ..., cache_shared: _Optional[int] = ..., cache_misses: _Optional[int] = ...) -> None: ...
+
+class ListCostsRequest(_message.Message):
+    __slots__ = ("function",)
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    def __init__(self, function: _Optional[str] = ...) -> None: ...
+
+class ListCostsResponse(_message.Message):
+    __slots__ = ("costs", "budgets")
+    COSTS_FIELD_NUMBER: _ClassVar[int]
+    BUDGETS_FIELD_NUMBER: _ClassVar[int]
+    costs: _containers.RepeatedCompositeFieldContainer[Cost]
+    budgets: _containers.RepeatedCompositeFieldContainer[BudgetInfo]
+    def __init__(self, costs: _Optional[_Iterable[_Union[Cost, _Mapping]]] = ..., budgets: _Optional[_Iterable[_Union[BudgetInfo, _Mapping]]] = ...) -> None: ...
+
+class Cost(_message.Message):
+    __slots__ = ("tenant", "function", "model", "requests", "cached_requests", "input_tokens", "output_tokens", "cost_usd", "unpriced_requests")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    CACHED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COST_USD_FIELD_NUMBER: _ClassVar[int]
+    UNPRICED_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    function: str
+    model: str
+    requests: int
+    cached_requests: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    unpriced_requests: int
+    def __init__(self, tenant: _Optional[str] = ..., function: _Optional[str] = ..., model: _Optional[str] = ..., requests: _Optional[int] = ..., cached_requests: _Optional[int] = ..., input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., cost_usd: _Optional[float] = ..., unpriced_requests: _Optional[int] = ...) -> None: ...
+
+class BudgetInfo(_message.Message):
+    __slots__ = ("name", "holder", "ends_at_s", "state")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    holder: str
+    ends_at_s: float
+    state: _common_pb2.BudgetState
+    def __init__(self, name: _Optional[str] = ..., holder: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., state: _Optional[_Union[_common_pb2.BudgetState, _Mapping]] = ...) -> None: ...
+
 class StreamExtractRequest(_message.Message):
-    __slots__ = ("model", "messages", "schema", "options", "max_retries")
+    __slots__ = ("model", "messages", "schema", "options", "max_retries", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     schema: str
     options: GenerationOptions
     max_retries: int
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class StreamExtractResponse(_message.Message):
     __slots__ = ("partial", "item", "final")
