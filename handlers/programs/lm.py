@@ -27,6 +27,7 @@ from handlers.models.chain import Chain
 from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
+from handlers.programs import dspy_speed
 from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
 from handlers.programs.overrides import with_overrides
@@ -221,6 +222,7 @@ class LanguageModels:
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
         # The key of DSPy's own cache knows neither keys nor addresses, nor who calls: tenants would share answers.
         dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+        dspy_speed.apply()
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()
