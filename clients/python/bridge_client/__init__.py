@@ -69,6 +69,7 @@ from bridge_client.records import (
     Message,
     MetricInfo,
     MetricValue,
+    ModelAnswer,
     ModelUsage,
     NestedCall,
     NestedCalls,
@@ -85,6 +86,7 @@ from bridge_client.records import (
     Worker,
     WorkerExit,
 )
+from bridge_client.spending_records import Cost, ModelInfo, Spent, StandingBudget
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
@@ -110,6 +112,7 @@ __all__ = [
     "ChannelOptions",
     "Client",
     "ConnectionLost",
+    "Cost",
     "DataLoss",
     "DeadlineExceeded",
     "DeadlineUnreachable",
@@ -131,6 +134,8 @@ __all__ = [
     "MessageTooLarge",
     "MetricInfo",
     "MetricValue",
+    "ModelAnswer",
+    "ModelInfo",
     "ModelUsage",
     "MultiplexFuture",
     "Multiplexed",
@@ -162,6 +167,8 @@ __all__ = [
     "SessionMoved",
     "ShuttingDown",
     "Similarities",
+    "Spent",
+    "StandingBudget",
     "Stream",
     "Tensor",
     "TextDelta",
