@@ -47,16 +47,10 @@ def run(options: ExportOptions, output: Output) -> int:
     functions = functions_of(options.app, options.config, options.address)
     before = lock_at(options.lock)
     api, lock, problems = typed(functions, before, options.package)
-    if problems:
-        lines = tuple(f"{problem.function}: {problem.message}" for problem in problems)
-        raise Failure(ExitCode.FAILED, f"{len(problems)} functions can have no typed method", lines=lines)
-    if not api.methods:
-        raise Failure(ExitCode.FAILED, "there is no function or program to write a service for")
+    refuse(api, problems)
     files = {options.out / name: data for name, data in written(api, whole=options.whole).items()}
     files[options.lock] = write_lock(lock)
-    stale = [path for path, data in files.items() if not path.is_file() or path.read_bytes() != data]
-    if not options.check:
-        _write({path: files[path] for path in stale})
+    stale = write_files(files, check=options.check)
     if output.machine:
         methods = [f"{api.package}.{method.service}/{method.name}" for method in api.methods]
         output.json({"package": api.package, "methods": methods, "written": [str(path) for path in stale]})
@@ -119,10 +113,23 @@ def protos() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "proto"
 
 
-def _write(files: dict[Path, bytes]) -> None:
-    for path, data in files.items():
+def refuse(api: Api, problems: list[Problem]) -> None:
+    """Raise Failure where a function can have no method, or where there is none at all."""
+    if problems:
+        lines = tuple(f"{problem.function}: {problem.message}" for problem in problems)
+        one = "a function" if len(problems) == 1 else f"{len(problems)} functions"
+        raise Failure(ExitCode.FAILED, f"{one} can have no typed method", lines=lines)
+    if not api.methods:
+        raise Failure(ExitCode.FAILED, "there is no function or program to write a service for")
+
+
+def write_files(files: dict[Path, bytes], *, check: bool) -> list[Path]:
+    """Write the files that are not up to date, unless only to `check`; return which those were. Raises Failure."""
+    stale = [path for path, data in files.items() if not path.is_file() or path.read_bytes() != data]
+    for path in () if check else stale:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+            path.write_bytes(files[path])
         except OSError as error:
             raise Failure(ExitCode.FAILED, f"{path} can not be written: {error.strerror or error}") from None
+    return stale

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.breaker_commands import breaker_app
+from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.model_commands import model_app
@@ -19,6 +20,7 @@ from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Liste
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
 from bridge.cli.proto_commands import proto_app
+from bridge.cli.replaying import replay
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -35,6 +37,7 @@ app.add_typer(breaker_app, name="breaker")
 app.add_typer(program_app, name="program")
 app.add_typer(model_app, name="model")
 app.add_typer(proto_app, name="proto")
+app.add_typer(client_app, name="client")
 
 
 def _version(wanted: bool) -> None:
@@ -165,6 +168,7 @@ def describe(
 
 
 app.command()(explain)
+app.command()(replay)
 
 
 @app.command()

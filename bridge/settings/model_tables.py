@@ -38,6 +38,9 @@ class ModelConfig(Section):
         None, description="US dollars for a million tokens of prompts; without it LiteLLM's table says, if it knows."
     )
     output_price: Price | None = Field(None, description="US dollars for a million tokens of answers.")
+    image_price: Price | None = Field(
+        None, description="US dollars for an image that it makes; without it tokens count, or LiteLLM's table."
+    )
     requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
         None, description="Requests that may go out in any minute, of all workers together."
     )

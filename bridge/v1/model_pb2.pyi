@@ -29,6 +29,12 @@ class FinishReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FINISH_REASON_LENGTH: _ClassVar[FinishReason]
     FINISH_REASON_TOOL_CALLS: _ClassVar[FinishReason]
     FINISH_REASON_CONTENT_FILTER: _ClassVar[FinishReason]
+
+class ImageDelivery(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMAGE_DELIVERY_UNSPECIFIED: _ClassVar[ImageDelivery]
+    IMAGE_DELIVERY_DATA: _ClassVar[ImageDelivery]
+    IMAGE_DELIVERY_URL: _ClassVar[ImageDelivery]
 ROLE_UNSPECIFIED: Role
 ROLE_SYSTEM: Role
 ROLE_USER: Role
@@ -42,6 +48,9 @@ FINISH_REASON_STOP: FinishReason
 FINISH_REASON_LENGTH: FinishReason
 FINISH_REASON_TOOL_CALLS: FinishReason
 FINISH_REASON_CONTENT_FILTER: FinishReason
+IMAGE_DELIVERY_UNSPECIFIED: ImageDelivery
+IMAGE_DELIVERY_DATA: ImageDelivery
+IMAGE_DELIVERY_URL: ImageDelivery
 
 class Message(_message.Message):
     __slots__ = ("role", "content", "tool_calls", "tool_call_id", "parts")
@@ -348,16 +357,18 @@ class Prompt(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., tools: _Optional[_Iterable[_Union[Tool, _Mapping]]] = ...) -> None: ...
 
 class GenerateBatchRequest(_message.Message):
-    __slots__ = ("model", "prompts", "options", "max_concurrency")
+    __slots__ = ("model", "prompts", "options", "max_concurrency", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     options: GenerationOptions
     max_concurrency: int
-    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class GenerateBatchResponse(_message.Message):
     __slots__ = ("answers", "usage", "failed")
@@ -411,16 +422,18 @@ class FieldViolation(_message.Message):
     def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class StreamGenerateBatchRequest(_message.Message):
-    __slots__ = ("model", "prompts", "options", "max_concurrency")
+    __slots__ = ("model", "prompts", "options", "max_concurrency", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     options: GenerationOptions
     max_concurrency: int
-    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_concurrency: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class StreamGenerateBatchResponse(_message.Message):
     __slots__ = ("answer", "final")
@@ -441,20 +454,22 @@ class BatchSummary(_message.Message):
     def __init__(self, answered: _Optional[int] = ..., failed: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[_common_pb2.ModelUsage, _Mapping]]] = ...) -> None: ...
 
 class ExtractBatchRequest(_message.Message):
-    __slots__ = ("model", "prompts", "schema", "options", "max_retries", "max_concurrency")
+    __slots__ = ("model", "prompts", "schema", "options", "max_retries", "max_concurrency", "cache")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPTS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     OPTIONS_FIELD_NUMBER: _ClassVar[int]
     MAX_RETRIES_FIELD_NUMBER: _ClassVar[int]
     MAX_CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompts: _containers.RepeatedCompositeFieldContainer[Prompt]
     schema: str
     options: GenerationOptions
     max_retries: int
     max_concurrency: int
-    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., max_concurrency: _Optional[int] = ...) -> None: ...
+    cache: bool
+    def __init__(self, model: _Optional[str] = ..., prompts: _Optional[_Iterable[_Union[Prompt, _Mapping]]] = ..., schema: _Optional[str] = ..., options: _Optional[_Union[GenerationOptions, _Mapping]] = ..., max_retries: _Optional[int] = ..., max_concurrency: _Optional[int] = ..., cache: _Optional[bool] = ...) -> None: ...
 
 class ExtractBatchResponse(_message.Message):
     __slots__ = ("answers", "usage", "failed")
@@ -475,3 +490,41 @@ class ExtractBatchAnswer(_message.Message):
     answer: ExtractResponse
     failure: Failure
     def __init__(self, index: _Optional[int] = ..., answer: _Optional[_Union[ExtractResponse, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
+
+class GenerateImagesRequest(_message.Message):
+    __slots__ = ("model", "prompt", "count", "size", "quality", "delivery")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    prompt: str
+    count: int
+    size: str
+    quality: str
+    delivery: ImageDelivery
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., count: _Optional[int] = ..., size: _Optional[str] = ..., quality: _Optional[str] = ..., delivery: _Optional[_Union[ImageDelivery, str]] = ...) -> None: ...
+
+class GenerateImagesResponse(_message.Message):
+    __slots__ = ("images", "model", "usage")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    images: _containers.RepeatedCompositeFieldContainer[GeneratedImage]
+    model: str
+    usage: _common_pb2.ModelUsage
+    def __init__(self, images: _Optional[_Iterable[_Union[GeneratedImage, _Mapping]]] = ..., model: _Optional[str] = ..., usage: _Optional[_Union[_common_pb2.ModelUsage, _Mapping]] = ...) -> None: ...
+
+class GeneratedImage(_message.Message):
+    __slots__ = ("data", "url", "media_type", "revised_prompt")
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REVISED_PROMPT_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    url: str
+    media_type: str
+    revised_prompt: str
+    def __init__(self, data: _Optional[bytes] = ..., url: _Optional[str] = ..., media_type: _Optional[str] = ..., revised_prompt: _Optional[str] = ...) -> None: ...

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract import UsageRecord
-from handlers.models import answer_schema, test_model
+from handlers.models import answer_schema, test_model, test_pictures
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
 from handlers.models.gate import Gate, as_it_is
 from handlers.models.growth import Growth
+from handlers.models.images import ImageAnswer, ImageRequest, MadeImage, image_question
 from handlers.models.kept import kept_answer, kept_bytes
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ class BuiltInModel:
             while (grown := growth.next()) is not None:
                 yield grown
         yield found
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return pictures of one colour; always as bytes."""
+        read, written = test_model.count_tokens(request.prompt), test_pictures.TOKENS * request.count
+        price = self._gate.spending.images_price_usd(request.count, read, written)
+        usage = UsageRecord(model=test_model.NAME, calls=1, input_tokens=read, output_tokens=written, cost_usd=price)
+        question = image_question(self._gate, request)
+        async for attempt in self._gate.visit(context, question, as_it_is):
+            async with attempt:
+                attempt.use.take(usage)
+                context.record_usage(usage)
+        drawn = (test_pictures.draw(request.prompt, request.size, number) for number in range(request.count))
+        made = [MadeImage(data=data, media_type="image/png") for data in drawn]
+        return ImageAnswer(images=made, model=usage.model, usage=usage)
 
     async def _answer(
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
     from handlers.contract import UsageRecord
     from handlers.models.answer_schema import AnswerSchema
+    from handlers.models.images import ImageAnswer, ImageRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,4 +98,8 @@ class ChatModel(Protocol):
         self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
     ) -> AsyncGenerator[Grown | Extracted, None]:
         """Yield what grows of the answer, then the one that fits. Closing it closes the connection to the provider."""
+        ...
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return images. Raises HandlerError."""
         ...

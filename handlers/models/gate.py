@@ -48,6 +48,8 @@ class Question:
     """Bytes of its text."""
     max_tokens: int | None = None
     answers: int = 1
+    images: bool = False
+    """Whether the answers are images."""
     digest: bytes = b""
     passed: tuple[tuple[str, str], ...] = ()
     last: bool = True
@@ -91,13 +93,20 @@ class Gate:
         *,
         max_tokens: int | None,
         answers: int = 1,
+        images: bool = False,
         passed: tuple[tuple[str, str], ...] = (),
         last: bool = True,
     ) -> Question:
         """Return what the front is to know: `arguments` are all that the answer depends on; None is never kept."""
         digest = b"" if arguments is None or not self.options.cached else digest_of(arguments)
         return Question(
-            size=size_of(prompt), max_tokens=max_tokens, answers=answers, digest=digest, passed=passed, last=last
+            size=size_of(prompt),
+            max_tokens=max_tokens,
+            answers=answers,
+            images=images,
+            digest=digest,
+            passed=passed,
+            last=last,
         )
 
     def visit(
@@ -123,7 +132,8 @@ class Gate:
             read, written = self.spending.expected(question.size, question.max_tokens, question.answers)
             tokens = read + written
             if wanted & DOLLARS:
-                usd = self.spending.known_price_usd(read, written)
+                images = question.answers if question.images else 0
+                usd = self.spending.known_price_usd(read, written, images)
         return _encode(
             Begin(
                 self.name,

@@ -67,6 +67,11 @@ class ProgramHandler:
         """What the catalogue says."""
         return self._spec
 
+    @property
+    def program(self) -> Any:
+        """The module itself, which runs where a call names no model."""
+        return self._program
+
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
         """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
         if method == calls.CALL:
@@ -89,7 +94,7 @@ class ProgramHandler:
             return
         sequence = 0
         events = EventQueue()
-        if order.overrides.all_events:
+        if order.overrides.all_events or order.overrides.resumable:
             events.report(status(program_pb2.RUN_STEP_STARTED))
         task = asyncio.create_task(self._run(order, context, events))
         task.add_done_callback(events.close)

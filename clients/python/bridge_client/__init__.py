@@ -47,7 +47,15 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
-from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
+from bridge_client.model_records import (
+    AnswerItem,
+    Batch,
+    BatchAnswer,
+    BatchSummary,
+    GeneratedImage,
+    GeneratedImages,
+    PartialAnswer,
+)
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.program_events import (
     FieldDelta,
@@ -124,6 +132,8 @@ __all__ = [
     "FieldDelta",
     "Final",
     "FunctionInfo",
+    "GeneratedImage",
+    "GeneratedImages",
     "Generation",
     "Image",
     "InputQuarantined",

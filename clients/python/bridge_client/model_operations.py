@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from bridge_client import convert, failures
 from bridge_client.conversation import Conversation, to_item_reader, to_messages, to_options, to_schema, to_tools
-from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, ExtractionEvent, PartialAnswer
+from bridge_client.model_records import (
+    AnswerItem,
+    Batch,
+    BatchAnswer,
+    BatchSummary,
+    ExtractionEvent,
+    GeneratedImage,
+    GeneratedImages,
+    PartialAnswer,
+)
 from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
 from bridge_client.v1 import model_pb2
 from bridge_client.wire import Operation, UnknownEvent, operation
@@ -19,6 +28,12 @@ ValueT = TypeVar("ValueT")
 
 Tools = Sequence[Tool | Mapping[str, Any]]
 Schema = type[Any] | Mapping[str, Any]
+Delivery = Literal["any", "data", "url"]
+_DELIVERIES = {
+    "any": model_pb2.IMAGE_DELIVERY_UNSPECIFIED,
+    "data": model_pb2.IMAGE_DELIVERY_DATA,
+    "url": model_pb2.IMAGE_DELIVERY_URL,
+}
 
 
 class Settings(TypedDict, total=False):
@@ -204,6 +219,27 @@ def extract_batch(
         return Batch(answers=answers, usage=tuple(map(convert.usage, reply.usage)), failed=reply.failed)
 
     return operation("ModelService/ExtractBatch", request, model_pb2.ExtractBatchResponse, read)
+
+
+def generate_images(
+    prompt: str, model: str, count: int, size: str, quality: str, delivery: Delivery
+) -> Operation[GeneratedImages]:
+    """Images from a text."""
+    if delivery not in _DELIVERIES:
+        msg = f"expected a delivery of {', '.join(_DELIVERIES)}, got {delivery!r}"
+        raise ValueError(msg)
+    request = model_pb2.GenerateImagesRequest(
+        model=model, prompt=prompt, count=count, size=size, quality=quality, delivery=_DELIVERIES[delivery]
+    )
+
+    def read(reply: model_pb2.GenerateImagesResponse) -> GeneratedImages:
+        images = tuple(
+            GeneratedImage(data=one.data, url=one.url, media_type=one.media_type, revised_prompt=one.revised_prompt)
+            for one in reply.images
+        )
+        return GeneratedImages(images=images, model=reply.model, usage=convert.usage(reply.usage))
+
+    return operation("ModelService/GenerateImages", request, model_pb2.GenerateImagesResponse, read)
 
 
 def _of_batch(one: Any, read: Callable[[Any], Any]) -> BatchAnswer[Any]:

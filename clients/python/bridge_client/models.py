@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from bridge_client import model_operations as operations
 from bridge_client import spending_operations
 from bridge_client.conversation import Conversation, to_options
-from bridge_client.model_operations import Schema, Settings, Tools, to_settings
+from bridge_client.model_operations import Delivery, Schema, Settings, Tools, to_settings
 from bridge_client.records import Extraction, Generation, GenerationEvent
 
 if TYPE_CHECKING:
     from bridge_client.async_wire import AsyncStream, AsyncWire
-    from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent
+    from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent, GeneratedImages
     from bridge_client.spending_records import ModelInfo, Spent
     from bridge_client.sync_wire import Stream, SyncWire
 
@@ -167,6 +167,23 @@ class Models:
         asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
         return self._wire.unary(asked)
 
+    def generate_images(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        count: int = 1,
+        size: str = "",
+        quality: str = "",
+        delivery: Delivery = "any",
+    ) -> GeneratedImages:
+        """Images from a text. Sizes (``1024x1024``) and qualities are those that the model knows.
+
+        `delivery` says whether bytes or addresses are wanted, for models that have the choice.
+        """
+        asked = operations.generate_images(prompt, model, count, size, quality, delivery)
+        return self._wire.unary(asked)
+
 
 class AsyncModels:
     """The language models of the server's configuration."""
@@ -313,4 +330,21 @@ class AsyncModels:
         """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
         options = to_settings(settings)
         asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
+        return await self._wire.unary(asked)
+
+    async def generate_images(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        count: int = 1,
+        size: str = "",
+        quality: str = "",
+        delivery: Delivery = "any",
+    ) -> GeneratedImages:
+        """Images from a text. Sizes (``1024x1024``) and qualities are those that the model knows.
+
+        `delivery` says whether bytes or addresses are wanted, for models that have the choice.
+        """
+        asked = operations.generate_images(prompt, model, count, size, quality, delivery)
         return await self._wire.unary(asked)

@@ -17,6 +17,7 @@ class Wishes:
     temperature: float | None = None
     max_tokens: int | None = None
     all_events: bool = False
+    resumable: bool = False
 
     def __post_init__(self) -> None:
         if self.adapter is not None and self.adapter not in get_args(Adapter):
@@ -31,7 +32,7 @@ class Wishes:
 
     def stream_fields(self) -> dict[str, Any]:
         """The fields of a request for a stream."""
-        return {**self.fields(), "all_events": self.all_events}
+        return {**self.fields(), "all_events": self.all_events, "resumable": self.resumable}
 
 
 NO_WISHES = Wishes()

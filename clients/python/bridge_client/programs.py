@@ -36,14 +36,20 @@ class Programs:
         temperature: float | None = None,
         max_tokens: int | None = None,
         all_events: bool = False,
+        resumable: bool = False,
     ) -> Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        is for `stream`.
+        and `resumable` are for `stream`.
         """
         wishes = Wishes(
-            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+            model=model,
+            adapter=adapter,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            all_events=all_events,
+            resumable=resumable,
         )
         return Programs(self._wire, wishes)
 
@@ -57,6 +63,17 @@ class Programs:
         With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
         """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
+
+    def resume(self, token: str, after: int = 0) -> Stream[ProgramEvent]:
+        """Take up a run that was started with `using(resumable=True)`: the events after that number, and what follows.
+
+        `token` is `resume_token` of the run's first event.
+        """
+        return self._wire.stream(_resume_run(token, after))
+
+    def cancel_run(self, token: str) -> bool:
+        """End a resumable run, which leaving its stream does not; return whether it still ran."""
+        return self._wire.unary(_cancel_run(token))
 
     def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -87,14 +104,20 @@ class AsyncPrograms:
         temperature: float | None = None,
         max_tokens: int | None = None,
         all_events: bool = False,
+        resumable: bool = False,
     ) -> AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        is for `stream`.
+        and `resumable` are for `stream`.
         """
         wishes = Wishes(
-            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+            model=model,
+            adapter=adapter,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            all_events=all_events,
+            resumable=resumable,
         )
         return AsyncPrograms(self._wire, wishes)
 
@@ -108,6 +131,17 @@ class AsyncPrograms:
         With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
         """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
+
+    def resume(self, token: str, after: int = 0) -> AsyncStream[ProgramEvent]:
+        """Take up a run that was started with `using(resumable=True)`: the events after that number, and what follows.
+
+        `token` is `resume_token` of the run's first event.
+        """
+        return self._wire.stream(_resume_run(token, after))
+
+    async def cancel_run(self, token: str) -> bool:
+        """End a resumable run, which leaving its stream does not; return whether it still ran."""
+        return await self._wire.unary(_cancel_run(token))
 
     async def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -131,6 +165,20 @@ def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[O
 def _stream_run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[ProgramEvent]:
     request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.stream_fields())
     return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
+
+
+def _resume_run(token: str, after: int) -> Operation[ProgramEvent]:
+    request = program_pb2.ResumeRunRequest(token=token, after_sequence=after)
+    return operation(
+        "ProgramService/ResumeRun", request, program_pb2.ResumeRunResponse, lambda reply: _event(reply.event)
+    )
+
+
+def _cancel_run(token: str) -> Operation[bool]:
+    request = program_pb2.CancelRunRequest(token=token)
+    return operation(
+        "ProgramService/CancelRun", request, program_pb2.CancelRunResponse, lambda reply: bool(reply.cancelled)
+    )
 
 
 def _event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:

@@ -168,3 +168,22 @@ class TestImages:
     def test_what_is_neither(self, runner, content):
         with pytest.raises(TypeError, match=r"messages\[0\]"):
             runner.run(lambda client: client.models.generate([{"role": "user", "content": content}]))
+
+    def test_images_that_a_model_makes(self, runner, stub):
+        images = [{"data": b"x", "media_type": "image/png", "revised_prompt": "r"}, {"url": "https://a/b"}]
+        stub.answer(
+            "ModelService/GenerateImages", model_pb2.GenerateImagesResponse(images=images, model="m", usage=USAGE)
+        )
+        found = runner.run(lambda client: client.models.generate_images("a cat", count=2, size="8x8", delivery="url"))
+        assert (found.model, found.usage.calls) == ("m", 1)
+        assert [(one.data, one.url, one.media_type) for one in found.images] == [
+            (b"x", "", "image/png"),
+            (b"", "https://a/b", ""),
+        ]
+        request = model_pb2.GenerateImagesRequest.FromString(stub.last.request)
+        assert (request.prompt, request.count, request.size) == ("a cat", 2, "8x8")
+        assert request.delivery == model_pb2.IMAGE_DELIVERY_URL
+
+    def test_a_delivery_that_there_is_not(self, runner):
+        with pytest.raises(ValueError, match="any, data, url"):
+            runner.run(lambda client: client.models.generate_images("a cat", delivery="post"))
