@@ -4,6 +4,7 @@ This file only names what is public; README.md shows how to use it.
 """
 
 from bridge_client.async_client import AsyncClient, connect_async
+from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncStream
 from bridge_client.client import Client, connect
@@ -47,6 +48,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
+from bridge_client.hosted_tools import HostedCall, HostedTool, current_tool_call
 from bridge_client.model_records import (
     AnswerItem,
     Batch,
@@ -95,6 +97,7 @@ from bridge_client.records import (
     WorkerExit,
 )
 from bridge_client.spending_records import Cost, ModelInfo, Spent, StandingBudget
+from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
@@ -107,6 +110,7 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "AsyncToolHost",
     "Batch",
     "BatchAnswer",
     "BatchScore",
@@ -135,6 +139,8 @@ __all__ = [
     "GeneratedImage",
     "GeneratedImages",
     "Generation",
+    "HostedCall",
+    "HostedTool",
     "Image",
     "InputQuarantined",
     "Internal",
@@ -184,6 +190,7 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolHost",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
@@ -197,4 +204,5 @@ __all__ = [
     "WorkerProtocol",
     "connect",
     "connect_async",
+    "current_tool_call",
 ]
