@@ -4,6 +4,7 @@ This file only names what is public; README.md shows how to use it.
 """
 
 from bridge_client.async_client import AsyncClient, connect_async
+from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncStream
 from bridge_client.client import Client, connect
@@ -47,6 +48,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
+from bridge_client.hosted_tools import HostedCall, HostedTool, current_tool_call
 from bridge_client.model_records import (
     AnswerItem,
     Batch,
@@ -93,6 +95,7 @@ from bridge_client.records import (
     Worker,
     WorkerExit,
 )
+from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
@@ -105,6 +108,7 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "AsyncToolHost",
     "Batch",
     "BatchAnswer",
     "BatchScore",
@@ -132,6 +136,8 @@ __all__ = [
     "GeneratedImage",
     "GeneratedImages",
     "Generation",
+    "HostedCall",
+    "HostedTool",
     "Image",
     "InputQuarantined",
     "Internal",
@@ -177,6 +183,7 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolHost",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
@@ -190,4 +197,5 @@ __all__ = [
     "WorkerProtocol",
     "connect",
     "connect_async",
+    "current_tool_call",
 ]
