@@ -53,22 +53,26 @@ def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
 
 
 def generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, *, cache: bool = True
 ) -> Operation[Generation]:
     """A model's whole answer."""
     request = model_pb2.GenerateRequest(
         model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/Generate", request, model_pb2.GenerateResponse, convert.generation)
 
 
 def stream_generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, *, cache: bool = True
 ) -> Operation[GenerationEvent]:
     """A model's answer as it is written."""
     request = model_pb2.StreamGenerateRequest(
         model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/StreamGenerate", request, model_pb2.StreamGenerateResponse, _event)
 
 

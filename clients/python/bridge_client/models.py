@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from bridge_client import model_operations as operations
+from bridge_client import spending_operations
 from bridge_client.conversation import Conversation, to_options
 from bridge_client.model_operations import Delivery, Schema, Settings, Tools, to_settings
 from bridge_client.records import Extraction, Generation, GenerationEvent
@@ -13,6 +14,7 @@ from bridge_client.records import Extraction, Generation, GenerationEvent
 if TYPE_CHECKING:
     from bridge_client.async_wire import AsyncStream, AsyncWire
     from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent, GeneratedImages
+    from bridge_client.spending_records import ModelInfo, Spent
     from bridge_client.sync_wire import Stream, SyncWire
 
 ValueT = TypeVar("ValueT")
@@ -23,6 +25,17 @@ class Models:
 
     def __init__(self, wire: SyncWire) -> None:
         self._wire = wire
+
+    def list(self) -> tuple[ModelInfo, ...]:
+        """The configured models with their limits, and how they stand."""
+        return self._wire.unary(spending_operations.list_models())
+
+    def costs(self, function: str = "") -> Spent:
+        """What calls have used of models, by tenant, function and model, and what is left of standing budgets.
+
+        `function` asks for the calls of one function alone. A client whose metadata name a tenant sees its own.
+        """
+        return self._wire.unary(spending_operations.list_costs(function))
 
     def generate(
         self,
@@ -35,10 +48,14 @@ class Models:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        cache: bool = True,
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        With `cache` false no answer will do that the server has kept, and this one is not kept.
+        """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(operations.generate(messages, model, options, tools))
+        return self._wire.unary(operations.generate(messages, model, options, tools, cache=cache))
 
     def stream(
         self,
@@ -51,10 +68,11 @@ class Models:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        cache: bool = True,
     ) -> Stream[GenerationEvent]:
         """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, cache=cache))
 
     @overload
     def extract(
@@ -173,6 +191,17 @@ class AsyncModels:
     def __init__(self, wire: AsyncWire) -> None:
         self._wire = wire
 
+    async def list(self) -> tuple[ModelInfo, ...]:
+        """The configured models with their limits, and how they stand."""
+        return await self._wire.unary(spending_operations.list_models())
+
+    async def costs(self, function: str = "") -> Spent:
+        """What calls have used of models, by tenant, function and model, and what is left of standing budgets.
+
+        `function` asks for the calls of one function alone. A client whose metadata name a tenant sees its own.
+        """
+        return await self._wire.unary(spending_operations.list_costs(function))
+
     async def generate(
         self,
         messages: Conversation,
@@ -184,10 +213,14 @@ class AsyncModels:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        cache: bool = True,
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        With `cache` false no answer will do that the server has kept, and this one is not kept.
+        """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(operations.generate(messages, model, options, tools))
+        return await self._wire.unary(operations.generate(messages, model, options, tools, cache=cache))
 
     def stream(
         self,
@@ -200,10 +233,11 @@ class AsyncModels:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        cache: bool = True,
     ) -> AsyncStream[GenerationEvent]:
         """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, cache=cache))
 
     @overload
     async def extract(
