@@ -90,6 +90,7 @@ from bridge_client.records import (
     TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
     Worker,
     WorkerExit,
 )
@@ -177,6 +178,7 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",

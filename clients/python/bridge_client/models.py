@@ -35,10 +35,16 @@ class Models:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called.
+        """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(operations.generate(messages, model, options, tools))
+        choice = tool_choice, parallel_tool_calls
+        return self._wire.unary(operations.generate(messages, model, options, tools, choice))
 
     def stream(
         self,
@@ -51,10 +57,13 @@ class Models:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
     ) -> Stream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        choice = tool_choice, parallel_tool_calls
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice))
 
     @overload
     def extract(
@@ -184,10 +193,16 @@ class AsyncModels:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called.
+        """
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(operations.generate(messages, model, options, tools))
+        choice = tool_choice, parallel_tool_calls
+        return await self._wire.unary(operations.generate(messages, model, options, tools, choice))
 
     def stream(
         self,
@@ -200,10 +215,13 @@ class AsyncModels:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
     ) -> AsyncStream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
         options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        choice = tool_choice, parallel_tool_calls
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice))
 
     @overload
     async def extract(
