@@ -15,6 +15,7 @@ from msgspec.structs import replace as replace_record
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.models import errors, extraction, images, litellm_library
+from handlers.models.boundary import asked, streamed
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
 from handlers.models.gate import Gate, Visit, as_it_is
 from handlers.models.growth import Growth, watched
@@ -50,6 +51,7 @@ class LiteLLMModel:
         response = await self.ask(self._arguments(request), context, usage)
         return _answer(response, usage[-1])
 
+    @streamed
     async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         """Yield pieces of the answer, then all of it."""
         answer, usage = StreamAnswer(), list[UsageRecord]()
@@ -77,6 +79,7 @@ class LiteLLMModel:
             async for event in events:
                 yield event
 
+    @asked
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
         """Send one request, repeats included, and return LiteLLM's response with at least one choice.
 

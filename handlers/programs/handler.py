@@ -67,6 +67,11 @@ class ProgramHandler:
         """What the catalogue says."""
         return self._spec
 
+    @property
+    def program(self) -> Any:
+        """The module itself, which runs where a call names no model."""
+        return self._program
+
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
         """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
         if method == calls.CALL:

@@ -27,6 +27,7 @@ from handlers.models.chain import Chain
 from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
+from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
 from handlers.programs.overrides import with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
@@ -63,6 +64,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     stand_ins: tuple[Callable[[], ServedLM], ...] = ()
     """What is asked, one after the other, where this one fails."""
 
+    @passing
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
         kwargs = with_overrides(self, kwargs)
@@ -74,6 +76,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         with self.gate.guarded(context, _read), dspy.context(disable_history=False):
             return super().__call__(prompt, messages=messages, **{**kwargs, "cache": False})
 
+    @passing_async
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
         way = Way(cache=kwargs.pop("cache", None) is not False)

@@ -4,6 +4,7 @@ This file only names what is public; README.md shows how to use it.
 """
 
 from bridge_client.async_client import AsyncClient, connect_async
+from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncStream
 from bridge_client.client import Client, connect
@@ -47,6 +48,7 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
+from bridge_client.hosted_tools import HostedCall, HostedTool, current_tool_call
 from bridge_client.model_records import (
     AnswerItem,
     Batch,
@@ -94,6 +96,7 @@ from bridge_client.records import (
     Worker,
     WorkerExit,
 )
+from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
@@ -106,6 +109,7 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "AsyncToolHost",
     "Batch",
     "BatchAnswer",
     "BatchScore",
@@ -133,6 +137,8 @@ __all__ = [
     "GeneratedImage",
     "GeneratedImages",
     "Generation",
+    "HostedCall",
+    "HostedTool",
     "Image",
     "InputQuarantined",
     "Internal",
@@ -179,6 +185,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolHost",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
@@ -192,4 +199,5 @@ __all__ = [
     "WorkerProtocol",
     "connect",
     "connect_async",
+    "current_tool_call",
 ]

@@ -8,7 +8,7 @@ from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
 from bridge_client.program_events import Final, ProgramEvent, program_event
-from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
+from bridge_client.program_wishes import NO_WISHES, Adapter, Tools, Wishes
 from bridge_client.records import Outputs, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
@@ -37,11 +37,13 @@ class Programs:
         max_tokens: int | None = None,
         all_events: bool = False,
         resumable: bool = False,
+        tools: Tools = (),
     ) -> Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        and `resumable` are for `stream`.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
             model=model,
@@ -50,6 +52,7 @@ class Programs:
             max_tokens=max_tokens,
             all_events=all_events,
             resumable=resumable,
+            tools=tools,
         )
         return Programs(self._wire, wishes)
 
@@ -105,11 +108,13 @@ class AsyncPrograms:
         max_tokens: int | None = None,
         all_events: bool = False,
         resumable: bool = False,
+        tools: Tools = (),
     ) -> AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        and `resumable` are for `stream`.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
             model=model,
@@ -118,6 +123,7 @@ class AsyncPrograms:
             max_tokens=max_tokens,
             all_events=all_events,
             resumable=resumable,
+            tools=tools,
         )
         return AsyncPrograms(self._wire, wishes)
 
