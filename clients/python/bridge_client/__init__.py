@@ -79,6 +79,7 @@ from bridge_client.records import (
     Message,
     MetricInfo,
     MetricValue,
+    ModelAnswer,
     ModelUsage,
     NestedCall,
     NestedCalls,
@@ -96,6 +97,7 @@ from bridge_client.records import (
     Worker,
     WorkerExit,
 )
+from bridge_client.spending_records import Cost, ModelInfo, Spent, StandingBudget
 from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
@@ -123,6 +125,7 @@ __all__ = [
     "ChannelOptions",
     "Client",
     "ConnectionLost",
+    "Cost",
     "DataLoss",
     "DeadlineExceeded",
     "DeadlineUnreachable",
@@ -148,6 +151,8 @@ __all__ = [
     "MessageTooLarge",
     "MetricInfo",
     "MetricValue",
+    "ModelAnswer",
+    "ModelInfo",
     "ModelUsage",
     "MultiplexFuture",
     "Multiplexed",
@@ -179,6 +184,8 @@ __all__ = [
     "SessionMoved",
     "ShuttingDown",
     "Similarities",
+    "Spent",
+    "StandingBudget",
     "Stream",
     "Tensor",
     "TextDelta",

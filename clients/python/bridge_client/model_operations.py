@@ -63,7 +63,13 @@ def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
 
 
 def generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, choice: Choice
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[Generation]:
     """A model's whole answer."""
     request = model_pb2.GenerateRequest(
@@ -74,11 +80,19 @@ def generate(
         tool_choice=to_choice(choice[0]),
         parallel_tool_calls=choice[1],
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/Generate", request, model_pb2.GenerateResponse, convert.generation)
 
 
 def stream_generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, choice: Choice
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[GenerationEvent]:
     """A model's answer as it is written."""
     request = model_pb2.StreamGenerateRequest(
@@ -89,6 +103,8 @@ def stream_generate(
         tool_choice=to_choice(choice[0]),
         parallel_tool_calls=choice[1],
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/StreamGenerate", request, model_pb2.StreamGenerateResponse, _event)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from bridge_client.receipts import BudgetState, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
+from bridge_client.receipts import BudgetState, ModelAnswer, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
 
 if TYPE_CHECKING:
     import datetime
 
-__all__ = ["BudgetState", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
+__all__ = ["BudgetState", "ModelAnswer", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
 
 ValueT = TypeVar("ValueT")
 
