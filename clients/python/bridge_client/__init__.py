@@ -94,6 +94,7 @@ from bridge_client.records import (
     TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
     Worker,
     WorkerExit,
 )
@@ -194,6 +195,7 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "ToolHost",
     "Unauthenticated",
     "Unavailable",
