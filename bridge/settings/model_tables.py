@@ -61,7 +61,7 @@ class ModelConfig(Section):
         (), description="Models that are asked, one after the other, where this one can not answer."
     )
     cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86400)] = Field(
-        30.0, description="For how long a model with fallbacks is passed over after it has failed."
+        30.0, description="For how long it is passed over after it has failed, where others stand in for it."
     )
     cache_ttl_s: Seconds | None = Field(
         None,

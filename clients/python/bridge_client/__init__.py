@@ -79,6 +79,7 @@ from bridge_client.records import (
     Message,
     MetricInfo,
     MetricValue,
+    ModelAnswer,
     ModelUsage,
     NestedCall,
     NestedCalls,
@@ -92,9 +93,11 @@ from bridge_client.records import (
     TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
     Worker,
     WorkerExit,
 )
+from bridge_client.spending_records import Cost, ModelInfo, Spent, StandingBudget
 from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
@@ -122,6 +125,7 @@ __all__ = [
     "ChannelOptions",
     "Client",
     "ConnectionLost",
+    "Cost",
     "DataLoss",
     "DeadlineExceeded",
     "DeadlineUnreachable",
@@ -147,6 +151,8 @@ __all__ = [
     "MessageTooLarge",
     "MetricInfo",
     "MetricValue",
+    "ModelAnswer",
+    "ModelInfo",
     "ModelUsage",
     "MultiplexFuture",
     "Multiplexed",
@@ -178,11 +184,14 @@ __all__ = [
     "SessionMoved",
     "ShuttingDown",
     "Similarities",
+    "Spent",
+    "StandingBudget",
     "Stream",
     "Tensor",
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "ToolHost",
     "Unauthenticated",
     "Unavailable",
