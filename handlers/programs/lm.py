@@ -271,6 +271,8 @@ def _make(name: str, options: ModelOptions) -> ServedLM:
 def _made(options: ModelOptions) -> ServedLM:
     # DSPy would else fetch a price list from the network at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+    # Nor may LiteLLM, where DSPy uses it, fetch the images that callers name.
+    os.environ.setdefault("MAX_IMAGE_URL_DOWNLOAD_SIZE_MB", "0")
     limits = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     common = {"cache": False, "num_retries": 0, **limits}
     if options.model == test_model.NAME:

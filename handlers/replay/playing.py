@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from handlers.replay import failures
-from handlers.replay.recording import digest
+from handlers.replay.recording import bare, digest
 from handlers.replay.saving import scrubbed
 from handlers.replay.values import from_json, to_json
 
@@ -95,7 +95,8 @@ class Playing:
             found = (same or alike)[0]
             self._left.remove(found)
             if not same:
-                self.remarks.append(f"{kind} {_name(plain)} was asked otherwise: {_difference(found.request, plain)}")
+                what = _difference(bare(kind, found.request), bare(kind, plain))
+                self.remarks.append(f"{kind} {_name(plain)} was asked otherwise: {what}")
             return found
 
 

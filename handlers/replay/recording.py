@@ -42,7 +42,17 @@ class Noted:
 
 def digest(kind: str, request: Any) -> str:
     """Return what tells a request, as JSON, apart from others."""
-    return hashlib.sha256(msgspec.json.encode([kind, request], order="deterministic")).hexdigest()[:16]
+    return hashlib.sha256(msgspec.json.encode([kind, bare(kind, request)], order="deterministic")).hexdigest()[:16]
+
+
+def bare(kind: str, request: Any) -> Any:
+    """Return a request without the number that a worker gives what it asks the front, another one every time."""
+    match request:
+        case [str() as name, {"$packed": ["msgpack", [int(), *rest]]}] if kind == "ask":
+            return [name, rest]
+        case [str() as name, {"$packed": ["msgpack", int()]}] if kind == "ask":
+            return [name]
+    return request
 
 
 class Recording:

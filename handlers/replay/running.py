@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from handlers.boundary import BOUNDARY
-from handlers.contract import CallMeta, CreatedOptions, EntryOptions, ModelOptions, ReplyMeta
+from handlers.contract import CallMeta, CreatedOptions, EntryOptions, ErrorRecord, ModelOptions, ReplyMeta
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.programs.artefacts.sources import lock, lock_changes
@@ -31,6 +31,23 @@ if TYPE_CHECKING:
 
 _CREATED = 1
 """The number by which the created program is asked for."""
+
+
+class _Nobody:
+    """The front of a call that runs again: there is none, and what was asked of it has been recorded."""
+
+    def ask(self, name: str, _body: bytes) -> tuple[bool, bytes]:
+        """Refuse what passes by the recorded replies."""
+        return False, msgspec.json.encode(_no_server(name))
+
+    async def aask(self, name: str, _body: bytes) -> tuple[bool, bytes]:
+        """Do as `ask`."""
+        return False, msgspec.json.encode(_no_server(name))
+
+
+def _no_server(name: str) -> ErrorRecord:
+    message = f"a replay has no server to ask for '{name}'"
+    return ErrorRecord(code="FAILED_PRECONDITION", reason="NO_SERVER", message=message)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +110,7 @@ def _open(saved: SavedCall, module: str) -> Entry:
     except LoadFailed as error:
         hint = "" if kind == "builtin" else " (its file may be elsewhere here: pass --app)"
         raise ReplayError(f"{error}{hint}") from None
+    entry.bind(_Nobody())
     names = [spec.name for spec in entry.specs()]
     if kind != "created" and saved.program.name not in names:
         raise ReplayError(f"{module or 'the server'} has no '{saved.program.name}' any more")

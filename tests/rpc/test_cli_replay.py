@@ -229,6 +229,52 @@ def test_values_of_hidden_fields_are_taken_out_of_prompts_and_answers_too(shop, 
     assert "same: UNKNOWN USER_EXCEPTION: ValueError: the verdict on 7 is '[redacted]'" in shop.replay(file)
 
 
+def test_a_stream_is_run_again_to_its_final_outputs(shop, provider):
+    shop.serve("sample = 1.0")
+    request = program_pb2.StreamRunRequest(program="careful", inputs=Payload(json='{"question": "how?"}'))
+    open_stream = shop.client.channel.unary_stream(
+        "/bridge.v1.ProgramService/StreamRun", response_deserializer=program_pb2.StreamRunResponse.FromString
+    )
+    events = list(open_stream(request.SerializeToString(), timeout=30))
+    outputs = json.loads(events[-1].final.outputs.json)
+    provider.close()
+    file, saved = shop.saved()
+    assert saved["method"] == "ProgramService/StreamRun"
+    assert saved["outcome"]["value"] == outputs
+    assert json.loads(shop.replay(file, "--json")) == {
+        "same": True,
+        "then": json.dumps(outputs),
+        "now": json.dumps(outputs),
+        "differences": [],
+        "remarks": [],
+    }
+
+
+def test_a_program_runs_again_with_the_saved_state_that_served(shop, provider):
+    learn = f"""
+import dspy
+from bridge import save_program
+from replay_app import OwnModel
+
+program = OwnModel()
+program.ask.lm = None
+program.ask.demos = [dspy.Example(question="whose?", answer="the state's")]
+print(save_program(program, "own_model", app={str(APP)!r}, to="saved", models=False))
+"""
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{APP.parent}"}
+    subprocess.run([sys.executable, "-c", learn], cwd=shop.folder, env=environment, check=True, capture_output=True)
+    promote = ["-m", "bridge.cli", "program", "promote", "own_model", "1", "--dir", "saved"]
+    subprocess.run([sys.executable, *promote], cwd=shop.folder, env=environment, check=True, capture_output=True)
+    shop.serve(f'sample = 1.0\n\n[programs]\nartefacts = "{shop.folder}/saved"')
+    shop.run("own_model", question="who?")
+    assert "the state's" in json.dumps(provider.requests[-1].body)
+    provider.close()
+    file, saved = shop.saved()
+    assert saved["program"]["version"] == 1
+    shown = json.loads(shop.replay(file, "--json"))
+    assert (shown["same"], shown["remarks"]) == (True, [])  # the question, demonstrations and all, was the same
+
+
 def test_a_created_program_is_run_again_from_its_definition(shop, provider):
     shop.serve("sample = 1.0")
     source = program_pb2.ProgramSource(signature="question: str -> answer: str", instructions="Be brief.")
