@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,13 +15,13 @@ import msgspec
 from handlers.boundary import BOUNDARY, Shape
 from handlers.contract import UsageRecord
 from handlers.models import litellm_library
-from handlers.models.chat import ChatAnswer
+from handlers.models.chat import ChatAnswer, ToolCallPiece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from handlers.context import CallContext
-    from handlers.models.chat import ChatRequest
+    from handlers.models.chat import ChatRequest, Streamed
 
 _HIDDEN = ("api_key", "api_base", "num_retries", "max_retries", "bridge_way")
 
@@ -54,7 +55,7 @@ def streamed(stream: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., 
     """Let a model's `stream(request, context)` go by the boundary of its call."""
 
     @functools.wraps(stream)
-    async def through(self: Any, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+    async def through(self: Any, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         boundary = BOUNDARY.get()
         items = stream(self, request, context)
         if boundary is not None:
@@ -81,16 +82,20 @@ def _to_response(plain: Any) -> tuple[Any, UsageRecord]:
     return response, msgspec.convert(plain["usage"], UsageRecord)
 
 
-def _of_piece(item: str | ChatAnswer) -> Any:
+def _of_piece(item: Streamed) -> Any:
     if isinstance(item, str):
         return item
+    if isinstance(item, ToolCallPiece):
+        return {"tool_call": asdict(item)}
     fields = ("text", "finish_reason", "model", "tool_calls")
     return {**{name: getattr(item, name) for name in fields}, "usage": msgspec.to_builtins(item.usage)}
 
 
-def _to_piece(plain: Any) -> str | ChatAnswer:
+def _to_piece(plain: Any) -> Streamed:
     if isinstance(plain, str):
         return plain
+    if "tool_call" in plain:
+        return ToolCallPiece(**plain["tool_call"])
     return ChatAnswer(**{**plain, "usage": msgspec.convert(plain["usage"], UsageRecord)})
 
 
