@@ -219,8 +219,6 @@ class LanguageModels:
     """The models of the configuration by name. Safe to use from several threads."""
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
-        # The key of DSPy's own cache knows neither keys nor addresses, nor who calls: tenants would share answers.
-        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()
