@@ -30,7 +30,7 @@ from handlers.models.kept import LARGEST
 from handlers.programs import dspy_speed
 from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
-from handlers.programs.overrides import with_overrides
+from handlers.programs.overrides import kept_will_do, with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     @passing_async
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
-        way = Way(cache=kwargs.pop("cache", None) is not False)
+        way = Way(cache=kwargs.pop("cache", None) is not False and kept_will_do())
         context = _context()
         if not self.stand_ins:
             return await self._visited(_Asked(prompt, messages, with_overrides(self, kwargs), way), context)
@@ -220,8 +220,6 @@ class LanguageModels:
     """The models of the configuration by name. Safe to use from several threads."""
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
-        # The key of DSPy's own cache knows neither keys nor addresses, nor who calls: tenants would share answers.
-        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
         dspy_speed.apply()
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}

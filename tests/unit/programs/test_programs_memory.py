@@ -1,93 +1,116 @@
-"""Programs that run for ever: histories, traces and built programs are bounded, so memory stays where it is."""
+"""What programs leave behind: no prompt, no trace, no object, however often they run."""
 
 import gc
-import os
+import sys
+from collections import Counter
+from itertools import pairwise
 
 import dspy
-import msgspec
-import psutil
 import pytest
 
-from bridge.v1 import program_pb2
-from handlers.context import CallContext
-from handlers.contract import CallMeta, CreatedOptions, EntryOptions, ModelOptions
-from handlers.programs import definitions
-from handlers.programs.created import CreatedPrograms
-from handlers.programs.definitions import ProgramDefinition
-from handlers.signatures.parser import parse
-
-LONG = os.environ.get("TEST_LENGTH") == "long"
-CALLS = 100_000 if LONG else 1_500
-WARM = 500
-MODELS = {"default": ModelOptions(model="bridge/test")}
+from handlers.programs.test_engine import AsyncTestEngine, TestEngine
 
 
-class Front:
-    """Answers what workers ask about definitions."""
+class Sync(dspy.Module):
+    """Asks without a word of async."""
 
     def __init__(self):
-        self.asked = []
+        super().__init__()
+        self.first = dspy.Predict("question -> thought")
+        self.second = dspy.ChainOfThought("question, thought -> answer")
 
-    async def aask(self, name, body):
-        number = msgspec.msgpack.decode(body)
-        self.asked.append((name, number))
-        definition = ProgramDefinition(
-            name=f"made.{number}",
-            version=number,
-            signature=parse(f"question, extra_{number} -> answer"),
-            kind="chain_of_thought",
-        )
-        return True, definitions.to_json(definition)
+    def forward(self, question: str):
+        return self.second(question=question, thought=self.first(question=question).thought)
 
 
-def created(kept=256):
-    options = EntryOptions(pool="llm", models=MODELS, created=CreatedOptions())
-    return CreatedPrograms(options, kept)
+def own_model():
+    program = Sync()
+    program.set_lm(dspy.LM("bridge/test", engine=TestEngine(), async_engine=AsyncTestEngine()))
+    return program
 
 
-async def run(programs, front, number):
-    context = CallContext(CallMeta("ProgramService/Run", version=number, definition=number), asker=front)
-    context.enter()
-    inputs = {"question": "why?", f"extra_{number}": "x" * 1000}
-    request = program_pb2.RunRequest(program=f"made.{number}")
-    request.inputs.json = msgspec.json.encode(inputs).decode()
-    body = await programs.call("ProgramService/Run", request.SerializeToString(), context)
-    assert program_pb2.RunResponse.FromString(body).outputs.json
+def agent():
+    def add(a: int = 1, b: int = 2) -> int:
+        return a + b
+
+    return dspy.ReAct("question -> answer", tools=[add], max_iters=2)
 
 
-async def test_only_so_many_built_programs_are_kept():
-    programs, front = created(kept=4), Front()
-    for number in range(1, 13):
-        await run(programs, front, number)
-    assert len(programs._built) == 4
-    assert programs._opening == {}
-    await run(programs, front, 12)
-    assert len(front.asked) == 12, "the last ones are there"
-    await run(programs, front, 1)
-    assert front.asked[-1] == ("program.definition", 1)
+PROGRAMS = {
+    "predict": lambda: dspy.Predict("question -> answer"),
+    "sync": Sync,
+    "own": own_model,
+    "agent": agent,
+}
+ROUNDS = 20
 
 
-@pytest.mark.timeout(1800 if LONG else 120)
-async def test_calls_leave_memory_as_it_was(app):
-    programs, front = created(kept=2), Front()
-    served = app(made=dspy.ChainOfThought("question -> answer"))
+def lists_of(program):
+    """Every list in which DSPy could write down what it has done."""
+    models = [dspy.settings.get("lm"), *(predictor.lm for predictor in program.predictors())]
+    modules = [module for _, module in program.named_sub_modules()]
+    found = [model.history for model in models if model is not None]
+    found += [module.history for module in modules if getattr(module, "history", None) is not None]
+    found += [predictor.traces for predictor in program.predictors()]
+    found += [predictor.train for predictor in program.predictors()]
+    found += [dspy.clients.base_lm.GLOBAL_HISTORY, dspy.settings.get("trace") or []]
+    return found
 
-    async def calls(count):
-        for index in range(count):
-            await run(programs, front, 1 + index % 2)
-            if index % 2:
-                await served.run("made", question=f"{index} " * 100)
-            if index % 100 == 99:
-                await run(programs, front, 3 + index // 100 % 3)
 
-    await calls(WARM)
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_no_history_and_no_trace_is_kept(app, name):
+    program = PROGRAMS[name]()
+    before = sum(map(len, lists_of(program)))
+    served = app(ask=program)
+    lm = served.handlers["ask"]._models.default()
+    for number in range(3):
+        await served.run("ask", question=f"{number}")
+        await served.stream("ask", question=f"{number}")
+        await served.events("ask", question=f"{number}")
+        await served.run("ask", wishes={"temperature": 0.1 * number, "adapter": number + 1}, question=f"{number}")
+    assert len(lists_of(program)) > 3
+    assert sum(map(len, lists_of(program))) == before
+    assert lm.history == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+async def test_calls_leave_no_objects_behind(app, name):
+    served = app(ask=PROGRAMS[name]())
+
+    async def rounds(count):
+        for number in range(count):
+            await served.run("ask", question=f"{number}")
+            await served.events("ask", question=f"{number}")
+            await served.run("ask", wishes={"temperature": 0.5}, question=f"{number}")
+
+    await rounds(5)
+    counts = [objects()]
+    for _ in range(2):
+        await rounds(ROUNDS)
+        counts.append(objects())
+    once, twice = (Counter(new) - Counter(old) for old, new in pairwise(counts))
+    more = {kind for kind in twice if min(once[kind], twice[kind]) >= ROUNDS}
+    assert more == set(), "one object per call, or more, stays"
+
+
+def objects():
+    """Counts the objects that live, by kind."""
     gc.collect()
-    objects, resident = len(gc.get_objects()), psutil.Process().memory_info().rss
-    await calls(CALLS)
     gc.collect()
-    assert len(gc.get_objects()) - objects < 2_000
-    assert psutil.Process().memory_info().rss - resident < 30 << 20
-    assert dspy.settings.get("trace") in (None, [])
-    for handler in programs._built.values():
-        assert all(not predictor.traces for predictor in handler._program.predictors())
-        assert all(not getattr(lm, "history", []) for lm in handler._models._made.values())
+    return Counter(f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
+
+
+async def test_what_one_call_holds_ends_with_it(app):
+    """Not even the prompt of a call is to be found once it has ended."""
+    served = app(ask=Sync())
+    secret = "zebra-" * 50
+    await served.run("ask", question=secret)
+    await served.stream("ask", question=secret)
+    gc.collect()
+    here = sys._getframe()
+    holders = [
+        one
+        for one in gc.get_objects()
+        if isinstance(one, dict | list | tuple) and one is not here.f_locals and any(value is secret for value in one)
+    ]
+    assert not [one for one in holders if isinstance(one, list)]
