@@ -155,7 +155,10 @@ def _prompt(request: Any, number: int) -> Any:
     prompt = request.prompts[number]
     if prompt.HasField("options") or not request.HasField("options"):
         return prompt
-    return model_pb2.Prompt(messages=prompt.messages, options=request.options, tools=prompt.tools)
+    made = model_pb2.Prompt()
+    made.CopyFrom(prompt)
+    made.options.CopyFrom(request.options)
+    return made
 
 
 def _limit(request: Any) -> int:

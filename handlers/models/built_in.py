@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from handlers.contract import UsageRecord
 from handlers.models import answer_schema, test_model, test_pictures
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, ToolCallPiece
 from handlers.models.gate import Gate, as_it_is
 from handlers.models.growth import Growth
 from handlers.models.images import ImageAnswer, ImageRequest, MadeImage, image_question
@@ -31,11 +31,15 @@ class BuiltInModel:
         """Return the whole answer."""
         return await self._answer(request, context)
 
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         """Yield the answer in pieces, then whole."""
         answer = await self._answer(request, context)
         for piece in test_model.chunks(answer.text):
             yield piece
+        for index, call in enumerate(answer.tool_calls):
+            yield ToolCallPiece(index=index, id=call["id"], name=call["name"])
+            for piece in test_model.chunks(call["arguments"]):
+                yield ToolCallPiece(index=index, arguments=piece)
         yield answer
 
     async def extract(
@@ -110,7 +114,11 @@ class BuiltInModel:
 
     def _made(self, request: ChatRequest, response_format: dict[str, Any] | None, max_tokens: int | None) -> ChatAnswer:
         made = test_model.answer(
-            request.messages, tools=request.tools, response_format=response_format, max_tokens=max_tokens
+            request.messages,
+            tools=request.tools,
+            tool_choice=request.options.get("tool_choice"),
+            response_format=response_format,
+            max_tokens=max_tokens,
         )
         usage = UsageRecord(
             model=made.model,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from handlers.context import CallContext
     from handlers.models.answer_schema import AnswerSchema
-    from handlers.models.chat import ChatModel, ChatRequest, Extracted, Grown
+    from handlers.models.chat import ChatModel, ChatRequest, Extracted, Grown, Streamed
     from handlers.models.images import ImageAnswer, ImageRequest
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class ChainModel:
         """Return the first images."""
         return await self._first(request, context, lambda model, asked: model.make_images(asked, context))
 
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         """Yield the first answer. Once a piece of it has gone out, no other model is asked."""
         async with aclosing(
             self._events(request, context, lambda model, asked: model.stream(asked, context))

@@ -32,6 +32,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 _UNANSWERED = frozenset({"UNKNOWN_METHOD", "NO_SERVER", "NO_SESSION"})
 """Reasons of who asks where nobody guards models: the request goes out."""
+_GONE = (HandlerError, RuntimeError)
+"""How an ask fails whose call has ended meanwhile: there is nobody to tell then."""
 _NEVER_KEPT = ("api_key", "api_base", "base_url", "num_retries", "max_retries", "timeout", "stream", "stream_options")
 """Arguments that say how a request is sent: where to, and with which key, the front knows by the model's name."""
 
@@ -266,7 +268,7 @@ class Visit:
         use = self.use
         tokens = use.input_tokens + use.output_tokens
         end = End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again)
-        with suppress(HandlerError):
+        with suppress(*_GONE):
             await self.context.aask(END, _encode(end))
 
     def _give_up(self) -> None:
@@ -278,7 +280,7 @@ class Visit:
 
 
 async def _told(context: CallContext, end: End) -> None:
-    with suppress(HandlerError):
+    with suppress(*_GONE):
         await context.aask(END, _encode(end))
 
 

@@ -15,8 +15,8 @@ from msgspec.structs import replace as replace_record
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.models import errors, extraction, images, litellm_library
-from handlers.models.boundary import asked, streamed
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
+from handlers.models.boundary import asked, followed, made, streamed
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
 from handlers.models.gate import Gate, Visit, as_it_is
 from handlers.models.growth import Growth, watched
 from handlers.models.images import ImageAnswer, ImageRequest
@@ -52,13 +52,15 @@ class LiteLLMModel:
         return _answer(response, usage[-1])
 
     @streamed
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
-        """Yield pieces of the text, then the whole answer."""
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
+        """Yield pieces of the answer, then all of it."""
         answer, usage = StreamAnswer(), list[UsageRecord]()
         async with aclosing(self.follow(self._arguments(request), context, usage, answer)) as texts:
             async for text in texts:
                 if text:
                     yield text
+                for piece in answer.added_calls:
+                    yield piece
         yield answer.whole(usage[-1])
 
     async def extract(
@@ -104,6 +106,7 @@ class LiteLLMModel:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
 
+    @made
     async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
         """Return images."""
         arguments = {**images.arguments(request), **self._where()}
@@ -124,6 +127,7 @@ class LiteLLMModel:
         except images.NoImage as error:
             raise errors.broken_off(self.name, self.options, str(error)) from None
 
+    @followed
     async def follow(
         self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord], answer: StreamAnswer
     ) -> AsyncGenerator[str, None]:

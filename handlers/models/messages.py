@@ -13,7 +13,7 @@ from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput, HandlerError
 from handlers.models import images, pictures
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
 from handlers.models.images import ImageAnswer, ImageRequest
 
 _ROLES = {
@@ -29,6 +29,11 @@ _FINISH = {
     "tool_calls": model_pb2.FINISH_REASON_TOOL_CALLS,
     "function_call": model_pb2.FINISH_REASON_TOOL_CALLS,
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
+}
+_TOOL_MODES = {
+    model_pb2.TOOL_MODE_AUTO: "auto",
+    model_pb2.TOOL_MODE_NONE: "none",
+    model_pb2.TOOL_MODE_REQUIRED: "required",
 }
 _DETAILS = {model_pb2.IMAGE_DETAIL_LOW: "low", model_pb2.IMAGE_DETAIL_HIGH: "high"}
 _DELIVERIES: dict[int, Literal["", "data", "url"]] = {
@@ -60,6 +65,8 @@ def chat_request(request: Any, batch: Any = None) -> ChatRequest:
         wrong.append(("messages", f"expected at most {pictures.MAX_IMAGES} images, got {images}"))
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
+    if "tool_choice" in request.DESCRIPTOR.fields_by_name:
+        options |= _tool_options(request, wrong)
     refuse(wrong)
     wish = request if batch is None else batch
     way = Way(cache=not wish.HasField("cache") or wish.cache)
@@ -85,6 +92,16 @@ def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
         usage=model_usage(answer.usage),
         tool_calls=[model_pb2.ToolCall(**call) for call in answer.tool_calls],
     )
+
+
+def stream_generate_response(event: Streamed) -> model_pb2.StreamGenerateResponse:
+    """Return an event of a stream as a message."""
+    if isinstance(event, ChatAnswer):
+        return model_pb2.StreamGenerateResponse(final=generate_response(event))
+    if isinstance(event, str):
+        return model_pb2.StreamGenerateResponse(text_delta=event)
+    delta = model_pb2.ToolCallDelta(index=event.index, id=event.id, name=event.name, arguments_delta=event.arguments)
+    return model_pb2.StreamGenerateResponse(tool_call_delta=delta)
 
 
 def extract_response(found: Extracted) -> model_pb2.ExtractResponse:
@@ -241,6 +258,29 @@ def _tool(tool: model_pb2.Tool, path: str, wrong: list[tuple[str, str]]) -> dict
         if not isinstance(function["parameters"], dict):
             wrong.append((f"{path}.parameters_schema", "expected a JSON object"))
     return {"type": "function", "function": function}
+
+
+def _tool_options(request: Any, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    names = [tool.name for tool in request.tools]
+    choice = request.tool_choice
+    if choice.WhichOneof("choice") == "name":
+        if choice.name not in names:
+            wrong.append(
+                ("tool_choice.name", f"expected one of the tools ({', '.join(names) or 'none'}), got {choice.name!r}")
+            )
+        made["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice.mode:
+        mode = _TOOL_MODES.get(choice.mode)
+        if mode is None:
+            wrong.append(("tool_choice.mode", f"expected a ToolMode, got {choice.mode}"))
+        elif mode == "required" and not names:
+            wrong.append(("tool_choice.mode", "a tool must be called, and there are none"))
+        elif names:  # providers refuse a choice among no tools
+            made["tool_choice"] = mode
+    if names and request.HasField("parallel_tool_calls"):
+        made["parallel_tool_calls"] = request.parallel_tool_calls
+    return made
 
 
 def _options(options: model_pb2.GenerationOptions, wrong: list[tuple[str, str]]) -> dict[str, Any]:

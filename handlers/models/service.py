@@ -17,7 +17,6 @@ from handlers.models.answer_schema import AnswerSchema
 from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
 from handlers.models.chain import ChainModel
-from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
 
 if TYPE_CHECKING:
@@ -194,10 +193,7 @@ class Models:
         model = self.find(request.model)
         async with aclosing(model.stream(messages.chat_request(request), context)) as events:
             async for event in events:
-                if isinstance(event, ChatAnswer):
-                    yield model_pb2.StreamGenerateResponse(final=messages.generate_response(event))
-                else:
-                    yield model_pb2.StreamGenerateResponse(text_delta=event)
+                yield messages.stream_generate_response(event)
 
     async def extract(self, request: model_pb2.ExtractRequest, context: CallContext) -> model_pb2.ExtractResponse:
         """Answer Extract."""

@@ -22,6 +22,7 @@ from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import Interface
 from handlers.programs.kinds import build, signature_of
 from handlers.programs.lm import DEFAULT, LanguageModels
+from handlers.programs.media import on_the_wire
 from handlers.programs.outputs import Outputs
 from handlers.programs.signatures import field_types, input_fields
 from handlers.schema import ArgumentsSchema, Field
@@ -78,7 +79,7 @@ def interface_of(definition: ProgramDefinition) -> Interface:
     """Return what the program takes and gives."""
     name = definition.name
     signature = signature_of(definition.signature, name)
-    inputs, outputs = input_fields(signature), field_types(signature.output_fields)
+    inputs, outputs = on_the_wire(input_fields(signature)), field_types(signature.output_fields)
     for field in output_fields(definition):
         if field.name not in outputs:
             outputs = {field.name: str, **outputs}

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.codec import Form, decode_arguments, encode_value
 from handlers.errors import BadInput, HandlerError
+from handlers.programs import media
 from handlers.programs.errors import reported
 from handlers.programs.events import EventQueue, callbacks, status
 from handlers.programs.lm import LanguageModels, ServedLM, not_configured
@@ -116,7 +117,9 @@ class ProgramHandler:
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
-        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, overrides=overrides)
+        inputs = self._interface.inputs.validate(arguments, form)
+        media.check(self._spec.name, inputs)
+        return _Order(inputs=inputs, form=form, overrides=overrides)
 
     async def _run(self, order: _Order, context: CallContext, events: EventQueue | None) -> common_pb2.Payload:
         meter = Meter()

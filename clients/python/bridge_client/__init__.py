@@ -93,6 +93,7 @@ from bridge_client.records import (
     TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
     Worker,
     WorkerExit,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
     "ToolHost",
     "Unauthenticated",
     "Unavailable",

@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from bridge_client import convert, failures
-from bridge_client.conversation import Conversation, to_item_reader, to_messages, to_options, to_schema, to_tools
+from bridge_client.conversation import (
+    Conversation,
+    to_choice,
+    to_item_reader,
+    to_messages,
+    to_options,
+    to_schema,
+    to_tools,
+)
 from bridge_client.model_records import (
     AnswerItem,
     Batch,
@@ -17,7 +25,7 @@ from bridge_client.model_records import (
     GeneratedImages,
     PartialAnswer,
 )
-from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
+from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool, ToolCallDelta
 from bridge_client.v1 import model_pb2
 from bridge_client.wire import Operation, UnknownEvent, operation
 
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
 ValueT = TypeVar("ValueT")
 
 Tools = Sequence[Tool | Mapping[str, Any]]
+Choice = tuple[str | None, bool | None]
+"""Whether tools must be called, and whether several may be at once."""
 Schema = type[Any] | Mapping[str, Any]
 Delivery = Literal["any", "data", "url"]
 _DELIVERIES = {
@@ -53,11 +63,22 @@ def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
 
 
 def generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, *, cache: bool = True
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[Generation]:
     """A model's whole answer."""
     request = model_pb2.GenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+        model=model,
+        messages=to_messages(messages),
+        options=options,
+        tools=to_tools(tools),
+        tool_choice=to_choice(choice[0]),
+        parallel_tool_calls=choice[1],
     )
     if not cache:
         request.cache = False
@@ -65,11 +86,22 @@ def generate(
 
 
 def stream_generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools, *, cache: bool = True
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[GenerationEvent]:
     """A model's answer as it is written."""
     request = model_pb2.StreamGenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+        model=model,
+        messages=to_messages(messages),
+        options=options,
+        tools=to_tools(tools),
+        tool_choice=to_choice(choice[0]),
+        parallel_tool_calls=choice[1],
     )
     if not cache:
         request.cache = False
@@ -82,6 +114,9 @@ def _event(reply: model_pb2.StreamGenerateResponse) -> GenerationEvent:
         return TextDelta(text=reply.text_delta)
     if kind == "final":
         return convert.generation(reply.final)
+    if kind == "tool_call_delta":
+        part = reply.tool_call_delta
+        return ToolCallDelta(index=part.index, id=part.id, name=part.name, arguments=part.arguments_delta)
     raise UnknownEvent
 
 

@@ -42,37 +42,34 @@ class Models:
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
         cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Generation:
         """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
 
-        With `cache` false no answer will do that the server has kept, and this one is not kept.
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called. With
+        `cache` false no answer will do that the server has kept, and this one is not kept.
         """
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(operations.generate(messages, model, options, tools, cache=cache))
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.unary(operations.generate(messages, model, options, tools, choice, cache=cache))
 
     def stream(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
         cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Stream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools, cache=cache))
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice, cache=cache))
 
     @overload
     def extract(
@@ -207,37 +204,34 @@ class AsyncModels:
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
         cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Generation:
         """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
 
-        With `cache` false no answer will do that the server has kept, and this one is not kept.
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called. With
+        `cache` false no answer will do that the server has kept, and this one is not kept.
         """
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(operations.generate(messages, model, options, tools, cache=cache))
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return await self._wire.unary(operations.generate(messages, model, options, tools, choice, cache=cache))
 
     def stream(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
         cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> AsyncStream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools, cache=cache))
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice, cache=cache))
 
     @overload
     async def extract(

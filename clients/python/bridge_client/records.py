@@ -160,7 +160,19 @@ class TextDelta:
     text: str
 
 
-GenerationEvent = TextDelta | Generation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """A part of a tool call that a model is still writing; parts with the same index join to one call."""
+
+    index: int
+    id: str
+    """On the first part of a call, as `name`."""
+    name: str
+    arguments: str
+    """JSON text that is added."""
+
+
+GenerationEvent = TextDelta | ToolCallDelta | Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -187,3 +187,36 @@ class TestImages:
     def test_a_delivery_that_there_is_not(self, runner):
         with pytest.raises(ValueError, match="any, data, url"):
             runner.run(lambda client: client.models.generate_images("a cat", delivery="post"))
+
+
+class TestToolChoice:
+    @pytest.mark.parametrize(
+        ("choice", "sent"),
+        [
+            (None, model_pb2.ToolChoice()),
+            ("required", model_pb2.ToolChoice(mode=model_pb2.TOOL_MODE_REQUIRED)),
+            ("clock", model_pb2.ToolChoice(name="clock")),
+        ],
+    )
+    def test_what_is_sent(self, runner, stub, choice, sent):
+        stub.answer("ModelService/Generate", model_pb2.GenerateResponse(text="x", usage=USAGE))
+        runner.run(lambda client: client.models.generate("x", tools=[{"name": "clock"}], tool_choice=choice))
+        request = model_pb2.GenerateRequest.FromString(stub.last.request)
+        assert request.tool_choice == sent
+        assert not request.HasField("parallel_tool_calls")
+
+    def test_parts_of_calls(self, runner, stub):
+        parts = [
+            {"index": 0, "id": "1", "name": "clock"},
+            {"index": 0, "arguments_delta": "{}"},
+        ]
+        events = [model_pb2.StreamGenerateResponse(tool_call_delta=part) for part in parts]
+        final = model_pb2.StreamGenerateResponse(final=model_pb2.GenerateResponse(usage=USAGE))
+        stub.answer("ModelService/StreamGenerate", [*events, final])
+        found = runner.collect(lambda client: client.models.stream("x", parallel_tool_calls=False))
+        assert found[:2] == [
+            bridge_client.ToolCallDelta(index=0, id="1", name="clock", arguments=""),
+            bridge_client.ToolCallDelta(index=0, id="", name="", arguments="{}"),
+        ]
+        request = model_pb2.StreamGenerateRequest.FromString(stub.last.request)
+        assert (request.HasField("parallel_tool_calls"), request.parallel_tool_calls) == (True, False)
