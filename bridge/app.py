@@ -41,6 +41,7 @@ from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
 from bridge.session_parts import SessionParts
 from bridge.slow_readers import SlowReaders
+from bridge.stream_resume import ResumableRuns
 from bridge.telemetry import Telemetry, log
 from bridge.tools_parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
@@ -243,7 +244,8 @@ class App:
             ProgramServicer(self._created, lambda: registry.snapshot, lambda: self._config, lambda: self._plan),
             self._listener.processes,
         )
-        streaming |= local_streams(self._sessions.servicer, self._readers, self._telemetry)
+        kept = ResumableRuns(forwarder.begin, dispatcher, self._telemetry, self._readers, lambda: self._config.programs)
+        streaming |= kept.streams(streaming) | local_streams(self._sessions.servicer, self._readers, self._telemetry)
         health_unary, health_streaming = HealthServicer(self._health).handlers()
         try:
             typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
@@ -251,7 +253,7 @@ class App:
             raise StartFailed(str(error)) from None
         typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
-            unary | self._tools.unary() | health_unary | typed_unary,
+            unary | kept.unary() | self._tools.unary() | health_unary | typed_unary,
             streaming | health_streaming | typed_streaming,
             multiplexer.handlers() | self._tools.conversations(self._readers),
             [*service_names(), HEALTH_SERVICE, *typed.names],

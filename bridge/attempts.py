@@ -46,6 +46,7 @@ _REQUESTS: Mapping[str, type[Message]] = {
     "ModelService/GenerateBatch": model_pb2.GenerateBatchRequest,
     "ModelService/StreamGenerateBatch": model_pb2.StreamGenerateBatchRequest,
     "ModelService/ExtractBatch": model_pb2.ExtractBatchRequest,
+    "ModelService/GenerateImages": model_pb2.GenerateImagesRequest,
 }
 """The RPCs whose requests name a language model, in field 1."""
 DEFAULT_MODEL = "default"

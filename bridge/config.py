@@ -15,6 +15,7 @@ from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
 from bridge.settings.program_table import ProgramsConfig
+from bridge.settings.replay_table import ReplayConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
 from bridge.settings.tool_tables import ToolHostsConfig
@@ -289,6 +290,9 @@ class Config(Section):
         {}, description="Names that callers use, each answered by the best of several alternatives."
     )
     breakers: BreakersConfig = Field(BreakersConfig(), description="Circuit breakers.")
+    replay: ReplayConfig = Field(
+        ReplayConfig(), description="Calls that are saved, without secrets, to be run again by `bridge replay`."
+    )
     tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
     typed: TypedConfig = Field(TypedConfig(), description="Typed services.")
     log: LogConfig = Field(LogConfig(), description="The log.")

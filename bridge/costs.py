@@ -53,7 +53,8 @@ class Costs:
         found = (
             (spender, use)
             for spender, use in self._sums.items()
-            if (not tenant or spender.tenant == tenant) and (not function or spender.function == function)
+            if (not tenant or (spender.tenant == tenant and spender != _REST))
+            and (not function or spender.function == function)
         )
         yield from sorted(found, key=lambda row: (-(row[1].cost_usd or 0.0), row[0]))
 

@@ -91,6 +91,7 @@ class Lease:
         "entry",
         "flight",
         "gateway",
+        "last",
         "model",
         "number",
         "of_call",
@@ -108,6 +109,8 @@ class Lease:
         self.model = model
         self.past = past
         """The models that were to answer before it."""
+        self.last = True
+        """Whether no other model is asked after it."""
         self.flight: Flight | None = None
         self.of_call = 0
         """The reservation of its call's budget."""
@@ -161,6 +164,7 @@ class Gateway:
             raise BridgeError(Code.CANCELLED, "CALLER_ENDED", "the call that asks has ended")
         model = self.models.get(asked.model) or Model(asked.model, None, (), self._clock)
         lease = Lease(self, next(self._numbers), caller, model, asked.passed)
+        lease.last = asked.last
         before = self._leases.pop(asked.flight, None)
         if before is not None:
             inside_of(before.caller).leases.discard(before)
@@ -240,7 +244,7 @@ class Gateway:
         self._leases.pop(lease.number, None)
         inside_of(lease.caller).leases.discard(lease)
         self._land(lease, told.answer, failure)
-        if failure is not None:
+        if failure is not None and not lease.last:
             self._cool(lease.model, failure)
 
     def _settle(self, lease: Lease, told: End) -> None:
@@ -265,16 +269,12 @@ class Gateway:
 
     def _cool(self, model: Model, failure: HandlerError) -> None:
         """Pass over a model that has failed, where others stand in for it."""
-        if model.config is None or not model.config.fallbacks or failure.reason != "PROVIDER_ERROR":
-            return
-        if not may_fall(failure, None):
+        if model.config is None or failure.reason != "PROVIDER_ERROR" or not may_fall(failure, None):
             return
         seconds = max(model.config.cooldown_s, failure.retry_after_s or 0.0)
         if seconds and not self.cooling_s(model):
-            others = ", ".join(model.config.fallbacks)
-            log(
-                logging.WARNING, f"model passed over for {seconds:g} s, {others} before it: {failure}", model=model.name
-            )
+            message = f"model passed over for {seconds:g} s where others stand in for it: {failure}"
+            log(logging.WARNING, message, model=model.name)
         model.cooling_until = max(model.cooling_until, self._clock() + seconds)
 
     def _note(self, lease: Lease, cause: str, age_s: float, origin: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SERVICES = sorted(
     {f"bridge.v1.{name.partition('/')[0]}" for name, rule in FORWARDED.items() if rule.public}
-    | {"bridge.v1.SessionService", "bridge.v1.PoolService"}
+    | {"bridge.v1.SessionService", "bridge.v1.PoolService", "bridge.v1.ToolService"}
 )
 INVOKE = "bridge.v1.InvokeService"
 _POOL_OF = {

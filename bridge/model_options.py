@@ -32,6 +32,7 @@ def model_options(config: Config, environ: Mapping[str, str]) -> dict[str, Model
             breakers=breakers.get(name, ()),
             input_price=model.input_price,
             output_price=model.output_price,
+            image_price=model.image_price,
             fallbacks=model.fallbacks,
             max_wait_s=model.max_wait_s,
             asks=name in stand_ins or _asks(name, model, config),

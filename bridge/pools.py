@@ -12,6 +12,7 @@ import msgspec
 
 from bridge.config import resolve_secret
 from bridge.model_options import model_options
+from bridge.settings.replay_table import replay_options
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions
 from pool.options import Canary, PoolOptions
@@ -122,6 +123,7 @@ def entry_options(
         created=CreatedOptions(preload=created, allow_code=config.programs.allow_code) if runs_created else None,
         artefacts=config.programs.artefacts,
         source_changes=config.programs.source_changes,
+        replay=None if native_only else replay_options(config, pool),
     )
 
 

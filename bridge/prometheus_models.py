@@ -32,11 +32,17 @@ def model_families(gateway: Gateway, costs: Costs) -> Iterable[Metric]:
     for labels, count in sorted(gateway.fallbacks.items()):
         fallbacks.add_metric(labels, count)
     yield fallbacks
+    chained = {
+        name
+        for model in gateway.models.values()
+        if model.config is not None and model.config.fallbacks
+        for name in (model.name, *model.config.fallbacks)
+    }
     cooling = GaugeMetricFamily(
         "bridge_model_cooling", "1 for a model that is passed over since it has failed.", labels=("model",)
     )
     for name, model in sorted(gateway.models.items()):
-        if model.config is not None and model.config.fallbacks:
+        if name in chained:
             cooling.add_metric((name,), float(gateway.cooling_s(model) > 0))
     yield cooling
 

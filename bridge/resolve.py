@@ -55,6 +55,7 @@ FORWARDED: Mapping[str, Forwarded] = {
     "ModelService/GenerateBatch": Forwarded(streaming=False, function="bridge.models.generate_batch"),
     "ModelService/StreamGenerateBatch": Forwarded(streaming=True, function="bridge.models.stream_generate_batch"),
     "ModelService/ExtractBatch": Forwarded(streaming=False, function="bridge.models.extract_batch"),
+    "ModelService/GenerateImages": Forwarded(streaming=False, function="bridge.models.generate_images"),
     "EmbeddingService/Embed": Forwarded(
         streaming=False, function="bridge.embeddings.embed", message=embedding_pb2.EmbedRequest, field="model"
     ),

@@ -27,7 +27,7 @@ MODEL_FUNCTIONS = tuple(
     f"bridge.models.{name}"
     for name in (
         *("generate", "stream_generate", "extract", "stream_extract"),
-        *("generate_batch", "stream_generate_batch", "extract_batch"),
+        *("generate_batch", "stream_generate_batch", "extract_batch", "generate_images"),
     )
 )
 """What is called with the name of a language model in the request."""

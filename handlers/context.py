@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from handlers.boundary import BOUNDARY, PLAIN
 from handlers.contract import Asker, CallMeta, ErrorRecord, ToolRecord, UsageRecord
 from handlers.errors import HandlerError, of_record
 from handlers.loop_calls import current_loop_calls
@@ -75,10 +76,22 @@ class CallContext:
         """Ask the front something and wait for the answer: for code that is not async. Raises HandlerError."""
         if (calls := current_loop_calls()) is not None:  # a synchronous program, in a thread of its own
             return calls.run(lambda: self.aask(name, body))
+        if (boundary := BOUNDARY.get()) is not None:
+            from handlers.replay.values import ASKED, packed
+
+            asked = [name, packed(body)]
+            return boundary.through("ask", asked, lambda: _answer(*self._front.ask(name, body)), ASKED)
         return _answer(*self._front.ask(name, body))
 
     async def aask(self, name: str, body: bytes) -> bytes:
         """Ask the front something and await the answer: for async code. Raises HandlerError."""
+        if (boundary := BOUNDARY.get()) is not None:
+            from handlers.replay.values import ASKED, packed
+
+            return await boundary.athrough("ask", [name, packed(body)], lambda: self._aasked(name, body), ASKED)
+        return await self._aasked(name, body)
+
+    async def _aasked(self, name: str, body: bytes) -> bytes:
         return _answer(*await self._front.aask(name, body))
 
     def call(self, function: str, /, **arguments: Any) -> Any:
@@ -89,24 +102,36 @@ class CallContext:
         """
         from handlers import nested
 
+        if (boundary := BOUNDARY.get()) is not None:
+            request = [function, arguments]
+            return boundary.through("call", request, lambda: nested.call(self, function, arguments), PLAIN)
         return nested.call(self, function, arguments)
 
     async def acall(self, function: str, /, **arguments: Any) -> Any:
         """Do as `call` in async code. Several may be awaited together."""
         from handlers import nested
 
+        if (boundary := BOUNDARY.get()) is not None:
+            request = [function, arguments]
+            return await boundary.athrough("call", request, lambda: nested.acall(self, function, arguments), PLAIN)
         return await nested.acall(self, function, arguments)
 
     def stream(self, function: str, /, **arguments: Any) -> Iterator[Any]:
         """Call another function of the server whose results come one by one. Otherwise as `call`."""
         from handlers import nested
 
+        if (boundary := BOUNDARY.get()) is not None:
+            request = [function, arguments]
+            return boundary.items("stream", request, lambda: nested.stream(self, function, arguments), PLAIN)
         return nested.stream(self, function, arguments)
 
     def astream(self, function: str, /, **arguments: Any) -> AsyncGenerator[Any, None]:
         """Do as `stream` in async code; close it (`contextlib.aclosing`) where it is not read to its end."""
         from handlers import nested
 
+        if (boundary := BOUNDARY.get()) is not None:
+            request = [function, arguments]
+            return boundary.aitems("stream", request, lambda: nested.astream(self, function, arguments), PLAIN)
         return nested.astream(self, function, arguments)
 
     @property

@@ -27,6 +27,8 @@ class ProgramDetails(msgspec.Struct, frozen=True, kw_only=True):
     """DSPy's notation, such as ``ticket: str -> queue: Literal['billing'], urgency: int``."""
     module: str
     """The module's class name, such as ``ChainOfThought``."""
+    artefact: int = 0
+    """The saved version whose state a program of a file has; 0 for none."""
     version: int = 0
     """Of a created program the version that serves; 0 for a program of the app, which has none."""
 
@@ -108,6 +110,8 @@ class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars for a million tokens of prompts; without it, and `output_price`, LiteLLM's table says."""
     output_price: float | None = None
     """US dollars for a million tokens of answers."""
+    image_price: float | None = None
+    """US dollars for an image that it makes."""
     fallbacks: tuple[str, ...] = ()
     """Names of models that are asked, one after the other, where this one fails."""
     max_wait_s: float = 30.0
@@ -150,6 +154,20 @@ class CreatedOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether code that a model wrote may run, in a sandbox."""
 
 
+class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calls are saved, and where: `[replay]`."""
+
+    directory: str
+    failed: bool = True
+    sample: float = 0.0
+    max_bytes: int = 1 << 20
+    keep: int = 100
+    scrub: tuple[str, ...] = ()
+    """Names of fields that are never kept."""
+    variables: tuple[str, ...] = ()
+    """Environment variables that are configured as references to secrets."""
+
+
 class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All that an entry needs to open: sent to the child as its first frame."""
 
@@ -171,6 +189,8 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The directory of saved states of programs; empty for none."""
     source_changes: str = "refuse"
     """What follows where a program's files are not those that its state was saved with: refuse, or warn."""
+    replay: ReplayOptions | None = None
+    """How calls are saved to be run again; None saves none."""
 
 
 class CallMeta(msgspec.Struct, frozen=True, array_like=True):

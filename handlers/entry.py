@@ -74,7 +74,7 @@ class Entry:
             other = self._handlers.get(handler.spec.name)
             if other is not None:
                 raise LoadFailed(clash(handler.spec, other.spec))
-            self._handlers[handler.spec.name] = handler
+            self._handlers[handler.spec.name] = families.recorded(handler, self._options)
 
     def preload(self) -> None:
         """Let every handler import what it would import later, without loading or starting anything."""
@@ -95,6 +95,10 @@ class Entry:
     def specs(self) -> tuple[FunctionSpec, ...]:
         """Return what is served."""
         return tuple(handler.spec for handler in self._handlers.values())
+
+    def handler(self, function: str) -> Handler:
+        """Return what answers for a function. Raises Unknown."""
+        return self._find(function)
 
     def catalogue(self) -> bytes:
         """Return what is served, as `Catalogue` in JSON."""

@@ -28,3 +28,12 @@ def open_created(options: EntryOptions) -> Handler | None:
     if options.created is None:
         return None
     return cast("Handler", import_module("handlers.programs.created").CreatedPrograms(options))
+
+
+def recorded(handler: Handler, options: EntryOptions) -> Handler:
+    """Return what records the calls of a handler, where calls are saved; else the handler."""
+    if options.replay is None:
+        return handler
+    from handlers.replay.handler import recorded as recording
+
+    return recording(handler, options)

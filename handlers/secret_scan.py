@@ -60,6 +60,8 @@ class Scanner:
 
     known: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     names: frozenset[str] = frozenset()
+    words: re.Pattern[str] | None = field(default=None, repr=False)
+    """Short values to be hidden where they stand by themselves."""
 
     @classmethod
     def of(cls, environ: Mapping[str, str], keys: Iterable[str] = (), names: Iterable[str] = ()) -> Scanner:
@@ -69,6 +71,20 @@ class Scanner:
         usable = [(value, what) for value, what in found.items() if len(value) >= SHORTEST and not value.isspace()]
         usable.sort(key=lambda pair: len(pair[0]), reverse=True)
         return cls(tuple(usable), frozenset(name.lower() for name in names))
+
+    def knowing(self, values: Iterable[str]) -> Scanner:
+        """Return a scanner that hides these values as well; short ones only where they are words of their own."""
+        found = set(values)
+        if not found:
+            return self
+        longest_first = sorted(found, key=len, reverse=True)
+        long = tuple((value, "a hidden value") for value in longest_first if len(value) >= SHORTEST)
+        pattern = "|".join(re.escape(value) for value in longest_first)
+        return Scanner(long + self.known, self.names, re.compile(rf"(?<!\w)(?:{pattern})(?!\w)"))
+
+    def of_texts(self) -> Scanner:
+        """Return a scanner that goes by values alone, for records whose names are our own."""
+        return Scanner(self.known, frozenset(), self.words)
 
     def findings(self, value: Any, path: str = "") -> list[Finding]:
         """Return every secret of a plain value, keys of its objects included."""
@@ -87,6 +103,8 @@ class Scanner:
             }
         if isinstance(value, (list, tuple)):
             return [self.scrubbed(item) for item in value]
+        if self.words is not None and type(value) in (int, float) and self.words.fullmatch(str(value)):
+            return None
         return value
 
     def clean(self, text: str) -> str:
@@ -94,6 +112,8 @@ class Scanner:
         for secret, _ in self.known:
             if secret in text:
                 text = text.replace(secret, MASK)
+        if self.words is not None:
+            text = self.words.sub(MASK, text)
         for _, shape in _SHAPES:
             text = shape.sub(MASK, text)
         return text

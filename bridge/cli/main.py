@@ -20,6 +20,7 @@ from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Liste
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
 from bridge.cli.proto_commands import proto_app
+from bridge.cli.replaying import replay
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -167,6 +168,7 @@ def describe(
 
 
 app.command()(explain)
+app.command()(replay)
 
 
 @app.command()

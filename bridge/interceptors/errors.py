@@ -69,6 +69,26 @@ def guard_streaming(
     return answer
 
 
+def guard_shown(
+    method: str,
+    show: Callable[[bytes, Metadata, float | None, Write], Awaitable[tuple[Call, BridgeError | None]]],
+    telemetry: Telemetry,
+) -> Streaming:
+    """Return the handler of an RPC that shows a call which runs, and is counted, by itself.
+
+    `show` returns that call and its failure; what it raises is a failure of the showing alone.
+    """
+
+    async def answer(request: bytes, metadata: Metadata, remaining_s: float | None, write: Write) -> Answer:
+        try:
+            call, failure = await show(request, metadata, remaining_s, write)
+        except BaseException as error:
+            return _refusal(error, _stillborn(method, request, metadata), telemetry)
+        return Answer(None, receipts.trailers(call)) if failure is None else _answer_of(failure, call)
+
+    return answer
+
+
 def guard_conversation(
     method: str,
     begin: Begin,
@@ -145,7 +165,10 @@ def guard_local(method: str, run: Callable[[bytes], Awaitable[bytes]], telemetry
 
 def _refusal(error: BaseException, call: Call, telemetry: Telemetry) -> Answer:
     """Return the answer that `error` stands for, with what is known of the call. Raises what is no answer."""
-    failure = _failure(error, call, telemetry)
+    return _answer_of(_failure(error, call, telemetry), call)
+
+
+def _answer_of(failure: BridgeError, call: Call) -> Answer:
     details = ("grpc-status-details-bin", status.pack(failure, call.identity.request_id))
     return Answer(None, (details, *receipts.trailers(call)), int(failure.code), status.message_of(failure))
 

@@ -48,7 +48,7 @@ class Forwarder:
 
     def handlers(self) -> tuple[dict[str, Unary], dict[str, Streaming]]:
         """Return the handlers of all forwarded RPCs by path."""
-        begin, telemetry = self._begin, self._telemetry
+        begin, telemetry = self.begin, self._telemetry
         unary, streaming = {}, {}
         for name, rule in FORWARDED.items():
             if not rule.public:
@@ -71,13 +71,14 @@ class Forwarder:
         def begin(method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
             if len(request) > self._largest:
                 raise request_too_large(len(request), self._largest)
-            call = self._begin(method, b"", metadata, remaining_s)
+            call = self.begin(method, b"", metadata, remaining_s)
             call.request, call.bytes_in = made(request), len(request)
             return call
 
         return begin
 
-    def _begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
+    def begin(self, method: str, request: bytes, metadata: Metadata, remaining_s: float | None) -> Call:
+        """Make a call of a request. Raises BAD_METADATA, MESSAGE_TOO_LARGE."""
         identity, size, timeout = identify(metadata), len(request), self._default_s
         if size > self._largest:
             raise request_too_large(size, self._largest)

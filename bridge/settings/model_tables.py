@@ -38,6 +38,9 @@ class ModelConfig(Section):
         None, description="US dollars for a million tokens of prompts; without it LiteLLM's table says, if it knows."
     )
     output_price: Price | None = Field(None, description="US dollars for a million tokens of answers.")
+    image_price: Price | None = Field(
+        None, description="US dollars for an image that it makes; without it tokens count, or LiteLLM's table."
+    )
     requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = Field(
         None, description="Requests that may go out in any minute, of all workers together."
     )
@@ -58,7 +61,7 @@ class ModelConfig(Section):
         (), description="Models that are asked, one after the other, where this one can not answer."
     )
     cooldown_s: Annotated[float, Field(strict=True, ge=0, le=86400)] = Field(
-        30.0, description="For how long a model with fallbacks is passed over after it has failed."
+        30.0, description="For how long it is passed over after it has failed, where others stand in for it."
     )
     cache_ttl_s: Seconds | None = Field(
         None,

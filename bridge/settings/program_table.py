@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from bridge.settings.fields import Flag, Int, Section
+from bridge.settings.fields import MIB, Flag, Int, Seconds, Section, Size
 
 
 class ProgramsConfig(Section):
@@ -36,3 +36,15 @@ class ProgramsConfig(Section):
         "refuse",
         description="What follows where the files of a program are not those that its state was saved with.",
     )
+    resume_ttl_s: Seconds = Field(
+        60.0,
+        description="How long a resumable run waits for its client to take up its stream again; then it is cancelled, "
+        "or, where it has ended, forgotten.",
+    )
+    resume_max_runs: Int = Field(
+        256, ge=0, le=100_000, description="Resumable runs that are kept at a time; with 0 no run is resumable."
+    )
+    resume_max_events: Int = Field(
+        10_000, ge=1, le=1_000_000, description="Events that are kept of one run; beyond that the oldest are forgotten."
+    )
+    resume_max_bytes: Size = Field(4 * MIB, ge=1, description="Bytes of events that are kept of one run.")

@@ -80,6 +80,11 @@ class ModelServiceStub:
                 request_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
                 _registered_method=True)
+        self.GenerateImages = channel.unary_unary(
+                '/bridge.v1.ModelService/GenerateImages',
+                request_serializer=bridge_dot_v1_dot_model__pb2.GenerateImagesRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_model__pb2.GenerateImagesResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -151,6 +156,13 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GenerateImages(self, request, context):
+        """GenerateImages makes images from a text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -198,6 +210,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ExtractBatch,
                     request_deserializer=bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.SerializeToString,
+            ),
+            'GenerateImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateImages,
+                    request_deserializer=bridge_dot_v1_dot_model__pb2.GenerateImagesRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_model__pb2.GenerateImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -444,6 +461,33 @@ class ModelService:
             '/bridge.v1.ModelService/ExtractBatch',
             bridge_dot_v1_dot_model__pb2.ExtractBatchRequest.SerializeToString,
             bridge_dot_v1_dot_model__pb2.ExtractBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ModelService/GenerateImages',
+            bridge_dot_v1_dot_model__pb2.GenerateImagesRequest.SerializeToString,
+            bridge_dot_v1_dot_model__pb2.GenerateImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

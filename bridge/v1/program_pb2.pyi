@@ -94,13 +94,14 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "all_events", "version", "tools", "tool_registrations")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "resumable", "all_events", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    RESUMABLE_FIELD_NUMBER: _ClassVar[int]
     ALL_EVENTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
@@ -111,14 +112,15 @@ class StreamRunRequest(_message.Message):
     adapter: PromptAdapter
     temperature: float
     max_tokens: int
+    resumable: bool
     all_events: bool
     version: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     tool_registrations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., resumable: _Optional[bool] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
-    __slots__ = ("sequence", "field_delta", "final", "status", "reasoning_delta", "tool_call", "tool_result", "usage")
+    __slots__ = ("sequence", "field_delta", "final", "status", "reasoning_delta", "tool_call", "tool_result", "usage", "resume_token")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     FIELD_DELTA_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +129,7 @@ class StreamRunResponse(_message.Message):
     TOOL_CALL_FIELD_NUMBER: _ClassVar[int]
     TOOL_RESULT_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     field_delta: FieldDelta
     final: FinalOutputs
@@ -135,7 +138,34 @@ class StreamRunResponse(_message.Message):
     tool_call: RunToolCall
     tool_result: RunToolResult
     usage: RunUsage
-    def __init__(self, sequence: _Optional[int] = ..., field_delta: _Optional[_Union[FieldDelta, _Mapping]] = ..., final: _Optional[_Union[FinalOutputs, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., tool_call: _Optional[_Union[RunToolCall, _Mapping]] = ..., tool_result: _Optional[_Union[RunToolResult, _Mapping]] = ..., usage: _Optional[_Union[RunUsage, _Mapping]] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, sequence: _Optional[int] = ..., field_delta: _Optional[_Union[FieldDelta, _Mapping]] = ..., final: _Optional[_Union[FinalOutputs, _Mapping]] = ..., status: _Optional[_Union[RunStatus, _Mapping]] = ..., reasoning_delta: _Optional[_Union[ReasoningDelta, _Mapping]] = ..., tool_call: _Optional[_Union[RunToolCall, _Mapping]] = ..., tool_result: _Optional[_Union[RunToolResult, _Mapping]] = ..., usage: _Optional[_Union[RunUsage, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
+
+class ResumeRunRequest(_message.Message):
+    __slots__ = ("token", "after_sequence")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    after_sequence: int
+    def __init__(self, token: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
+
+class ResumeRunResponse(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: StreamRunResponse
+    def __init__(self, event: _Optional[_Union[StreamRunResponse, _Mapping]] = ...) -> None: ...
+
+class CancelRunRequest(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class CancelRunResponse(_message.Message):
+    __slots__ = ("cancelled",)
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    cancelled: bool
+    def __init__(self, cancelled: _Optional[bool] = ...) -> None: ...
 
 class FieldDelta(_message.Message):
     __slots__ = ("predictor", "field", "text", "last")

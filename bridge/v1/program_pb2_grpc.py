@@ -45,6 +45,16 @@ class ProgramServiceStub:
                 request_serializer=bridge_dot_v1_dot_program__pb2.StreamRunRequest.SerializeToString,
                 response_deserializer=bridge_dot_v1_dot_program__pb2.StreamRunResponse.FromString,
                 _registered_method=True)
+        self.ResumeRun = channel.unary_stream(
+                '/bridge.v1.ProgramService/ResumeRun',
+                request_serializer=bridge_dot_v1_dot_program__pb2.ResumeRunRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.ResumeRunResponse.FromString,
+                _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/bridge.v1.ProgramService/CancelRun',
+                request_serializer=bridge_dot_v1_dot_program__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=bridge_dot_v1_dot_program__pb2.CancelRunResponse.FromString,
+                _registered_method=True)
         self.List = channel.unary_unary(
                 '/bridge.v1.ProgramService/List',
                 request_serializer=bridge_dot_v1_dot_program__pb2.ProgramServiceListRequest.SerializeToString,
@@ -100,6 +110,20 @@ class ProgramServiceServicer:
 
     def StreamRun(self, request, context):
         """StreamRun runs a program and sends its output fields as they grow, then the final outputs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRun(self, request, context):
+        """ResumeRun takes up the stream of a resumable run after a disconnect: what was missed, then what follows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRun(self, request, context):
+        """CancelRun ends a resumable run, which leaving its stream does not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,6 +198,16 @@ def add_ProgramServiceServicer_to_server(servicer, server):
                     servicer.StreamRun,
                     request_deserializer=bridge_dot_v1_dot_program__pb2.StreamRunRequest.FromString,
                     response_serializer=bridge_dot_v1_dot_program__pb2.StreamRunResponse.SerializeToString,
+            ),
+            'ResumeRun': grpc.unary_stream_rpc_method_handler(
+                    servicer.ResumeRun,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.ResumeRunRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.ResumeRunResponse.SerializeToString,
+            ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=bridge_dot_v1_dot_program__pb2.CancelRunRequest.FromString,
+                    response_serializer=bridge_dot_v1_dot_program__pb2.CancelRunResponse.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
@@ -271,6 +305,60 @@ class ProgramService:
             '/bridge.v1.ProgramService/StreamRun',
             bridge_dot_v1_dot_program__pb2.StreamRunRequest.SerializeToString,
             bridge_dot_v1_dot_program__pb2.StreamRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/bridge.v1.ProgramService/ResumeRun',
+            bridge_dot_v1_dot_program__pb2.ResumeRunRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.ResumeRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bridge.v1.ProgramService/CancelRun',
+            bridge_dot_v1_dot_program__pb2.CancelRunRequest.SerializeToString,
+            bridge_dot_v1_dot_program__pb2.CancelRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

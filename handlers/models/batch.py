@@ -110,7 +110,7 @@ class Batches:
             if prompt.tools:
                 what = "a prompt of an extraction has no tools"
                 raise BadInput(f"The prompt is not valid: tools: {what}.", violations=(("tools", what),))
-            question = messages.chat_request(prompt)
+            question = messages.chat_request(prompt, request)
             return messages.extract_response(await model.extract(question, schema, retries, context))
 
         found: dict[int, Any] = {}
@@ -128,7 +128,7 @@ class Batches:
         limit, model = _limit(request), self._find(request.model)
 
         async def ask(number: int) -> model_pb2.GenerateResponse:
-            question = messages.chat_request(_prompt(request, number))
+            question = messages.chat_request(_prompt(request, number), request)
             return messages.generate_response(await model.complete(question, context))
 
         async with aclosing(as_they_end(len(request.prompts), limit, ask, _end_s(context))) as outcomes:
@@ -155,7 +155,10 @@ def _prompt(request: Any, number: int) -> Any:
     prompt = request.prompts[number]
     if prompt.HasField("options") or not request.HasField("options"):
         return prompt
-    return model_pb2.Prompt(messages=prompt.messages, options=request.options, tools=prompt.tools)
+    made = model_pb2.Prompt()
+    made.CopyFrom(prompt)
+    made.options.CopyFrom(request.options)
+    return made
 
 
 def _limit(request: Any) -> int:
@@ -164,9 +167,7 @@ def _limit(request: Any) -> int:
         wrong.append(("prompts", f"expected 1 to {MAX_PROMPTS} prompts, got {len(request.prompts)}"))
     if not 0 <= request.max_concurrency <= MAX_CONCURRENCY:
         wrong.append(("max_concurrency", f"expected 0 to {MAX_CONCURRENCY}, got {request.max_concurrency}"))
-    if wrong:
-        listed = "; ".join(f"{path}: {what}" for path, what in wrong)
-        raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
+    messages.refuse(wrong)
     return request.max_concurrency or USUAL_CONCURRENCY
 
 

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from handlers.contract import UsageRecord
-from handlers.models import answer_schema, test_model
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown
+from handlers.models import answer_schema, test_model, test_pictures
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, ToolCallPiece
 from handlers.models.gate import Gate, as_it_is
 from handlers.models.growth import Growth
+from handlers.models.images import ImageAnswer, ImageRequest, MadeImage, image_question
 from handlers.models.kept import kept_answer, kept_bytes
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ class BuiltInModel:
         """Return the whole answer."""
         return await self._answer(request, context)
 
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         """Yield the answer in pieces, then whole."""
         answer = await self._answer(request, context)
         for piece in test_model.chunks(answer.text):
             yield piece
+        for index, call in enumerate(answer.tool_calls):
+            yield ToolCallPiece(index=index, id=call["id"], name=call["name"])
+            for piece in test_model.chunks(call["arguments"]):
+                yield ToolCallPiece(index=index, arguments=piece)
         yield answer
 
     async def extract(
@@ -63,6 +68,20 @@ class BuiltInModel:
             while (grown := growth.next()) is not None:
                 yield grown
         yield found
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return pictures of one colour; always as bytes."""
+        read, written = test_model.count_tokens(request.prompt), test_pictures.TOKENS * request.count
+        price = self._gate.spending.images_price_usd(request.count, read, written)
+        usage = UsageRecord(model=test_model.NAME, calls=1, input_tokens=read, output_tokens=written, cost_usd=price)
+        question = image_question(self._gate, request)
+        async for attempt in self._gate.visit(context, question, as_it_is):
+            async with attempt:
+                attempt.use.take(usage)
+                context.record_usage(usage)
+        drawn = (test_pictures.draw(request.prompt, request.size, number) for number in range(request.count))
+        made = [MadeImage(data=data, media_type="image/png") for data in drawn]
+        return ImageAnswer(images=made, model=usage.model, usage=usage)
 
     async def _answer(
         self, request: ChatRequest, context: CallContext, response_format: dict[str, Any] | None = None
@@ -95,7 +114,11 @@ class BuiltInModel:
 
     def _made(self, request: ChatRequest, response_format: dict[str, Any] | None, max_tokens: int | None) -> ChatAnswer:
         made = test_model.answer(
-            request.messages, tools=request.tools, response_format=response_format, max_tokens=max_tokens
+            request.messages,
+            tools=request.tools,
+            tool_choice=request.options.get("tool_choice"),
+            response_format=response_format,
+            max_tokens=max_tokens,
         )
         usage = UsageRecord(
             model=made.model,

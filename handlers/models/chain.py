@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from handlers.context import CallContext
     from handlers.models.answer_schema import AnswerSchema
-    from handlers.models.chat import ChatModel, ChatRequest, Extracted, Grown
+    from handlers.models.chat import ChatModel, ChatRequest, Extracted, Grown, Streamed
+    from handlers.models.images import ImageAnswer, ImageRequest
 
 T = TypeVar("T")
+RequestT = TypeVar("RequestT", "ChatRequest", "ImageRequest")
 _PASSED_OVER = frozenset({"BREAKER_OPEN", "MODEL_COOLING", "MODEL_RATE_LIMITED"})
 """Reasons of the front's refusals that mean this one model."""
 _MAY_PASS = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
@@ -77,7 +79,11 @@ class ChainModel:
             request, context, lambda model, asked: model.extract(asked, schema, max_retries, context)
         )
 
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return the first images."""
+        return await self._first(request, context, lambda model, asked: model.make_images(asked, context))
+
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
         """Yield the first answer. Once a piece of it has gone out, no other model is asked."""
         async with aclosing(
             self._events(request, context, lambda model, asked: model.stream(asked, context))
@@ -118,7 +124,7 @@ class ChainModel:
                 return
 
     async def _first(
-        self, request: ChatRequest, context: CallContext, ask: Callable[[ChatModel, ChatRequest], Awaitable[T]]
+        self, request: RequestT, context: CallContext, ask: Callable[[ChatModel, RequestT], Awaitable[T]]
     ) -> T:
         chain = Chain(self._names, context)
         for _, model in self._models:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from handlers.context import CallContext
     from handlers.contract import UsageRecord
     from handlers.models.answer_schema import AnswerSchema
+    from handlers.models.images import ImageAnswer, ImageRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,7 @@ class ChatRequest:
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
-    """Any of temperature, top_p, max_tokens, stop, seed."""
+    """Any of temperature, top_p, max_tokens, stop, seed, tool_choice, parallel_tool_calls."""
     way: Way = Way()
 
 
@@ -51,6 +52,23 @@ class ChatAnswer:
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     """Dicts of id, name and arguments (JSON text)."""
     usage: UsageRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallPiece:
+    """What was added to a tool call that is still written."""
+
+    index: int
+    """Which call of the answer."""
+    id: str = ""
+    """On its first piece, as `name`."""
+    name: str = ""
+    arguments: str = ""
+    """JSON text that is added."""
+
+
+Streamed = str | ToolCallPiece | ChatAnswer
+"""What a stream yields: pieces of the text and of tool calls, at last the whole answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +101,8 @@ class ChatModel(Protocol):
         """Return the whole answer. Raises HandlerError."""
         ...
 
-    def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
-        """Yield pieces of the text, then the whole answer. Closing it closes the connection to the provider."""
+    def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
+        """Yield pieces of the answer, then the whole answer. Closing it closes the connection to the provider."""
         ...
 
     async def extract(
@@ -97,4 +115,8 @@ class ChatModel(Protocol):
         self, request: ChatRequest, schema: AnswerSchema, max_retries: int, context: CallContext
     ) -> AsyncGenerator[Grown | Extracted, None]:
         """Yield what grows of the answer, then the one that fits. Closing it closes the connection to the provider."""
+        ...
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return images. Raises HandlerError."""
         ...

@@ -32,6 +32,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 _UNANSWERED = frozenset({"UNKNOWN_METHOD", "NO_SERVER", "NO_SESSION"})
 """Reasons of who asks where nobody guards models: the request goes out."""
+_GONE = (HandlerError, RuntimeError)
+"""How an ask fails whose call has ended meanwhile: there is nobody to tell then."""
 _NEVER_KEPT = ("api_key", "api_base", "base_url", "num_retries", "max_retries", "timeout", "stream", "stream_options")
 """Arguments that say how a request is sent: where to, and with which key, the front knows by the model's name."""
 
@@ -48,6 +50,8 @@ class Question:
     """Bytes of its text."""
     max_tokens: int | None = None
     answers: int = 1
+    images: bool = False
+    """Whether the answers are images."""
     digest: bytes = b""
     passed: tuple[tuple[str, str], ...] = ()
     last: bool = True
@@ -91,13 +95,20 @@ class Gate:
         *,
         max_tokens: int | None,
         answers: int = 1,
+        images: bool = False,
         passed: tuple[tuple[str, str], ...] = (),
         last: bool = True,
     ) -> Question:
         """Return what the front is to know: `arguments` are all that the answer depends on; None is never kept."""
         digest = b"" if arguments is None or not self.options.cached else digest_of(arguments)
         return Question(
-            size=size_of(prompt), max_tokens=max_tokens, answers=answers, digest=digest, passed=passed, last=last
+            size=size_of(prompt),
+            max_tokens=max_tokens,
+            answers=answers,
+            images=images,
+            digest=digest,
+            passed=passed,
+            last=last,
         )
 
     def visit(
@@ -123,7 +134,8 @@ class Gate:
             read, written = self.spending.expected(question.size, question.max_tokens, question.answers)
             tokens = read + written
             if wanted & DOLLARS:
-                usd = self.spending.known_price_usd(read, written)
+                images = question.answers if question.images else 0
+                usd = self.spending.known_price_usd(read, written, images)
         return _encode(
             Begin(
                 self.name,
@@ -256,7 +268,7 @@ class Visit:
         use = self.use
         tokens = use.input_tokens + use.output_tokens
         end = End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again)
-        with suppress(HandlerError):
+        with suppress(*_GONE):
             await self.context.aask(END, _encode(end))
 
     def _give_up(self) -> None:
@@ -268,7 +280,7 @@ class Visit:
 
 
 async def _told(context: CallContext, end: End) -> None:
-    with suppress(HandlerError):
+    with suppress(*_GONE):
         await context.aask(END, _encode(end))
 
 

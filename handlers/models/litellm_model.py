@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace as replace_record
 
 from handlers.contract import ModelOptions, UsageRecord
-from handlers.models import errors, extraction, litellm_library
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
+from handlers.models import errors, extraction, images, litellm_library
+from handlers.models.boundary import asked, streamed
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
 from handlers.models.gate import Gate, Visit, as_it_is
 from handlers.models.growth import Growth, watched
+from handlers.models.images import ImageAnswer, ImageRequest
 from handlers.models.kept import kept_answer, kept_bytes
 from handlers.models.stream_answer import StreamAnswer
 
@@ -49,13 +51,16 @@ class LiteLLMModel:
         response = await self.ask(self._arguments(request), context, usage)
         return _answer(response, usage[-1])
 
-    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[str | ChatAnswer, None]:
-        """Yield pieces of the text, then the whole answer."""
+    @streamed
+    async def stream(self, request: ChatRequest, context: CallContext) -> AsyncGenerator[Streamed, None]:
+        """Yield pieces of the answer, then all of it."""
         answer, usage = StreamAnswer(), list[UsageRecord]()
         async with aclosing(self.follow(self._arguments(request), context, usage, answer)) as texts:
             async for text in texts:
                 if text:
                     yield text
+                for piece in answer.added_calls:
+                    yield piece
         yield answer.whole(usage[-1])
 
     async def extract(
@@ -74,6 +79,7 @@ class LiteLLMModel:
             async for event in events:
                 yield event
 
+    @asked
     async def ask(self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord]) -> Any:
         """Send one request, repeats included, and return LiteLLM's response with at least one choice.
 
@@ -99,6 +105,26 @@ class LiteLLMModel:
         if response is None or not response.choices:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
+
+    async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
+        """Return images."""
+        arguments = {**images.arguments(request), **self._where()}
+        work, response = _Work(), None
+        usage = self._usage(work)
+        try:
+            async for attempt in self._gate.visit(context, images.image_question(self._gate, request), as_it_is):
+                async with attempt:
+                    with work.measured():
+                        response = await self._send(arguments, context, attempt)
+                    work.counted = getattr(response, "usage", None)
+                    attempt.use.take(self._images_usage(work, response, request.count))
+        finally:
+            usage = self._images_usage(work, response, request.count)
+            context.record_usage(usage, model_s=work.seconds)
+        try:
+            return ImageAnswer(images=images.made_images(response), model=usage.model, usage=usage)
+        except images.NoImage as error:
+            raise errors.broken_off(self.name, self.options, str(error)) from None
 
     async def follow(
         self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord], answer: StreamAnswer
@@ -157,17 +183,19 @@ class LiteLLMModel:
         arguments.update(request.options)
         if request.tools:
             arguments["tools"] = request.tools
+        return {**arguments, "messages": request.messages, WAY: request.way, **self._where()}
+
+    def _where(self) -> dict[str, Any]:
+        """Return the arguments that say which model is asked, and where."""
+        options = self.options
         # A server at an address of one's own gets no key from the environment: that one is meant for the provider.
         key = options.api_key or ("none" if options.api_base else None)
         return {
-            **arguments,
             "model": options.model,
-            "messages": request.messages,
             "api_key": key,
             "api_base": options.api_base,
             "num_retries": 0,
             "max_retries": 0,
-            WAY: request.way,
         }
 
     async def _send(self, arguments: dict[str, Any], context: CallContext, attempt: Visit) -> Any:
@@ -176,6 +204,8 @@ class LiteLLMModel:
         litellm = litellm_library.load()
         try:
             async with asyncio.timeout(limit_s):
+                if "prompt" in arguments:
+                    return await images.send(litellm, arguments, limit_s + _BEHIND_S)
                 return await litellm.acompletion(**self._supported(litellm, arguments), timeout=limit_s + _BEHIND_S)
         except TimeoutError as error:
             raise errors.timed_out(self.name, self.options, limit_s) from error
@@ -230,6 +260,15 @@ class LiteLLMModel:
             cached_calls=int(cached > 0),
             unpriced_calls=calls if price is None else 0,
         )
+
+    def _images_usage(self, work: _Work, response: Any, count: int) -> UsageRecord:
+        tokens = self._usage(work)
+        if response is None:
+            return tokens
+        price = self._gate.spending.images_price_usd(count, tokens.input_tokens, tokens.output_tokens)
+        if price is None:
+            price = images.price_usd(response)
+        return replace_record(tokens, cost_usd=price, unpriced_calls=0 if price is not None else work.sent)
 
 
 class _Work:

@@ -6,13 +6,15 @@ Pure. Everything that a request can have wrong is said at once, one violation pe
 from __future__ import annotations
 
 import json
-from typing import Any
+import re
+from typing import Any, Literal
 
 from bridge.v1 import common_pb2, model_pb2
 from handlers.contract import UsageRecord
 from handlers.errors import BadInput, HandlerError
-from handlers.models import pictures
-from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Way
+from handlers.models import images, pictures
+from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
+from handlers.models.images import ImageAnswer, ImageRequest
 
 _ROLES = {
     model_pb2.ROLE_UNSPECIFIED: "user",
@@ -28,7 +30,18 @@ _FINISH = {
     "function_call": model_pb2.FINISH_REASON_TOOL_CALLS,
     "content_filter": model_pb2.FINISH_REASON_CONTENT_FILTER,
 }
+_TOOL_MODES = {
+    model_pb2.TOOL_MODE_AUTO: "auto",
+    model_pb2.TOOL_MODE_NONE: "none",
+    model_pb2.TOOL_MODE_REQUIRED: "required",
+}
 _DETAILS = {model_pb2.IMAGE_DETAIL_LOW: "low", model_pb2.IMAGE_DETAIL_HIGH: "high"}
+_DELIVERIES: dict[int, Literal["", "data", "url"]] = {
+    model_pb2.IMAGE_DELIVERY_UNSPECIFIED: "",
+    model_pb2.IMAGE_DELIVERY_DATA: "data",
+    model_pb2.IMAGE_DELIVERY_URL: "url",
+}
+_WORD = re.compile(r"[\w:.-]{0,32}")
 _RANGES = {"temperature": (0.0, 2.0), "top_p": (0.0, 1.0), "max_tokens": (1, 2**31 - 1)}
 _CODES = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
@@ -40,8 +53,8 @@ MAX_RETRIES = 10
 _USUAL_RETRIES = 2
 
 
-def chat_request(request: Any) -> ChatRequest:
-    """Read the conversation of any request of ModelService. Raises BadInput."""
+def chat_request(request: Any, batch: Any = None) -> ChatRequest:
+    """Read the conversation of any request of ModelService, or of a prompt of a batch. Raises BadInput."""
     wrong: list[tuple[str, str]] = []
     if not request.messages:
         wrong.append(("messages", "expected at least one message, got none"))
@@ -52,11 +65,11 @@ def chat_request(request: Any) -> ChatRequest:
         wrong.append(("messages", f"expected at most {pictures.MAX_IMAGES} images, got {images}"))
     tools = [_tool(tool, f"tools[{i}]", wrong) for i, tool in enumerate(getattr(request, "tools", ()))]
     options = _options(request.options, wrong)
-    if wrong:
-        listed = "; ".join(f"{path}: {what}" for path, what in wrong)
-        raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
-    has_wish = "cache" in request.DESCRIPTOR.fields_by_name and request.HasField("cache")
-    way = Way(cache=not has_wish or request.cache)
+    if "tool_choice" in request.DESCRIPTOR.fields_by_name:
+        options |= _tool_options(request, wrong)
+    refuse(wrong)
+    wish = request if batch is None else batch
+    way = Way(cache=not wish.HasField("cache") or wish.cache)
     return ChatRequest(messages=messages, tools=tools, options=options, way=way)
 
 
@@ -81,6 +94,16 @@ def generate_response(answer: ChatAnswer) -> model_pb2.GenerateResponse:
     )
 
 
+def stream_generate_response(event: Streamed) -> model_pb2.StreamGenerateResponse:
+    """Return an event of a stream as a message."""
+    if isinstance(event, ChatAnswer):
+        return model_pb2.StreamGenerateResponse(final=generate_response(event))
+    if isinstance(event, str):
+        return model_pb2.StreamGenerateResponse(text_delta=event)
+    delta = model_pb2.ToolCallDelta(index=event.index, id=event.id, name=event.name, arguments_delta=event.arguments)
+    return model_pb2.StreamGenerateResponse(tool_call_delta=delta)
+
+
 def extract_response(found: Extracted) -> model_pb2.ExtractResponse:
     """Return an answer that fits its schema as a message."""
     return model_pb2.ExtractResponse(
@@ -96,6 +119,52 @@ def stream_extract_response(event: Grown | Extracted) -> model_pb2.StreamExtract
     if event.index is None:
         return model_pb2.StreamExtractResponse(partial=model_pb2.PartialAnswer(**place))
     return model_pb2.StreamExtractResponse(item=model_pb2.AnswerItem(**place, index=event.index))
+
+
+def image_request(request: model_pb2.GenerateImagesRequest) -> ImageRequest:
+    """Read what images are to show. Raises BadInput."""
+    wrong: list[tuple[str, str]] = []
+    if not request.prompt.strip():
+        wrong.append(("prompt", "expected a text that says what the images show, got none"))
+    if len(request.prompt) > images.MAX_PROMPT:
+        wrong.append(("prompt", f"expected at most {images.MAX_PROMPT} characters, got {len(request.prompt)}"))
+    if not 0 <= request.count <= images.MAX_IMAGES:
+        wrong.append(("count", f"expected 0 to {images.MAX_IMAGES}, got {request.count}"))
+    wrong += [
+        (name, f"expected a word of at most 32 letters and digits, got {word[:40]!r}")
+        for name, word in (("size", request.size), ("quality", request.quality))
+        if not _WORD.fullmatch(word)
+    ]
+    if request.delivery not in _DELIVERIES:
+        wrong.append(("delivery", f"expected an ImageDelivery, got {request.delivery}"))
+    refuse(wrong)
+    return ImageRequest(
+        prompt=request.prompt,
+        count=request.count or 1,
+        size=request.size,
+        quality=request.quality,
+        delivery=_DELIVERIES[request.delivery],
+    )
+
+
+def images_response(answer: ImageAnswer) -> model_pb2.GenerateImagesResponse:
+    """Return images as a message."""
+    made = [
+        model_pb2.GeneratedImage(
+            **({"data": one.data} if one.data else {"url": one.url}),
+            media_type=one.media_type,
+            revised_prompt=one.revised_prompt,
+        )
+        for one in answer.images
+    ]
+    return model_pb2.GenerateImagesResponse(images=made, model=answer.model, usage=model_usage(answer.usage))
+
+
+def refuse(wrong: list[tuple[str, str]]) -> None:
+    """Raise BadInput with what is wrong, if anything is."""
+    if wrong:
+        listed = "; ".join(f"{path}: {what}" for path, what in wrong)
+        raise BadInput(f"The request is not valid: {listed}.", violations=tuple(wrong))
 
 
 def failure(error: HandlerError) -> model_pb2.Failure:
@@ -189,6 +258,29 @@ def _tool(tool: model_pb2.Tool, path: str, wrong: list[tuple[str, str]]) -> dict
         if not isinstance(function["parameters"], dict):
             wrong.append((f"{path}.parameters_schema", "expected a JSON object"))
     return {"type": "function", "function": function}
+
+
+def _tool_options(request: Any, wrong: list[tuple[str, str]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    names = [tool.name for tool in request.tools]
+    choice = request.tool_choice
+    if choice.WhichOneof("choice") == "name":
+        if choice.name not in names:
+            wrong.append(
+                ("tool_choice.name", f"expected one of the tools ({', '.join(names) or 'none'}), got {choice.name!r}")
+            )
+        made["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice.mode:
+        mode = _TOOL_MODES.get(choice.mode)
+        if mode is None:
+            wrong.append(("tool_choice.mode", f"expected a ToolMode, got {choice.mode}"))
+        elif mode == "required" and not names:
+            wrong.append(("tool_choice.mode", "a tool must be called, and there are none"))
+        elif names:  # providers refuse a choice among no tools
+            made["tool_choice"] = mode
+    if names and request.HasField("parallel_tool_calls"):
+        made["parallel_tool_calls"] = request.parallel_tool_calls
+    return made
 
 
 def _options(options: model_pb2.GenerationOptions, wrong: list[tuple[str, str]]) -> dict[str, Any]:

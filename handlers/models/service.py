@@ -17,7 +17,6 @@ from handlers.models.answer_schema import AnswerSchema
 from handlers.models.batch import Batches
 from handlers.models.built_in import BuiltInModel
 from handlers.models.chain import ChainModel
-from handlers.models.chat import ChatAnswer
 from handlers.proto_handler import ProtoHandler, Rpc
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _EXTRACTION = {"messages": [{"role": "ROLE_USER", "content": "I live in Oslo."}]
 def open_handlers(options: EntryOptions) -> list[Handler]:
     """Return the handlers of the family `models`."""
     models = Models(options.models)
-    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find))]
+    return [*_generating(models), *_extracting(models), *_batching(Batches(models.find)), _making(models)]
 
 
 def _generating(models: Models) -> list[Handler]:
@@ -152,6 +151,22 @@ def _batching(batches: Batches) -> list[Handler]:
     ]
 
 
+def _making(models: Models) -> Handler:
+    return ProtoHandler(
+        Rpc(
+            method="ModelService/GenerateImages",
+            request=model_pb2.GenerateImagesRequest,
+            response=model_pb2.GenerateImagesResponse,
+            run=models.generate_images,
+            required=("prompt",),
+        ),
+        name="bridge.models.generate_images",
+        doc="Make images from a text.",
+        is_async=True,
+        example={"prompt": "A cat that reads."},
+    )
+
+
 class Models:
     """The configured models, made when they are first asked for."""
 
@@ -178,10 +193,7 @@ class Models:
         model = self.find(request.model)
         async with aclosing(model.stream(messages.chat_request(request), context)) as events:
             async for event in events:
-                if isinstance(event, ChatAnswer):
-                    yield model_pb2.StreamGenerateResponse(final=messages.generate_response(event))
-                else:
-                    yield model_pb2.StreamGenerateResponse(text_delta=event)
+                yield messages.stream_generate_response(event)
 
     async def extract(self, request: model_pb2.ExtractRequest, context: CallContext) -> model_pb2.ExtractResponse:
         """Answer Extract."""
@@ -199,6 +211,13 @@ class Models:
         async with aclosing(model.stream_extract(question, schema, messages.retries(request), context)) as events:
             async for event in events:
                 yield messages.stream_extract_response(event)
+
+    async def generate_images(
+        self, request: model_pb2.GenerateImagesRequest, context: CallContext
+    ) -> model_pb2.GenerateImagesResponse:
+        """Answer GenerateImages."""
+        model, wanted = self.find(request.model), messages.image_request(request)
+        return messages.images_response(await model.make_images(wanted, context))
 
     def find(self, asked: str) -> ChatModel:
         """Return a model by the name in a request, empty for the default one. Raises HandlerError."""

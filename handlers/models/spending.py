@@ -76,6 +76,14 @@ class Spending:
         litellm = litellm_library.load()
         return litellm_library.price_usd(litellm, options.model, answered or options.model, input_tokens, output_tokens)
 
+    def images_price_usd(self, images: int, input_tokens: int, output_tokens: int) -> float | None:
+        """Return the price of images in US dollars as the configuration has it; None where it does not say."""
+        if self._options.image_price is not None:
+            return images * self._options.image_price
+        if self.has_prices or self._options.model == test_model.NAME:
+            return self.price_usd(input_tokens, output_tokens)
+        return None
+
     def expected(self, size: int, max_tokens: int | None, answers: int = 1) -> tuple[int, int]:
         """Return the tokens of a prompt of so many bytes, and of its answers, as far as can be known beforehand."""
         with self._lock:
@@ -91,15 +99,18 @@ class Spending:
             self._per_byte = max(use.input_tokens / max(1, size), self._per_byte * FADES)
             self._answer = max(float(use.output_tokens), self._answer * FADES)
 
-    def known_price_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """Return the price of tokens in US dollars. Raises PRICE_UNKNOWN."""
-        usd = self.price_usd(input_tokens, output_tokens)
+    def known_price_usd(self, input_tokens: int, output_tokens: int, images: int = 0) -> float:
+        """Return the price of tokens in US dollars, or that of so many images. Raises PRICE_UNKNOWN."""
+        if images:
+            usd = self.images_price_usd(images, input_tokens, output_tokens)
+        else:
+            usd = self.price_usd(input_tokens, output_tokens)
         if usd is not None:
             return usd
         model = self._options.model
         message = (
             f"dollars are limited by a budget, and the price of the model '{model}' is not known: set input_price and "
-            "output_price of the model in bridge.toml, or limit tokens instead"
+            "output_price (for images image_price) of the model in bridge.toml, or limit tokens instead"
         )
         raise HandlerError(message, code="FAILED_PRECONDITION", reason="PRICE_UNKNOWN", metadata={"model": model})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handlers.models.chat import ChatAnswer
+from handlers.models.chat import ChatAnswer, ToolCallPiece
 from handlers.models.test_model import chunks
 
 if TYPE_CHECKING:
@@ -25,16 +25,21 @@ class StreamAnswer:
         """Whether anything of it has come: text, or a call of a tool."""
         self.model: str | None = None
         self.usage: Any = None
-        self.added_arguments = ""
-        """What the last chunk has added to the arguments of the first tool call."""
+        self.added_calls: list[ToolCallPiece] = []
+        """What the last chunk has added to tool calls."""
         self._text: list[str] = []
         self._refusal: list[str] = []
         self._finish_reason = ""
         self._calls: dict[int, dict[str, Any]] = {}
 
+    @property
+    def added_arguments(self) -> str:
+        """What the last chunk has added to the arguments of the first tool call."""
+        return "".join(piece.arguments for piece in self.added_calls if piece.index == min(self._calls))
+
     def add(self, chunk: Any) -> str:
         """Take in a chunk; return the text that it adds."""
-        self.added_arguments = ""
+        self.added_calls = []
         self.model = chunk.model or self.model
         if getattr(chunk, "usage", None) is not None:
             self.usage = chunk.usage
@@ -60,10 +65,13 @@ class StreamAnswer:
         self.model, self._finish_reason, self.began = kept.model, kept.finish_reason, True
         self._calls = dict(enumerate(kept.tool_calls))
         self._text = [kept.text]
-        for piece in chunks(kept.tool_calls[0]["arguments"]) if kept.tool_calls else ():
-            self.added_arguments = piece
+        for index, call in enumerate(kept.tool_calls):
+            self.added_calls = [ToolCallPiece(index=index, id=call["id"], name=call["name"])]
             yield ""
-        self.added_arguments = ""
+            for piece in chunks(call["arguments"]):
+                self.added_calls = [ToolCallPiece(index=index, arguments=piece)]
+                yield ""
+        self.added_calls = []
         yield from chunks(kept.text)
 
     def broken_off(self, source: Any) -> bool:
@@ -96,10 +104,14 @@ class StreamAnswer:
         return litellm.ModelResponse(model=self.model, choices=[choice])
 
     def _add_call(self, part: Any) -> None:
-        call = self._calls.setdefault(part.index or 0, {"id": "", "name": "", "arguments": ""})
-        call["id"] = part.id or call["id"]
-        if part.function is not None:
-            call["name"] = part.function.name or call["name"]
-            call["arguments"] += part.function.arguments or ""
-            if call is self._calls[min(self._calls)]:
-                self.added_arguments += part.function.arguments or ""
+        index = part.index or 0
+        call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
+        name = getattr(part.function, "name", None) or ""
+        arguments = getattr(part.function, "arguments", None) or ""
+        piece = ToolCallPiece(
+            index=index, id="" if call["id"] else part.id or "", name="" if call["name"] else name, arguments=arguments
+        )
+        call["id"], call["name"] = part.id or call["id"], name or call["name"]
+        call["arguments"] += arguments
+        if piece.id or piece.name or piece.arguments:
+            self.added_calls.append(piece)

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable
 
     from handlers.context import CallContext
-    from handlers.contract import EntryOptions
+    from handlers.contract import EntryOptions, Handler
     from handlers.programs.created_build import Builder
-    from handlers.programs.handler import ProgramHandler
 
 ASK = "program.definition"
 """What the front is asked: the number of a definition. It answers with the definition as JSON."""
@@ -39,7 +38,7 @@ class CreatedPrograms:
     def __init__(self, options: EntryOptions, kept: int = KEPT) -> None:
         self._options = options
         self._kept = kept
-        self._built: OrderedDict[int, ProgramHandler] = OrderedDict()
+        self._built: OrderedDict[int, Handler] = OrderedDict()
         """By the front's number of the definition."""
         self._opening: dict[int, asyncio.Lock] = {}
         self._builder: Builder | None = None
@@ -59,7 +58,9 @@ class CreatedPrograms:
         return self._call(method, request, context)
 
     async def _call(self, method: str, request: bytes, context: CallContext) -> bytes:
-        return await (await self._program(context)).call(method, request, context)
+        handler: Any = await self._program(context)
+        response: bytes = await handler.call(method, request, context)
+        return response
 
     async def stream(self, method: str, request: bytes, context: CallContext) -> AsyncGenerator[bytes, None]:
         """Answer a streaming call."""
@@ -69,7 +70,7 @@ class CreatedPrograms:
             async for item in items:
                 yield item
 
-    async def _program(self, context: CallContext) -> ProgramHandler:
+    async def _program(self, context: CallContext) -> Handler:
         """Return the program that a call means. Raises Unknown, or what keeps it from being built."""
         number = context.meta.definition
         if not number:
@@ -88,14 +89,18 @@ class CreatedPrograms:
                 self._opening.pop(number, None)
         return found
 
-    async def _open(self, number: int, context: CallContext) -> ProgramHandler:
+    async def _open(self, number: int, context: CallContext) -> Handler:
         definition = definitions.from_json(await context.aask(ASK, _encode(number)))
         # The first import of the library takes seconds: other calls go on meanwhile.
         if (builder := self._builder) is None:
             builder = await asyncio.to_thread(self._library)
+        if self._options.replay is not None:
+            from handlers.replay.handler import open_recorded
+
+            return await open_recorded(builder.open, definition, self._options)
         return await builder.open(definition)
 
-    def _keep(self, number: int, handler: ProgramHandler) -> None:
+    def _keep(self, number: int, handler: Handler) -> None:
         self._built[number] = handler
         while len(self._built) > self._kept:
             self._built.popitem(last=False)

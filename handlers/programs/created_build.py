@@ -6,25 +6,30 @@ Owns the language models of created programs in this process. Imports dspy, and 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, cast
 
 import dspy
 import pydantic
 from typing_extensions import TypedDict
 
-from handlers.contract import CreatedOptions
+from handlers.programs import sandboxed
 from handlers.programs.created_schemas import output_fields, spec_of
 from handlers.programs.created_services import WorkerServices
-from handlers.programs.created_tools import give_tools, without_tools
+from handlers.programs.created_tools import give_tools, with_tools
+from handlers.programs.definitions import CODE_KINDS
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import Interface
 from handlers.programs.kinds import build, signature_of
 from handlers.programs.lm import DEFAULT, LanguageModels
+from handlers.programs.media import on_the_wire
 from handlers.programs.outputs import Outputs
 from handlers.programs.signatures import field_types, input_fields
 from handlers.schema import ArgumentsSchema, Field
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handlers.contract import EntryOptions
     from handlers.programs.definitions import ProgramDefinition
 
@@ -38,15 +43,22 @@ class Builder:
         self._models = LanguageModels(options.models)
 
     async def open(self, definition: ProgramDefinition) -> ProgramHandler:
-        """Build a program. Raises HandlerError where a model or a sandbox is missing."""
-        created = self._options.created or CreatedOptions()
-        module = build(without_tools(definition), WorkerServices(created, {}))
+        """Build a program. Raises HandlerError where a model, a tool or a sandbox is missing."""
+        sandboxes = await self._sandboxes() if definition.kind in CODE_KINDS else None
+        named, tools = await with_tools(definition)
+        module = build(named, WorkerServices(tools, sandboxes))
         give_tools(module, definition)
         if definition.model:
             module.set_lm(self._models.get(definition.model))
         spec = spec_of(definition, self._options.pool)
         settings = self._settings(definition)
         return ProgramHandler(spec, module, interface_of(definition), self._models, settings)
+
+    async def _sandboxes(self) -> Callable[[], Any] | None:
+        """Return what makes sandboxes; None where no code may run. Raises SANDBOX_UNAVAILABLE."""
+        if self._options.created is None or not self._options.created.allow_code:
+            return None
+        return await asyncio.to_thread(sandboxed.find)
 
     def _settings(self, definition: ProgramDefinition) -> dict[str, Any]:
         """Return the DSPy settings of the program's calls."""
@@ -67,7 +79,7 @@ def interface_of(definition: ProgramDefinition) -> Interface:
     """Return what the program takes and gives."""
     name = definition.name
     signature = signature_of(definition.signature, name)
-    inputs, outputs = input_fields(signature), field_types(signature.output_fields)
+    inputs, outputs = on_the_wire(input_fields(signature)), field_types(signature.output_fields)
     for field in output_fields(definition):
         if field.name not in outputs:
             outputs = {field.name: str, **outputs}

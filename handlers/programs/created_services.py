@@ -17,17 +17,15 @@ from handlers.programs import sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from handlers.contract import CreatedOptions
-
 EMBED = "bridge.embeddings.embed"
 
 
 class WorkerServices:
     """The `Services` of a program that runs in a worker."""
 
-    def __init__(self, options: CreatedOptions, tools: Mapping[str, Any]) -> None:
-        self._options = options
+    def __init__(self, tools: Mapping[str, Any], sandboxes: Callable[[], Any] | None = None) -> None:
         self._tools = tools
+        self._sandboxes = sandboxes
 
     def tool(self, name: str) -> Any:
         """Return a tool that has been looked up before the program is built."""
@@ -49,4 +47,6 @@ class WorkerServices:
 
     def interpreter(self) -> Callable[[], Any]:
         """Return what makes sandboxes for code. Raises SANDBOX_UNAVAILABLE."""
-        return sandbox.interpreter(allowed=self._options.allow_code)
+        if self._sandboxes is None:
+            raise sandbox.unavailable(sandbox.OFF)
+        return self._sandboxes

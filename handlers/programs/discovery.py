@@ -17,6 +17,7 @@ from handlers.loading import LoadFailed
 from handlers.programs.handler import ProgramHandler
 from handlers.programs.interface import interface_of
 from handlers.programs.lm import LanguageModels
+from handlers.programs.lm_boundary import watch_every_model
 from handlers.schemas.wire_types import UnsupportedType
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def discover_programs(module: types.ModuleType, module_name: str, options: Entry
         return []
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     models = LanguageModels(options.models)
-    if options.artefacts:
-        _restore(programs, module, options, models)
-    return [_handler(name, program, module_name, models) for name, program in programs.items()]
+    versions = _restore(programs, module, options, models) if options.artefacts else {}
+    if options.replay is not None:
+        watch_every_model()
+    return [_handler(name, program, module_name, models, versions.get(name, 0)) for name, program in programs.items()]
 
 
 def find_programs(module: types.ModuleType) -> dict[str, Any]:
@@ -48,16 +50,20 @@ def find_programs(module: types.ModuleType) -> dict[str, Any]:
     return programs | {name: cls() for name, cls in _classes(module).items() if cls not in taken}
 
 
-def _restore(programs: dict[str, Any], module: types.ModuleType, options: EntryOptions, models: LanguageModels) -> None:
-    """Give each program the saved version of it that serves."""
+def _restore(
+    programs: dict[str, Any], module: types.ModuleType, options: EntryOptions, models: LanguageModels
+) -> dict[str, int]:
+    """Give each program the saved version of it that serves; return the versions."""
     from handlers.programs.artefacts.record import ArtefactError
     from handlers.programs.artefacts.saving import restored
 
+    versions = {}
     for name, program in programs.items():
         try:
-            restored(name, program, module, options, models)
+            versions[name] = restored(name, program, module, options, models)
         except ArtefactError as error:
             raise LoadFailed(f"The saved version of the program {name!r} can not be loaded: {error}") from None
+    return versions
 
 
 def _objects(module: types.ModuleType) -> dict[str, Any]:
@@ -92,7 +98,7 @@ def _needs_nothing(cls: type) -> bool:
     return all(one.default is not inspect.Parameter.empty or one.kind in optional for one in parameters)
 
 
-def _handler(name: str, program: Any, module_name: str, models: LanguageModels) -> Handler:
+def _handler(name: str, program: Any, module_name: str, models: LanguageModels, version: int) -> Handler:
     try:
         names.check(name)
         interface = interface_of(name, program)
@@ -107,6 +113,6 @@ def _handler(name: str, program: Any, module_name: str, models: LanguageModels) 
         result_schema=interface.outputs.json_schema,
         example=interface.inputs.example,
         module=module_name,
-        program=ProgramDetails(signature=interface.notation, module=type(program).__name__),
+        program=ProgramDetails(signature=interface.notation, module=type(program).__name__, artefact=version),
     )
     return ProgramHandler(spec, program, interface, models)

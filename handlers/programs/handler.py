@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from bridge.v1 import common_pb2, invoke_pb2, program_pb2
 from handlers.codec import Form, decode_arguments, encode_value
 from handlers.errors import BadInput, HandlerError
+from handlers.programs import media
 from handlers.programs.errors import reported
 from handlers.programs.events import EventQueue, callbacks, status
 from handlers.programs.lm import LanguageModels, ServedLM, not_configured
@@ -67,6 +68,11 @@ class ProgramHandler:
         """What the catalogue says."""
         return self._spec
 
+    @property
+    def program(self) -> Any:
+        """The module itself, which runs where a call names no model."""
+        return self._program
+
     def call(self, method: str, request: bytes, context: CallContext) -> Awaitable[bytes]:
         """Answer InvokeService/Call, ProgramService/Run or the program's own typed method."""
         if method == calls.CALL:
@@ -89,7 +95,7 @@ class ProgramHandler:
             return
         sequence = 0
         events = EventQueue()
-        if order.overrides.all_events:
+        if order.overrides.all_events or order.overrides.resumable:
             events.report(status(program_pb2.RUN_STEP_STARTED))
         task = asyncio.create_task(self._run(order, context, events))
         task.add_done_callback(events.close)
@@ -111,7 +117,9 @@ class ProgramHandler:
         arguments, form = decode_arguments(payload)
         if isinstance(arguments, bytes):
             raise BadInput(f"Program {self._spec.name!r} takes an object of inputs; got raw bytes. Send JSON.")
-        return _Order(inputs=self._interface.inputs.validate(arguments, form), form=form, overrides=overrides)
+        inputs = self._interface.inputs.validate(arguments, form)
+        media.check(self._spec.name, inputs)
+        return _Order(inputs=inputs, form=form, overrides=overrides)
 
     async def _run(self, order: _Order, context: CallContext, events: EventQueue | None) -> common_pb2.Payload:
         meter = Meter()

@@ -20,6 +20,7 @@ from typing import Any
 import dspy
 from pydantic import BaseModel
 
+from handlers.programs.media import on_the_wire
 from handlers.programs.outputs import OBJECT, Outputs
 from handlers.programs.running import runs_async
 from handlers.programs.signatures import field_types, input_fields, notation
@@ -63,7 +64,7 @@ def interface_of(name: str, program: Any) -> Interface:
     if signature is not None:
         _refuse_privileged(name, signature.input_fields)
         return Interface(
-            inputs=ArgumentsSchema.of_fields(name, input_fields(signature)),
+            inputs=ArgumentsSchema.of_fields(name, on_the_wire(input_fields(signature))),
             outputs=Outputs.of_types(name, field_types(signature.output_fields)),
             notation=notation(field_types(signature.input_fields), field_types(signature.output_fields)),
             doc=inspect.cleandoc(signature.instructions or ""),
@@ -102,7 +103,7 @@ def _interface_of_forward(name: str, program: Any) -> Interface:
         outputs = Outputs.of_types(name, {"result": given}, wraps=True)
     shown = types if given is None else _fields_of_object(given)
     return Interface(
-        inputs=OpenInputs() if inputs is None else ArgumentsSchema.of_fields(name, inputs),
+        inputs=OpenInputs() if inputs is None else ArgumentsSchema.of_fields(name, on_the_wire(inputs)),
         outputs=outputs,
         notation=notation({key: field.annotation for key, field in (inputs or {}).items()}, shown),
         doc=_doc(program, guess),

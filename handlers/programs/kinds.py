@@ -8,6 +8,7 @@ rewards, embeddings and sandboxes come from: `Services` brings them.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dspy
@@ -93,7 +94,7 @@ def _code_module(definition: ProgramDefinition, signature: Any, services: Servic
         return dspy.ProgramOfThought(signature, max_iters=options.max_iters or 3, interpreter_factory=interpreter)
     tools = [services.tool(name) for name in definition.tools]
     if definition.kind == "code_act":
-        return dspy.CodeAct(signature, tools=tools, max_iters=options.max_iters or 5, interpreter_factory=interpreter)
+        return CodeActing(signature, tools, options.max_iters or 5, interpreter)
     return dspy.RLM(
         signature,
         max_iters=options.max_iters or 20,
@@ -101,6 +102,34 @@ def _code_module(definition: ProgramDefinition, signature: Any, services: Servic
         tools=tools,
         interpreter_factory=interpreter,
     )
+
+
+class CodeActing(dspy.CodeAct):  # type: ignore[misc]  # dspy has no types
+    """CodeAct whose tools stay outside: DSPy's own would copy their source into the sandbox, where they can do nothing.
+
+    The code in the sandbox calls them by name, and they run here.
+    """
+
+    def __init__(self, signature: Any, tools: list[Any], max_iters: int, make: Callable[..., Any]) -> None:
+        callables = {tool.name: _plainly(tool) for tool in tools}
+        named = [
+            dspy.Tool(callables[tool.name], name=tool.name, desc=tool.desc, args=tool.args, arg_types=tool.arg_types)
+            for tool in tools
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(signature, named, max_iters, lambda: make(tools=callables))
+        self.tools: dict[str, Any] = {}  # what is in here would be copied
+
+
+def _plainly(tool: Any) -> Callable[..., Any]:
+    """Return a tool as a function that takes its arguments by position or by name."""
+    names = list(tool.args or {})
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return tool(**dict(zip(names, args, strict=False)), **kwargs)
+
+    return call
 
 
 class Rated(dspy.Module):  # type: ignore[misc]  # dspy has no types

@@ -27,6 +27,7 @@ from handlers.models.chain import Chain
 from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
+from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
 from handlers.programs.overrides import with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
@@ -63,6 +64,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     stand_ins: tuple[Callable[[], ServedLM], ...] = ()
     """What is asked, one after the other, where this one fails."""
 
+    @passing
     def __call__(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer synchronous code, over the event loop where that can be reached."""
         kwargs = with_overrides(self, kwargs)
@@ -74,6 +76,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
         with self.gate.guarded(context, _read), dspy.context(disable_history=False):
             return super().__call__(prompt, messages=messages, **{**kwargs, "cache": False})
 
+    @passing_async
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
         way = Way(cache=kwargs.pop("cache", None) is not False)
@@ -216,8 +219,6 @@ class LanguageModels:
     """The models of the configuration by name. Safe to use from several threads."""
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
-        # The key of DSPy's own cache knows neither keys nor addresses, nor who calls: tenants would share answers.
-        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()
@@ -270,6 +271,8 @@ def _make(name: str, options: ModelOptions) -> ServedLM:
 def _made(options: ModelOptions) -> ServedLM:
     # DSPy would else fetch a price list from the network at the first call.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+    # Nor may LiteLLM, where DSPy uses it, fetch the images that callers name.
+    os.environ.setdefault("MAX_IMAGE_URL_DOWNLOAD_SIZE_MB", "0")
     limits = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     common = {"cache": False, "num_retries": 0, **limits}
     if options.model == test_model.NAME:

@@ -45,6 +45,8 @@ class Overrides:
     """The version of a created program that the request names; 0 where it names none."""
     all_events: bool = False
     """Of a stream: whether it sends every kind of event."""
+    resumable: bool = False
+    """Of a stream: whether the front keeps its events for a while."""
     tools: ToolsWanted | None = None
     """The tools that it names for the program's agents."""
 
@@ -130,6 +132,7 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
         max_tokens=max_tokens,
         version=request.version,
         all_events=isinstance(request, program_pb2.StreamRunRequest) and request.all_events,
+        resumable=isinstance(request, program_pb2.StreamRunRequest) and request.resumable,
         tools=_tools(request),
     )
 

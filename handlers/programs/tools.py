@@ -36,6 +36,11 @@ _CHARACTERS = 2000
 _WANTED: ContextVar[ToolsWanted | None] = ContextVar("bridge_run_tools", default=None)
 
 
+def is_agent(module: Any) -> bool:
+    """Return whether a module can be given tools for a run. CodeAct, a ReAct to Python, copies its tools' source."""
+    return isinstance(module, AGENTS) and not isinstance(module, dspy.CodeAct)
+
+
 class AbortRun(BaseException):
     """Ends a run with a tool's failure. No Exception: agents turn those into observations."""
 
@@ -130,7 +135,7 @@ class Equipment:
 
     def __init__(self, program: Any) -> None:
         self._copies: dict[tuple[Any, ...], Any] = {}
-        found = [module for _, module in program.named_sub_modules() if isinstance(module, AGENTS)]
+        found = [module for _, module in program.named_sub_modules() if is_agent(module)]
         self._always = [tuple(getattr(agent, SERVER_TOOLS, ())) for agent in found]
         self._takes = bool(found) or bool(getattr(program, TAKES_TOOLS, False))
         self.is_needed = any(self._always)
@@ -178,8 +183,8 @@ class Tooling:
 def equipped(program: Any, kits: list[tuple[ToolSpec, ...]]) -> Any:
     """Return a copy of a program whose agents, in their order, have these tools beside their own."""
     copy = program.deepcopy()
-    originals = [module for _, module in program.named_sub_modules() if isinstance(module, AGENTS)]
-    agents = [module for _, module in copy.named_sub_modules() if isinstance(module, AGENTS)]
+    originals = [module for _, module in program.named_sub_modules() if is_agent(module)]
+    agents = [module for _, module in copy.named_sub_modules() if is_agent(module)]
     for original, agent, kit in zip(originals, agents, kits, strict=True):
         if agent is original:
             raise HandlerError("the program can not be copied, so its agents can not be given tools for a run")

@@ -20,6 +20,7 @@ import echo_rounds  # noqa: E402
 import embeddings_bench  # noqa: E402
 import front_memory  # noqa: E402
 import grpc  # noqa: E402
+import programs_bench  # noqa: E402
 import router_bench  # noqa: E402
 import run_streams  # noqa: E402
 from generators import Generator, LoadError, choose  # noqa: E402
@@ -84,17 +85,23 @@ def router(options: argparse.Namespace, console: Console, _generator: Generator)
     return router_bench.figures(console, workers=options.workers)
 
 
+def programs(_options: argparse.Namespace, console: Console, _generator: Generator) -> Values:
+    return programs_bench.figures(console)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console, Generator], Values]] = {
     "echo": echo,
     "streams": streams,
     "embeddings": embeddings,
     "router": router,
+    "programs": programs,
     "memory": memory,
 }
 FIGURES_OF = {
     "streams": ("multiplex_50", "multiplex_50_native", "stream_single", "stream_aggregated"),
     "embeddings": ("embed_batched", "embed_token_budget"),
     "router": ("router_auto", "router_by_hand", "router_oracle", "router_prediction_error"),
+    "programs": ("program_p50", "program_concurrency"),
     "memory": ("front_memory",),
 }
 """What is missing where a part fails; the rest is the echo's."""

@@ -72,7 +72,7 @@ ALSO_WITH_FRONTS = {
     f"test_rpc_{name}.py"
     for name in (
         *("cancel", "large", "retries", "sessions", "sessions_strict", "slow_readers", "streams"),
-        *("multiplex", "multiplex_flow", "tools", "tools_faults"),
+        *("multiplex", "multiplex_flow", "stream_resume", "tools", "tools_faults", "gateway"),
     )
 }
 """Files whose tests run against a server with two fronts as well: whatever goes through them in a way of its own."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bridge.v1 import program_pb2
 from handlers.models.openai_test_server.server import serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,3 +165,54 @@ def test_a_file_of_dspy_becomes_a_version(shop):
     (shop.folder / "app.py").write_text(APP.replace("queue", "department"))
     refused = program(shop, "save", "triage", "app.py", "--state", "state.json", code=1)
     assert "does not say which field is which" in refused
+
+
+def test_created_programs_go_from_server_to_server(shop, start_server, connect):
+    config = (shop.folder / "bridge.toml").read_text()
+    server = start_server(shop.folder / "app.py", config)
+    other = start_server(shop.folder / "app.py", config)
+    client = connect(server.address)
+    for instructions in ("Be brief.", "Be thorough."):
+        source = program_pb2.ProgramSource(signature="question -> answer", instructions=instructions)
+        if instructions == "Be brief.":
+            create = program_pb2.CreateProgramRequest(program="helper", source=source)
+            assert client.unary("ProgramService/CreateProgram", create, program_pb2.CreateProgramResponse).value
+        else:
+            update = program_pb2.UpdateProgramRequest(program="helper", source=source)
+            assert client.unary("ProgramService/UpdateProgram", update, program_pb2.UpdateProgramResponse).value
+    at = ("--address", server.address)
+
+    def serving():
+        listed = json.loads(program(shop, "versions", "helper", "--json", *at))["versions"]
+        return [one["version"] for one in listed if one["serving"]]
+
+    assert serving() == [2]
+    assert 'definition.signature.instructions: "Be brief." -> "Be thorough."' in program(
+        shop, "diff", "helper@1", "helper@2", *at
+    )
+    assert "version 1 serves now" in program(shop, "rollback", "helper", *at)
+    assert serving() == [1]
+    assert "there is none before it" in program(shop, "rollback", "helper", *at, code=1)
+    program(shop, "promote", "helper", "2", *at)
+    assert serving() == [2]
+    program(shop, "save", "helper", "--out", "helper.json", *at)
+    there = ("--address", other.address)
+    assert "helper: version 1 serves now" in program(shop, "load", "helper.json", *there)
+    assert "nothing differs" in program(shop, "diff", "helper.json", "helper@2", *at)
+    assert "copy: version 1 serves now" in program(shop, "load", "helper.json", "--as", "copy", *there)
+    saved = json.loads((shop.folder / "helper.json").read_text())
+    saved["definition"]["kind"] = "predict"
+    saved["definition"]["hooks"] = ["x"]
+    (shop.folder / "odd.json").write_text(json.dumps(saved))
+    assert "not known: `definition.hooks`" in program(shop, "load", "odd.json", *there, code=1)
+
+
+def test_a_created_program_with_a_secret_is_not_saved(shop, start_server, connect):
+    server = start_server(shop.folder / "app.py", (shop.folder / "bridge.toml").read_text())
+    source = program_pb2.ProgramSource(signature="q -> a", demos=['{"q": "sk-abcdefghijklmnop1234", "a": "b"}'])
+    create = program_pb2.CreateProgramRequest(program="leaky", source=source)
+    client = connect(server.address)
+    assert client.unary("ProgramService/CreateProgram", create, program_pb2.CreateProgramResponse).value
+    told = program(shop, "save", "leaky", "--out", "leaky.json", "--address", server.address, code=1)
+    assert "definition.demos[0].q: looks like a provider's key" in told
+    assert not (shop.folder / "leaky.json").exists()

@@ -1,10 +1,15 @@
 """The gateway of language models, seen from clients: tenants, limits, kept answers, stand-ins, costs, cancels."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bridge_client
 import grpc
 import pytest
 
@@ -308,3 +313,39 @@ def test_figures(served, client, figures):
     found = figures(served, "bridge_cost_requests_total")
     assert found['{function="bridge.models.generate",model="same",tenant="figures"}'] == 2
     assert figures(served, "bridge_model_cache_requests_total")['{model="kept",outcome="hit"}'] >= 1
+
+
+# -- clients -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_python_client_shows_models_costs_and_where_answers_came_from(served):
+    receipts = []
+    with bridge_client.connect(served.address) as connection:
+        python = connection.with_options(metadata={"x-tenant": "python"}, on_receipt=receipts.append)
+        first = python.models.generate("Twice, please", model="kept")
+        again = python.models.generate("Twice, please", model="kept")
+        assert (first.text, again.usage.cost_usd, again.usage.cached_calls) == (again.text, 0.0, 1)
+        (answer,) = receipts[1].answers
+        assert (answer.model, answer.cause, answer.origin_request_id) == ("kept", "cache", receipts[0].request_id)
+        python.models.generate("Twice, please", model="kept", cache=False)
+        assert receipts[2].answers == ()
+        (kept,) = [one for one in python.models.list() if one.name == "kept"]
+        assert (kept.model, kept.cache_ttl_s, kept.max_concurrent) == ("openai/same", 600.0, None)
+        assert kept.cache_entries > 0
+        (cost,) = python.models.costs("bridge.models.generate").costs
+        assert (cost.tenant, cost.model, cost.requests, cost.cached_requests) == ("python", "same", 3, 1)
+
+
+def test_the_command_line_shows_models_and_costs(served, client):
+    generate(client, "kept", "By the command line", metadata=tenant("command"))
+
+    def bridge(*arguments):
+        command = [sys.executable, "-m", "bridge.cli", "model", *arguments, "--address", served.address]
+        environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "220"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert re.search(r"chained +openai/chained +asked .*stand_in", bridge("ls"))
+    assert re.search(r"limited +openai/limited .* of 4 a minute", bridge("ls"))
+    shown = json.loads(bridge("costs", "--tenant", "command", "--json"))["costs"]
+    assert [(one["tenant"], one["model"], one["requests"]) for one in shown] == [("command", "same", 1)]
+    assert re.search(r"command +bridge.models.generate +same +1 +0 ", bridge("costs"))

@@ -28,6 +28,11 @@ max_retries = 0
 input_price = 1.0
 output_price = 2.0
 
+[models.kept]
+model = "openai/test"
+api_base = "{base}"
+cache_ttl_s = 100.0
+
 [models.built_in]
 model = "bridge/test"
 
@@ -213,6 +218,15 @@ def test_a_budget_bounds_the_whole_batch(client):
     assert 0 < len(failures) < 30
     (used,) = outcome.receipt.usage
     assert used.input_tokens + used.output_tokens <= 150
+
+
+def test_answers_that_are_kept_are_asked_for_once(client, provider):
+    before = len(provider.requests)
+    outcome = batch(client, *["the same"] * 5, model="kept", max_concurrency=2)
+    assert outcome.value.failed == 0
+    assert len(provider.requests) == before + 1
+    batch(client, *["the same"] * 2, model="kept", cache=False)
+    assert len(provider.requests) == before + 3
 
 
 def test_extractions_of_a_batch(client, provider):

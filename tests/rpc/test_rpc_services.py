@@ -16,6 +16,7 @@ SERVICES = {
     "bridge.v1.PoolService",
     "bridge.v1.ProgramService",
     "bridge.v1.SessionService",
+    "bridge.v1.ToolService",
 }
 INFRASTRUCTURE = {
     "grpc.health.v1.Health",

@@ -11,7 +11,7 @@ from handlers.programs.artefacts.differences import differences
 from handlers.programs.artefacts.record import Artefact, ArtefactError, InterfaceState
 from handlers.programs.artefacts.saving import of_definition
 from handlers.programs.artefacts.store import ArtefactStore
-from handlers.programs.definitions import ProgramDefinition
+from handlers.programs.definitions import ProgramDefinition, fingerprint
 from handlers.signatures.parser import parse
 
 
@@ -110,6 +110,17 @@ def test_a_created_program_is_saved_by_its_definition() -> None:
     assert saved.interface.signature == "question: str, notes: list[str] -> answer: float"
     assert saved.interface.outputs["properties"]["answer"]["type"] == "number"
     assert record.decode(record.encode(saved), "it").definition == DEFINITION
+
+
+def test_defaults_may_be_written_out() -> None:
+    """msgspec writes a default out where its text was put together at run time."""
+    plain = ProgramDefinition(name="ask", version=1, signature=parse("a -> b"), kind="PREDICT".lower())  # type: ignore[arg-type]
+    assert record.encode(of_definition(plain)) == record.encode(
+        of_definition(msgspec.structs.replace(plain, kind="predict"))
+    )
+    assert fingerprint(plain) == fingerprint(msgspec.structs.replace(plain, kind="predict"))
+    data = record.encode(of_definition(plain)).replace(b'"version": 1', b'"kind": "predict",\n "version": 1')
+    assert record.decode(data, "it").definition == plain
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,37 @@ async def test_failures_are_shared_by_those_who_wait_and_never_kept(server):
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("ending", ["cut", "broken_json", "wrong_type", "500", "too_long"])
+async def test_no_failure_is_kept_whatever_it_is(server, ending, streamed):
+    rig = Rig({"default": at(server, cache_ttl_s=60.0, max_retries=0)})
+    behaviours = {"500": Behaviour(status=500), "too_long": Behaviour(status=400, error_code="context_length_exceeded")}
+    server.script(behaviours.get(ending) or Behaviour(ending=ending, after_chunks=5))
+    ask = rig.stream if streamed else rig.ask
+    assert (await failed(ask())).reason == "PROVIDER_ERROR"
+    _, call = await ask()
+    assert told(call) == []
+    assert len(server.requests) == 2
+    _, call = await ask()
+    assert told(call) == [("default", "cache")]
+
+
+async def test_where_the_reader_of_a_stream_goes_midway_the_next_asks(server):
+    rig = Rig({"default": at(server, cache_ttl_s=60.0)})
+    server.script(Behaviour(ending="stall", after_chunks=4))
+    call = rig.front.call()
+    request = ChatRequest(messages=[{"role": "user", "content": "hello"}])
+    stream = rig.models.find("default").stream(request, rig.front.context(call))
+    assert await anext(stream)
+    second = asyncio.create_task(rig.ask())
+    while rig.front.asked.count(BEGIN) < 2:
+        await asyncio.sleep(0)
+    await stream.aclose()
+    answer, _ = await second
+    assert answer.text
+    await asyncio.to_thread(server.wait_for_client_left)
+
+
 async def test_a_repeat_answers_those_who_wait(server):
     rig = Rig({"default": at(server, cache_ttl_s=60.0, max_retries=1)})
     server.script(Behaviour(status=503, latency_s=0.1))

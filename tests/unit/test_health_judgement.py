@@ -96,6 +96,7 @@ def test_the_server_needs_all_its_pools_and_a_service_its_own():
         "bridge.v1.PoolService": True,
         "bridge.v1.ProgramService": False,
         "bridge.v1.SessionService": True,
+        "bridge.v1.ToolService": True,
         "pool/embeddings": True,
         "pool/general": True,
         "pool/llm": False,

@@ -54,6 +54,7 @@ def test_specs(handlers):
         ("bridge.models.generate_batch", False),
         ("bridge.models.stream_generate_batch", True),
         ("bridge.models.extract_batch", False),
+        ("bridge.models.generate_images", False),
     ]
     assert all(spec.is_async and spec.kind == "builtin" for spec in specs)
     assert json.loads(specs[2].arguments_schema)["required"] == ["messages", "schema"]

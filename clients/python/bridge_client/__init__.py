@@ -4,6 +4,7 @@ This file only names what is public; README.md shows how to use it.
 """
 
 from bridge_client.async_client import AsyncClient, connect_async
+from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncStream
 from bridge_client.client import Client, connect
@@ -47,7 +48,16 @@ from bridge_client.errors import (
     WorkerProtocol,
 )
 from bridge_client.explaining import Alternative, Explanation, MeasuredTimes, Prediction
-from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, PartialAnswer
+from bridge_client.hosted_tools import HostedCall, HostedTool, current_tool_call
+from bridge_client.model_records import (
+    AnswerItem,
+    Batch,
+    BatchAnswer,
+    BatchSummary,
+    GeneratedImage,
+    GeneratedImages,
+    PartialAnswer,
+)
 from bridge_client.options import Budget, ChannelOptions
 from bridge_client.program_events import (
     FieldDelta,
@@ -69,6 +79,7 @@ from bridge_client.records import (
     Message,
     MetricInfo,
     MetricValue,
+    ModelAnswer,
     ModelUsage,
     NestedCall,
     NestedCalls,
@@ -82,9 +93,12 @@ from bridge_client.records import (
     TextDelta,
     Tool,
     ToolCall,
+    ToolCallDelta,
     Worker,
     WorkerExit,
 )
+from bridge_client.spending_records import Cost, ModelInfo, Spent, StandingBudget
+from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
@@ -97,6 +111,7 @@ __all__ = [
     "AsyncClient",
     "AsyncMultiplexed",
     "AsyncStream",
+    "AsyncToolHost",
     "Batch",
     "BatchAnswer",
     "BatchScore",
@@ -110,6 +125,7 @@ __all__ = [
     "ChannelOptions",
     "Client",
     "ConnectionLost",
+    "Cost",
     "DataLoss",
     "DeadlineExceeded",
     "DeadlineUnreachable",
@@ -121,7 +137,11 @@ __all__ = [
     "FieldDelta",
     "Final",
     "FunctionInfo",
+    "GeneratedImage",
+    "GeneratedImages",
     "Generation",
+    "HostedCall",
+    "HostedTool",
     "Image",
     "InputQuarantined",
     "Internal",
@@ -131,6 +151,8 @@ __all__ = [
     "MessageTooLarge",
     "MetricInfo",
     "MetricValue",
+    "ModelAnswer",
+    "ModelInfo",
     "ModelUsage",
     "MultiplexFuture",
     "Multiplexed",
@@ -162,11 +184,15 @@ __all__ = [
     "SessionMoved",
     "ShuttingDown",
     "Similarities",
+    "Spent",
+    "StandingBudget",
     "Stream",
     "Tensor",
     "TextDelta",
     "Tool",
     "ToolCall",
+    "ToolCallDelta",
+    "ToolHost",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedReply",
@@ -180,4 +206,5 @@ __all__ = [
     "WorkerProtocol",
     "connect",
     "connect_async",
+    "current_tool_call",
 ]

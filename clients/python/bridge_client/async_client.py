@@ -10,21 +10,24 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
 from bridge_client import explaining, invoke
+from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncChannel, AsyncStream, AsyncWire
 from bridge_client.errors import BridgeError, NotFound
+from bridge_client.hosting import Hosting
 from bridge_client.models import AsyncModels
 from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
 from bridge_client.programs import AsyncPrograms
 from bridge_client.texts import AsyncEmbeddingModels, AsyncMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from types import TracebackType
 
     import grpc
 
     from bridge_client.explaining import Explanation
+    from bridge_client.hosted_tools import HostedTool, Visibility
     from bridge_client.options import Budget, MetadataValue, OnReceipt
     from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
 
@@ -127,6 +130,21 @@ class AsyncClient:
         Several times as fast as calls by themselves. Each call has the timeout, session and receipt of this client.
         """
         return AsyncMultiplexed(self._wire)
+
+    def host_tools(
+        self,
+        tools: Sequence[HostedTool | Callable[..., Any]],
+        *,
+        visibility: Visibility = "run",
+        threads: int = 16,
+    ) -> AsyncToolHost:
+        """Let agents on the server call functions of this process, for as long as an `async with` block is open.
+
+        A run names them: ``client.programs.using(tools=host).run(...)``. With `visibility` "session" or "tenant" all
+        runs of this client's session or tenant may, by the tools' names. At most `threads` functions run at a time
+        that are not async; those that are can be hosted in asyncio alone, and are cancelled with their call.
+        """
+        return AsyncToolHost(self._wire, Hosting(tools, visibility), threads)
 
     async def functions(self, prefix: str = "") -> tuple[FunctionInfo, ...]:
         """What can be called, in the order of names, without schemas."""

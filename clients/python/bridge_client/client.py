@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bridge_client import explaining, invoke
 from bridge_client.errors import BridgeError, NotFound
+from bridge_client.hosting import Hosting
 from bridge_client.models import Models
 from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
 from bridge_client.programs import Programs
+from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed
 from bridge_client.sync_wire import Stream, SyncWire, open_channel
 from bridge_client.texts import EmbeddingModels, Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     import grpc
 
     from bridge_client.explaining import Explanation
+    from bridge_client.hosted_tools import HostedTool, Visibility
     from bridge_client.options import Budget, MetadataValue, OnReceipt
     from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
 
@@ -124,6 +127,21 @@ class Client:
         Several times as fast as calls by themselves. Each call has the timeout, session and receipt of this client.
         """
         return Multiplexed(self._wire)
+
+    def host_tools(
+        self,
+        tools: Sequence[HostedTool | Callable[..., Any]],
+        *,
+        visibility: Visibility = "run",
+        threads: int = 16,
+    ) -> ToolHost:
+        """Let agents on the server call functions of this process, for as long as a `with` block is open.
+
+        A run names them: ``client.programs.using(tools=host).run(...)``. With `visibility` "session" or "tenant" all
+        runs of this client's session or tenant may, by the tools' names. At most `threads` functions run at a time
+        that are not async; those that are can be hosted in asyncio alone, and are cancelled with their call.
+        """
+        return ToolHost(self._wire, Hosting(tools, visibility), threads)
 
     def functions(self, prefix: str = "") -> tuple[FunctionInfo, ...]:
         """What can be called, in the order of names, without schemas."""

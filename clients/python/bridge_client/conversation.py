@@ -30,6 +30,11 @@ _ROLES = {
     "tool": model_pb2.ROLE_TOOL,
 }
 
+_MODES = {
+    "auto": model_pb2.TOOL_MODE_AUTO,
+    "none": model_pb2.TOOL_MODE_NONE,
+    "required": model_pb2.TOOL_MODE_REQUIRED,
+}
 _DETAILS = {
     "auto": model_pb2.IMAGE_DETAIL_UNSPECIFIED,
     "low": model_pb2.IMAGE_DETAIL_LOW,
@@ -125,6 +130,14 @@ def _to_tool(index: int, tool: Tool | Mapping[str, Any]) -> model_pb2.Tool:
             raise TypeError(msg)
         name, description, parameters = inner["name"], inner.get("description", ""), inner.get("parameters", {})
     return model_pb2.Tool(name=name, description=description, parameters_schema=json.dumps(dict(parameters)))
+
+
+def to_choice(choice: str | None) -> model_pb2.ToolChoice | None:
+    """Whether tools must be called: ``auto``, ``none``, ``required``, or the name of the one that must be."""
+    if choice is None:
+        return None
+    mode = _MODES.get(choice)
+    return model_pb2.ToolChoice(name=choice) if mode is None else model_pb2.ToolChoice(mode=mode)
 
 
 def to_options(

@@ -88,7 +88,18 @@ def receipt(message: common_pb2.Receipt) -> records.Receipt:
         batch_size=message.batch_size,
         batch_us=message.batch_us,
         nested=_nested(message.nested) if message.HasField("nested") else None,
-        budget=_budget(message.budget) if message.HasField("budget") else None,
+        budget=budget(message.budget) if message.HasField("budget") else None,
+        answers=tuple(_answer(one) for one in message.answers),
+    )
+
+
+def _answer(message: common_pb2.ModelAnswer) -> records.ModelAnswer:
+    return records.ModelAnswer(
+        model=message.model,
+        cause=message.cause,
+        passed=tuple(message.passed),
+        age_ms=message.age_ms,
+        origin_request_id=message.origin_request_id,
     )
 
 
@@ -122,7 +133,9 @@ def _nested_call(message: common_pb2.NestedCall) -> records.NestedCall:
     )
 
 
-def _budget(message: common_pb2.BudgetState) -> records.BudgetState:
+def budget(message: common_pb2.BudgetState) -> records.BudgetState:
+    """What is left of a budget."""
+
     def known(name: str) -> Any:
         return getattr(message, name) if message.HasField(name) else None
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from bridge_client import convert, failures
-from bridge_client.conversation import Conversation, to_item_reader, to_messages, to_options, to_schema, to_tools
-from bridge_client.model_records import AnswerItem, Batch, BatchAnswer, BatchSummary, ExtractionEvent, PartialAnswer
-from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool
+from bridge_client.conversation import (
+    Conversation,
+    to_choice,
+    to_item_reader,
+    to_messages,
+    to_options,
+    to_schema,
+    to_tools,
+)
+from bridge_client.model_records import (
+    AnswerItem,
+    Batch,
+    BatchAnswer,
+    BatchSummary,
+    ExtractionEvent,
+    GeneratedImage,
+    GeneratedImages,
+    PartialAnswer,
+)
+from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool, ToolCallDelta
 from bridge_client.v1 import model_pb2
 from bridge_client.wire import Operation, UnknownEvent, operation
 
@@ -18,7 +35,15 @@ if TYPE_CHECKING:
 ValueT = TypeVar("ValueT")
 
 Tools = Sequence[Tool | Mapping[str, Any]]
+Choice = tuple[str | None, bool | None]
+"""Whether tools must be called, and whether several may be at once."""
 Schema = type[Any] | Mapping[str, Any]
+Delivery = Literal["any", "data", "url"]
+_DELIVERIES = {
+    "any": model_pb2.IMAGE_DELIVERY_UNSPECIFIED,
+    "data": model_pb2.IMAGE_DELIVERY_DATA,
+    "url": model_pb2.IMAGE_DELIVERY_URL,
+}
 
 
 class Settings(TypedDict, total=False):
@@ -38,22 +63,48 @@ def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
 
 
 def generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[Generation]:
     """A model's whole answer."""
     request = model_pb2.GenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+        model=model,
+        messages=to_messages(messages),
+        options=options,
+        tools=to_tools(tools),
+        tool_choice=to_choice(choice[0]),
+        parallel_tool_calls=choice[1],
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/Generate", request, model_pb2.GenerateResponse, convert.generation)
 
 
 def stream_generate(
-    messages: Conversation, model: str, options: model_pb2.GenerationOptions, tools: Tools
+    messages: Conversation,
+    model: str,
+    options: model_pb2.GenerationOptions,
+    tools: Tools,
+    choice: Choice,
+    *,
+    cache: bool = True,
 ) -> Operation[GenerationEvent]:
     """A model's answer as it is written."""
     request = model_pb2.StreamGenerateRequest(
-        model=model, messages=to_messages(messages), options=options, tools=to_tools(tools)
+        model=model,
+        messages=to_messages(messages),
+        options=options,
+        tools=to_tools(tools),
+        tool_choice=to_choice(choice[0]),
+        parallel_tool_calls=choice[1],
     )
+    if not cache:
+        request.cache = False
     return operation("ModelService/StreamGenerate", request, model_pb2.StreamGenerateResponse, _event)
 
 
@@ -63,6 +114,9 @@ def _event(reply: model_pb2.StreamGenerateResponse) -> GenerationEvent:
         return TextDelta(text=reply.text_delta)
     if kind == "final":
         return convert.generation(reply.final)
+    if kind == "tool_call_delta":
+        part = reply.tool_call_delta
+        return ToolCallDelta(index=part.index, id=part.id, name=part.name, arguments=part.arguments_delta)
     raise UnknownEvent
 
 
@@ -200,6 +254,27 @@ def extract_batch(
         return Batch(answers=answers, usage=tuple(map(convert.usage, reply.usage)), failed=reply.failed)
 
     return operation("ModelService/ExtractBatch", request, model_pb2.ExtractBatchResponse, read)
+
+
+def generate_images(
+    prompt: str, model: str, count: int, size: str, quality: str, delivery: Delivery
+) -> Operation[GeneratedImages]:
+    """Images from a text."""
+    if delivery not in _DELIVERIES:
+        msg = f"expected a delivery of {', '.join(_DELIVERIES)}, got {delivery!r}"
+        raise ValueError(msg)
+    request = model_pb2.GenerateImagesRequest(
+        model=model, prompt=prompt, count=count, size=size, quality=quality, delivery=_DELIVERIES[delivery]
+    )
+
+    def read(reply: model_pb2.GenerateImagesResponse) -> GeneratedImages:
+        images = tuple(
+            GeneratedImage(data=one.data, url=one.url, media_type=one.media_type, revised_prompt=one.revised_prompt)
+            for one in reply.images
+        )
+        return GeneratedImages(images=images, model=reply.model, usage=convert.usage(reply.usage))
+
+    return operation("ModelService/GenerateImages", request, model_pb2.GenerateImagesResponse, read)
 
 
 def _of_batch(one: Any, read: Callable[[Any], Any]) -> BatchAnswer[Any]:

@@ -76,3 +76,24 @@ class BatchSummary:
     answered: int
     failed: int
     usage: tuple[ModelUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedImage:
+    """An image that a model has made: bytes, or an address at the provider."""
+
+    data: bytes
+    url: str
+    media_type: str
+    """Such as ``image/png``; empty where only the address is known."""
+    revised_prompt: str
+    """The prompt that the provider has made of yours; may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedImages:
+    """The images that a model has made."""
+
+    images: tuple[GeneratedImage, ...]
+    model: str
+    usage: ModelUsage

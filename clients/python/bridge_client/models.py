@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from bridge_client import model_operations as operations
+from bridge_client import spending_operations
 from bridge_client.conversation import Conversation, to_options
-from bridge_client.model_operations import Schema, Settings, Tools, to_settings
+from bridge_client.model_operations import Delivery, Schema, Settings, Tools, to_settings
 from bridge_client.records import Extraction, Generation, GenerationEvent
 
 if TYPE_CHECKING:
     from bridge_client.async_wire import AsyncStream, AsyncWire
-    from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent
+    from bridge_client.model_records import Batch, BatchAnswer, BatchSummary, ExtractionEvent, GeneratedImages
+    from bridge_client.spending_records import ModelInfo, Spent
     from bridge_client.sync_wire import Stream, SyncWire
 
 ValueT = TypeVar("ValueT")
@@ -24,37 +26,50 @@ class Models:
     def __init__(self, wire: SyncWire) -> None:
         self._wire = wire
 
+    def list(self) -> tuple[ModelInfo, ...]:
+        """The configured models with their limits, and how they stand."""
+        return self._wire.unary(spending_operations.list_models())
+
+    def costs(self, function: str = "") -> Spent:
+        """What calls have used of models, by tenant, function and model, and what is left of standing budgets.
+
+        `function` asks for the calls of one function alone. A client whose metadata name a tenant sees its own.
+        """
+        return self._wire.unary(spending_operations.list_costs(function))
+
     def generate(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
+        cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(operations.generate(messages, model, options, tools))
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called. With
+        `cache` false no answer will do that the server has kept, and this one is not kept.
+        """
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.unary(operations.generate(messages, model, options, tools, choice, cache=cache))
 
     def stream(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
+        cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Stream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice, cache=cache))
 
     @overload
     def extract(
@@ -149,6 +164,23 @@ class Models:
         asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
         return self._wire.unary(asked)
 
+    def generate_images(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        count: int = 1,
+        size: str = "",
+        quality: str = "",
+        delivery: Delivery = "any",
+    ) -> GeneratedImages:
+        """Images from a text. Sizes (``1024x1024``) and qualities are those that the model knows.
+
+        `delivery` says whether bytes or addresses are wanted, for models that have the choice.
+        """
+        asked = operations.generate_images(prompt, model, count, size, quality, delivery)
+        return self._wire.unary(asked)
+
 
 class AsyncModels:
     """The language models of the server's configuration."""
@@ -156,37 +188,50 @@ class AsyncModels:
     def __init__(self, wire: AsyncWire) -> None:
         self._wire = wire
 
+    async def list(self) -> tuple[ModelInfo, ...]:
+        """The configured models with their limits, and how they stand."""
+        return await self._wire.unary(spending_operations.list_models())
+
+    async def costs(self, function: str = "") -> Spent:
+        """What calls have used of models, by tenant, function and model, and what is left of standing budgets.
+
+        `function` asks for the calls of one function alone. A client whose metadata name a tenant sees its own.
+        """
+        return await self._wire.unary(spending_operations.list_costs(function))
+
     async def generate(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
+        cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> Generation:
-        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(operations.generate(messages, model, options, tools))
+        """A model's whole answer to a text or a conversation. `model` is its name in the server's configuration.
+
+        `tool_choice` is ``auto``, ``none``, ``required`` or the name of the tool that must be called. With
+        `cache` false no answer will do that the server has kept, and this one is not kept.
+        """
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return await self._wire.unary(operations.generate(messages, model, options, tools, choice, cache=cache))
 
     def stream(
         self,
         messages: Conversation,
         *,
         model: str = "",
-        temperature: float | None = None,
-        top_p: float | None = None,
-        max_tokens: int | None = None,
-        stop: str | Sequence[str] = (),
-        seed: int | None = None,
         tools: Tools = (),
+        tool_choice: str | None = None,
+        parallel_tool_calls: bool | None = None,
+        cache: bool = True,
+        **settings: Unpack[Settings],
     ) -> AsyncStream[GenerationEvent]:
-        """A model's answer as it is written (`TextDelta`), then the whole of it (`Generation`)."""
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.stream(operations.stream_generate(messages, model, options, tools))
+        """A model's answer as it is written (`TextDelta`, `ToolCallDelta`), then the whole of it (`Generation`)."""
+        options, choice = to_settings(settings), (tool_choice, parallel_tool_calls)
+        return self._wire.stream(operations.stream_generate(messages, model, options, tools, choice, cache=cache))
 
     @overload
     async def extract(
@@ -279,4 +324,21 @@ class AsyncModels:
         """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
         options = to_settings(settings)
         asked = operations.extract_batch(schema, prompts, model, options, max_retries, max_concurrency)
+        return await self._wire.unary(asked)
+
+    async def generate_images(
+        self,
+        prompt: str,
+        *,
+        model: str = "",
+        count: int = 1,
+        size: str = "",
+        quality: str = "",
+        delivery: Delivery = "any",
+    ) -> GeneratedImages:
+        """Images from a text. Sizes (``1024x1024``) and qualities are those that the model knows.
+
+        `delivery` says whether bytes or addresses are wanted, for models that have the choice.
+        """
+        asked = operations.generate_images(prompt, model, count, size, quality, delivery)
         return await self._wire.unary(asked)

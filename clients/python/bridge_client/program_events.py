@@ -51,6 +51,8 @@ class RunStatus:
     message: str
     omitted: int
     """Steps and tools that were left out before this event, since this client was so slow to read."""
+    resume_token: str = ""
+    """In the first event of a resumable run: what `programs.resume` takes. A secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +111,7 @@ def program_event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:
                 sequence=sequence, predictor=delta.predictor, field=delta.field, text=delta.text, last=delta.last
             )
         case "status":
-            return _status(sequence, reply.status)
+            return _status(reply, reply.status)
         case "reasoning_delta":
             thought = reply.reasoning_delta
             return ReasoningDelta(sequence=sequence, predictor=thought.predictor, text=thought.text)
@@ -125,9 +127,10 @@ def program_event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:
     raise UnknownEvent
 
 
-def _status(sequence: int, status: program_pb2.RunStatus) -> RunStatus:
+def _status(reply: program_pb2.StreamRunResponse, status: program_pb2.RunStatus) -> RunStatus:
     return RunStatus(
-        sequence=sequence,
+        sequence=reply.sequence,
+        resume_token=reply.resume_token,
         step=convert.enum_name(program_pb2.RunStep, status.step, "RUN_STEP_"),
         predictor=status.predictor,
         model=status.model,

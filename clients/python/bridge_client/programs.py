@@ -8,7 +8,7 @@ from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
 from bridge_client.program_events import Final, ProgramEvent, program_event
-from bridge_client.program_wishes import NO_WISHES, Adapter, Wishes
+from bridge_client.program_wishes import NO_WISHES, Adapter, Tools, Wishes
 from bridge_client.records import Outputs, ProgramInfo
 from bridge_client.v1 import common_pb2, program_pb2
 from bridge_client.values import decode_value, encode_arguments
@@ -36,14 +36,23 @@ class Programs:
         temperature: float | None = None,
         max_tokens: int | None = None,
         all_events: bool = False,
+        resumable: bool = False,
+        tools: Tools = (),
     ) -> Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        is for `stream`.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
-            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+            model=model,
+            adapter=adapter,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            all_events=all_events,
+            resumable=resumable,
+            tools=tools,
         )
         return Programs(self._wire, wishes)
 
@@ -57,6 +66,17 @@ class Programs:
         With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
         """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
+
+    def resume(self, token: str, after: int = 0) -> Stream[ProgramEvent]:
+        """Take up a run that was started with `using(resumable=True)`: the events after that number, and what follows.
+
+        `token` is `resume_token` of the run's first event.
+        """
+        return self._wire.stream(_resume_run(token, after))
+
+    def cancel_run(self, token: str) -> bool:
+        """End a resumable run, which leaving its stream does not; return whether it still ran."""
+        return self._wire.unary(_cancel_run(token))
 
     def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -87,14 +107,23 @@ class AsyncPrograms:
         temperature: float | None = None,
         max_tokens: int | None = None,
         all_events: bool = False,
+        resumable: bool = False,
+        tools: Tools = (),
     ) -> AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
-        is for `stream`.
+        and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
+        returns, or names.
         """
         wishes = Wishes(
-            model=model, adapter=adapter, temperature=temperature, max_tokens=max_tokens, all_events=all_events
+            model=model,
+            adapter=adapter,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            all_events=all_events,
+            resumable=resumable,
+            tools=tools,
         )
         return AsyncPrograms(self._wire, wishes)
 
@@ -108,6 +137,17 @@ class AsyncPrograms:
         With `using(all_events=True)` also the run's steps, models' thoughts, tools and usage.
         """
         return self._wire.stream(_stream_run(program, inputs, self._wishes))
+
+    def resume(self, token: str, after: int = 0) -> AsyncStream[ProgramEvent]:
+        """Take up a run that was started with `using(resumable=True)`: the events after that number, and what follows.
+
+        `token` is `resume_token` of the run's first event.
+        """
+        return self._wire.stream(_resume_run(token, after))
+
+    async def cancel_run(self, token: str) -> bool:
+        """End a resumable run, which leaving its stream does not; return whether it still ran."""
+        return await self._wire.unary(_cancel_run(token))
 
     async def list(self) -> tuple[ProgramInfo, ...]:
         """All programs, in the order of names, without schemas."""
@@ -131,6 +171,20 @@ def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[O
 def _stream_run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[ProgramEvent]:
     request = program_pb2.StreamRunRequest(program=program, inputs=encode_arguments(inputs), **wishes.stream_fields())
     return operation("ProgramService/StreamRun", request, program_pb2.StreamRunResponse, _event)
+
+
+def _resume_run(token: str, after: int) -> Operation[ProgramEvent]:
+    request = program_pb2.ResumeRunRequest(token=token, after_sequence=after)
+    return operation(
+        "ProgramService/ResumeRun", request, program_pb2.ResumeRunResponse, lambda reply: _event(reply.event)
+    )
+
+
+def _cancel_run(token: str) -> Operation[bool]:
+    request = program_pb2.CancelRunRequest(token=token)
+    return operation(
+        "ProgramService/CancelRun", request, program_pb2.CancelRunResponse, lambda reply: bool(reply.cancelled)
+    )
 
 
 def _event(reply: program_pb2.StreamRunResponse) -> ProgramEvent:

@@ -27,6 +27,22 @@ class ModelUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswer:
+    """Which model answered a request, and why, where it was not plainly the one that was asked for."""
+
+    model: str
+    """By its name in the server's configuration."""
+    cause: str
+    """``fallback``; ``cache``: it was kept; ``shared``: another call asked the same at the time."""
+    passed: tuple[str, ...]
+    """Models that were to answer before it, each as ``NAME: REASON`` of its failure."""
+    age_ms: int
+    """Since the answer was made, where it was not made for this call."""
+    origin_request_id: str
+    """The request for which it was made, where that was another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NestedCall:
     """One call that a function has made."""
 
@@ -111,6 +127,8 @@ class Receipt:
     """What the calls took that this one has made of other functions; None where it has made none."""
     budget: BudgetState | None = None
     """What is left of the call's budget; None where it has none."""
+    answers: tuple[ModelAnswer, ...] = ()
+    """Answers of language models that did not plainly come from the model that was asked for."""
 
     @property
     def transfer_us(self) -> int:

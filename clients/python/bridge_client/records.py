@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from bridge_client.receipts import BudgetState, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
+from bridge_client.receipts import BudgetState, ModelAnswer, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
 
 if TYPE_CHECKING:
     import datetime
 
-__all__ = ["BudgetState", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
+__all__ = ["BudgetState", "ModelAnswer", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
 
 ValueT = TypeVar("ValueT")
 
@@ -160,7 +160,19 @@ class TextDelta:
     text: str
 
 
-GenerationEvent = TextDelta | Generation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """A part of a tool call that a model is still writing; parts with the same index join to one call."""
+
+    index: int
+    id: str
+    """On the first part of a call, as `name`."""
+    name: str
+    arguments: str
+    """JSON text that is added."""
+
+
+GenerationEvent = TextDelta | ToolCallDelta | Generation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

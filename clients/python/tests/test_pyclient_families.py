@@ -95,6 +95,23 @@ class TestPrograms:
         assert (tool_result.id, tool_result.result, tool_result.error, tool_result.seconds) == ("1", "3", "", 0.25)
         assert [(one.model, one.calls) for one in usage.usage] == [("m", 1)]
 
+    def test_a_resumable_stream(self, runner, stub):
+        started = program_pb2.RunStatus(step=program_pb2.RUN_STEP_STARTED)
+        first = program_pb2.StreamRunResponse(sequence=1, status=started, resume_token="t")
+        final = program_pb2.StreamRunResponse(sequence=2, final=program_pb2.FinalOutputs(outputs=outputs(a=1)))
+        stub.answer("ProgramService/StreamRun", [first])
+        (event,) = runner.collect(lambda client: client.programs.using(resumable=True).stream("triage"))
+        assert program_pb2.StreamRunRequest.FromString(stub.last.request).resumable
+        assert (event.step, event.resume_token) == ("started", "t")
+        stub.answer("ProgramService/ResumeRun", [program_pb2.ResumeRunResponse(event=final)])
+        (event,) = runner.collect(lambda client: client.programs.resume("t", after=1))
+        assert event == bridge_client.Final(sequence=2, outputs=bridge_client.Outputs({"a": 1}))
+        assert program_pb2.ResumeRunRequest.FromString(stub.last.request) == program_pb2.ResumeRunRequest(
+            token="t", after_sequence=1
+        )
+        stub.answer("ProgramService/CancelRun", program_pb2.CancelRunResponse(cancelled=True))
+        assert runner.run(lambda client: client.programs.cancel_run("t")) is True
+
     def test_list_over_pages_and_describe(self, runner, stub):
         def answer(request, context):
             token = program_pb2.ProgramServiceListRequest.FromString(request).page_token

@@ -168,3 +168,55 @@ class TestImages:
     def test_what_is_neither(self, runner, content):
         with pytest.raises(TypeError, match=r"messages\[0\]"):
             runner.run(lambda client: client.models.generate([{"role": "user", "content": content}]))
+
+    def test_images_that_a_model_makes(self, runner, stub):
+        images = [{"data": b"x", "media_type": "image/png", "revised_prompt": "r"}, {"url": "https://a/b"}]
+        stub.answer(
+            "ModelService/GenerateImages", model_pb2.GenerateImagesResponse(images=images, model="m", usage=USAGE)
+        )
+        found = runner.run(lambda client: client.models.generate_images("a cat", count=2, size="8x8", delivery="url"))
+        assert (found.model, found.usage.calls) == ("m", 1)
+        assert [(one.data, one.url, one.media_type) for one in found.images] == [
+            (b"x", "", "image/png"),
+            (b"", "https://a/b", ""),
+        ]
+        request = model_pb2.GenerateImagesRequest.FromString(stub.last.request)
+        assert (request.prompt, request.count, request.size) == ("a cat", 2, "8x8")
+        assert request.delivery == model_pb2.IMAGE_DELIVERY_URL
+
+    def test_a_delivery_that_there_is_not(self, runner):
+        with pytest.raises(ValueError, match="any, data, url"):
+            runner.run(lambda client: client.models.generate_images("a cat", delivery="post"))
+
+
+class TestToolChoice:
+    @pytest.mark.parametrize(
+        ("choice", "sent"),
+        [
+            (None, model_pb2.ToolChoice()),
+            ("required", model_pb2.ToolChoice(mode=model_pb2.TOOL_MODE_REQUIRED)),
+            ("clock", model_pb2.ToolChoice(name="clock")),
+        ],
+    )
+    def test_what_is_sent(self, runner, stub, choice, sent):
+        stub.answer("ModelService/Generate", model_pb2.GenerateResponse(text="x", usage=USAGE))
+        runner.run(lambda client: client.models.generate("x", tools=[{"name": "clock"}], tool_choice=choice))
+        request = model_pb2.GenerateRequest.FromString(stub.last.request)
+        assert request.tool_choice == sent
+        assert not request.HasField("parallel_tool_calls")
+
+    def test_parts_of_calls(self, runner, stub):
+        parts = [
+            {"index": 0, "id": "1", "name": "clock"},
+            {"index": 0, "arguments_delta": "{}"},
+        ]
+        events = [model_pb2.StreamGenerateResponse(tool_call_delta=part) for part in parts]
+        final = model_pb2.StreamGenerateResponse(final=model_pb2.GenerateResponse(usage=USAGE))
+        stub.answer("ModelService/StreamGenerate", [*events, final])
+        found = runner.collect(lambda client: client.models.stream("x", parallel_tool_calls=False))
+        assert found[:2] == [
+            bridge_client.ToolCallDelta(index=0, id="1", name="clock", arguments=""),
+            bridge_client.ToolCallDelta(index=0, id="", name="", arguments="{}"),
+        ]
+        request = model_pb2.StreamGenerateRequest.FromString(stub.last.request)
+        assert (request.HasField("parallel_tool_calls"), request.parallel_tool_calls) == (True, False)

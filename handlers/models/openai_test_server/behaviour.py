@@ -58,11 +58,13 @@ class Behaviour:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scripted:
-    """One scripted reply: a text, or calls of tools, or whatever the test model answers; and how to behave."""
+    """One scripted reply: a text, or calls of tools, or a whole body, or whatever the test model answers; and how."""
 
     text: str | None = None
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     behaviour: Behaviour = Behaviour()
+    body: dict[str, Any] | None = None
+    """For a request that is answered at once: a chat that does not stream, or images."""
 
 
 class UnknownWord(ValueError):

@@ -1,4 +1,4 @@
-"""Bodies of OpenAI's HTTP API: completions, chunks of a stream, embeddings, errors.
+"""Bodies of OpenAI's HTTP API: completions, chunks of a stream, embeddings, images, errors.
 
 Pure. The answers come from the built-in test model; a behaviour or a script bends them. Nothing here knows sockets.
 """
@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from handlers.models import test_model
+from handlers.models import test_model, test_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +122,24 @@ def embeddings(request: dict[str, Any]) -> dict[str, Any]:
     tokens = sum(test_model.count_tokens(str(text)) for text in inputs)
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "model": request.get("model", ""), "data": data, "usage": usage}
+
+
+def images(number: int, request: dict[str, Any], behaviour: Behaviour) -> dict[str, Any]:
+    """Return pictures: bytes, or addresses where those are asked for. They are not at the addresses."""
+    prompt, count = str(request["prompt"]), int(request.get("n") or 1)
+    data = []
+    for index in range(count):
+        if request.get("response_format") == "url":
+            place = {"url": f"https://images.example/{number}/{index}.png"}
+        else:
+            drawn = test_pictures.draw(prompt, str(request.get("size") or ""), index)
+            place = {"b64_json": base64.b64encode(drawn).decode()}
+        data.append({**place, "revised_prompt": f"A test picture of: {prompt}"})
+    read, written = test_model.count_tokens(prompt), test_pictures.TOKENS * count
+    usage = {"input_tokens": read, "output_tokens": written, "total_tokens": read + written}
+    details = {"input_tokens_details": {"text_tokens": read, "image_tokens": 0}}
+    whole: dict[str, Any] = {"created": _CREATED, "data": data}
+    return {**whole, "usage": {**usage, **details}} if behaviour.usage else whole
 
 
 def _message(text: str, calls: list[dict[str, Any]], reason: str, behaviour: Behaviour) -> tuple[dict[str, Any], str]:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _MAX_BODY = 64 * 1024 * 1024
+_NEEDED = {"/v1/chat/completions": "messages", "/v1/embeddings": "input", "/v1/images/generations": "prompt"}
+"""What each path can not do without."""
 
 
 class OpenAITestServer:
@@ -59,7 +61,7 @@ class OpenAITestServer:
         return self._log.snapshot()
 
     def script(self, *steps: Scripted | Behaviour | str) -> None:
-        """Say how the next requests of chat completions are answered, one step each; a string is a text to answer."""
+        """Say how the next requests for chat completions and images are answered; a string is a text to answer."""
         for step in steps:
             if isinstance(step, str):
                 self._script.append(Scripted(text=step))
@@ -199,12 +201,12 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _answer(self, request: dict[str, Any]) -> None:
         path = self.path.split("?")[0]
-        wanted = {"/v1/chat/completions": "messages", "/v1/embeddings": "input"}.get(path)
+        wanted = _NEEDED.get(path)
         if wanted is None or not request.get(wanted):
             status = 404 if wanted is None else 400
             self._fail(status, message=f"no such path: {path}" if wanted is None else f"'{wanted}' is missing")
             return
-        scripted = self.server.owner.next_step() if wanted == "messages" else None
+        scripted = None if wanted == "input" else self.server.owner.next_step()
         try:
             behaviour = scripted.behaviour if scripted else behaviours.of_model(str(request.get("model", "")))
         except behaviours.UnknownWord as error:
@@ -218,6 +220,8 @@ class _Connection(BaseHTTPRequestHandler):
         elif wanted == "input":
             self._finish("answered", status=200)
             self._send_json(200, replies.embeddings(request))
+        elif wanted == "prompt":
+            self._images(request, behaviour, scripted)
         else:
             self._chat(request, behaviour, scripted)
 
@@ -242,17 +246,23 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _chat(self, request: dict[str, Any], behaviour: Behaviour, scripted: Scripted | None) -> None:
         reply = replies.chat(self.record.number, request, behaviour, scripted)
-        if behaviour.ending == "wrong_type":
-            self._finish("answered", status=200)
-            self._send(200, "text/html", b"<html><body>Welcome to the proxy</body></html>")
-        elif request.get("stream"):
+        if behaviour.ending != "wrong_type" and request.get("stream"):
             options = request.get("stream_options") or {}
             pieces = replies.chunks(reply, include_usage=bool(options.get("include_usage")))
             self._stream([json.dumps(piece) for piece in pieces], behaviour)
         else:
-            self._plain(json.dumps(replies.body(reply)).encode(), behaviour)
+            self._plain(scripted.body if scripted and scripted.body else replies.body(reply), behaviour)
 
-    def _plain(self, body: bytes, behaviour: Behaviour) -> None:
+    def _images(self, request: dict[str, Any], behaviour: Behaviour, scripted: Scripted | None) -> None:
+        made = replies.images(self.record.number, request, behaviour)
+        self._plain(scripted.body if scripted and scripted.body else made, behaviour)
+
+    def _plain(self, value: dict[str, Any], behaviour: Behaviour) -> None:
+        if behaviour.ending == "wrong_type":
+            self._finish("answered", status=200)
+            self._send(200, "text/html", b"<html><body>Welcome to the proxy</body></html>")
+            return
+        body = json.dumps(value).encode()
         if behaviour.ending == "stall":
             self._pause(None)
         if behaviour.ending == "broken_json":

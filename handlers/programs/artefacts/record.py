@@ -6,6 +6,7 @@ JSON alone, never pickle. Fields are known by their names: DSPy's own state file
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -125,12 +126,22 @@ def fingerprint(artefact: Artefact) -> str:
 
 def _check_definition(definition: ProgramDefinition, raw: Any, where: str) -> None:
     """Refuse a definition with more in it than is understood: its records let unknown keys pass."""
-    known = msgspec.json.decode(definitions.to_json(definition))
-    if extra := _unknown(raw, known, "definition"):
+    if extra := _unknown(raw, json.loads(msgspec.json.encode(_whole(definition))), "definition"):
         raise ArtefactError(f"{where} holds what is not known: `{extra}`")
     if found := definitions.problems(definition):
         path, what = found[0]
         raise ArtefactError(f"{where}: its definition can not be used: {path}: {what}")
+
+
+def _whole(value: Any) -> Any:
+    """Return a record as plain values, defaults and tags included."""
+    if isinstance(value, msgspec.Struct):
+        fields = {name: _whole(getattr(value, name)) for name in value.__struct_fields__}
+        config = value.__struct_config__
+        return {config.tag_field: config.tag, **fields} if config.tag_field else fields
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return value
 
 
 def _unknown(raw: Any, known: Any, path: str) -> str:

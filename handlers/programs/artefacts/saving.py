@@ -64,6 +64,7 @@ def of_program(program: Any, name: str, app: Path, *, models: bool = True) -> Ar
 
 def of_definition(definition: ProgramDefinition) -> Artefact:
     """Return the artefact of a created program."""
+    from handlers.programs import definitions
     from handlers.signatures import json_schema
 
     signature = definition.signature
@@ -77,7 +78,7 @@ def of_definition(definition: ProgramDefinition) -> Artefact:
             outputs=json_schema.of_fields(signature.outputs),
         ),
         lock=lock(),
-        definition=definition,
+        definition=definitions.from_json(definitions.to_json(definition)),
     )
 
 

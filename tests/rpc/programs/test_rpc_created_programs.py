@@ -7,30 +7,12 @@ import pytest
 
 from bridge.v1 import program_pb2 as pb
 from bridge.v1.common_pb2 import Payload
-from handlers.models.openai_test_server.server import serve
 
 Code = grpc.StatusCode
 CONFIG = """
+{models}
 [server]
 drain_timeout_s = 10.0
-
-[models.default]
-model = "openai/test"
-api_base = "{base}"
-api_key = "literal:no-key"
-max_retries = 0
-
-[models.other]
-model = "openai/other"
-api_base = "{base}"
-api_key = "literal:no-key"
-max_retries = 0
-
-[models.slow]
-model = "openai/slow-latency300"
-api_base = "{base}"
-api_key = "literal:no-key"
-max_retries = 0
 
 [pools.general]
 size = 1
@@ -45,81 +27,15 @@ max_programs = 20
 
 
 @pytest.fixture(scope="module")
-def provider():
-    with serve() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def config(provider, tmp_path_factory):
-    return CONFIG.format(base=provider.base_url, directory=tmp_path_factory.mktemp("programs") / "kept")
-
-
-@pytest.fixture(scope="module")
-def shared(start_shared_server, pytestconfig, config):
-    return start_shared_server(pytestconfig.rootpath / "tests/rpc/programs_app.py", config)
+def shared(start_shared_server, programs_app, models, tmp_path_factory):
+    tables = models(default="test", other="other", slow="test-latency300")
+    directory = tmp_path_factory.mktemp("programs") / "kept"
+    return start_shared_server(programs_app, CONFIG.format(models=tables, directory=directory))
 
 
 @pytest.fixture
-def programs(shared, connect):
-    made = Programs(connect(shared.address))
-    yield made
-    for name in made.made:
-        made.rpc.unary("ProgramService/DeleteProgram", pb.DeleteProgramRequest(program=name), pb.DeleteProgramResponse)
-
-
-class Programs:
-    """ProgramService as a client sees it."""
-
-    def __init__(self, rpc):
-        self.rpc = rpc
-        self.made = []
-
-    def create(self, name, signature="question -> answer", **source):
-        self.made.append(name)
-        request = pb.CreateProgramRequest(program=name, source=pb.ProgramSource(signature=signature, **source))
-        return self.rpc.unary("ProgramService/CreateProgram", request, pb.CreateProgramResponse)
-
-    def update(self, name, signature="question -> answer", expected=0, **source):
-        source = pb.ProgramSource(signature=signature, **source)
-        request = pb.UpdateProgramRequest(program=name, source=source, expected_version=expected)
-        return self.rpc.unary("ProgramService/UpdateProgram", request, pb.UpdateProgramResponse)
-
-    def serve(self, name, version):
-        request = pb.ServeProgramVersionRequest(program=name, version=version)
-        return self.rpc.unary("ProgramService/ServeProgramVersion", request, pb.ServeProgramVersionResponse)
-
-    def delete(self, name):
-        request = pb.DeleteProgramRequest(program=name)
-        return self.rpc.unary("ProgramService/DeleteProgram", request, pb.DeleteProgramResponse)
-
-    def versions(self, name):
-        request = pb.ListProgramVersionsRequest(program=name)
-        return self.rpc.unary("ProgramService/ListProgramVersions", request, pb.ListProgramVersionsResponse)
-
-    def describe(self, name):
-        request = pb.ProgramServiceDescribeRequest(program=name)
-        return self.rpc.unary("ProgramService/Describe", request, pb.ProgramServiceDescribeResponse)
-
-    def names(self):
-        reply = self.rpc.unary("ProgramService/List", pb.ProgramServiceListRequest(), pb.ProgramServiceListResponse)
-        return [one.name for one in reply.value.programs]
-
-    def run(self, name, metadata=(), version=0, model="", **inputs):
-        inputs = Payload(json=json.dumps(inputs))
-        request = pb.RunRequest(program=name, inputs=inputs, model=model, version=version)
-        outcome = self.rpc.unary("ProgramService/Run", request, pb.RunResponse, metadata)
-        outcome.values = [json.loads(reply.outputs.json) for reply in outcome.values]
-        return outcome
-
-    def stream(self, name, version=0, **inputs):
-        request = pb.StreamRunRequest(program=name, inputs=Payload(json=json.dumps(inputs)), version=version)
-        multicallable = self.rpc.channel.unary_stream(
-            "/bridge.v1.ProgramService/StreamRun",
-            request_serializer=pb.StreamRunRequest.SerializeToString,
-            response_deserializer=pb.StreamRunResponse.FromString,
-        )
-        return list(multicallable(request, timeout=20))
+def programs(shared, client_of):
+    return client_of(shared.address)
 
 
 def session(name):
@@ -291,11 +207,11 @@ def test_there_can_not_be_more_than_is_allowed(programs):
     assert (refused.code, refused.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_PROGRAMS")
 
 
-def test_they_are_there_after_a_restart(start_server, connect, connect_to_each, provider, tmp_path):
+def test_they_are_there_after_a_restart(start_server, client_of, connect_to_each, models, tmp_path):
     """And with several fronts, each of which sees what was done at another."""
-    config = CONFIG.format(base=provider.base_url, directory=tmp_path / "kept")
+    config = CONFIG.format(models=models(default="test"), directory=tmp_path / "kept")
     first = start_server("import dspy\nown = dspy.Predict('question -> answer')\n", config)
-    one = Programs(connect(first.address))
+    one = client_of(first.address)
     one.create("kept", instructions="1")
     one.update("kept", instructions="2")
     one.create("gone")
@@ -304,7 +220,7 @@ def test_they_are_there_after_a_restart(start_server, connect, connect_to_each, 
     first.terminate()
     with_fronts = config.replace("[server]", "[server]\nfronts = 2")
     second = start_server("import dspy\ntaken = own = dspy.Predict('question -> answer')\n", with_fronts)
-    fronts = [Programs(client) for client in connect_to_each(second.address).values()]
+    fronts = [type(one)(client) for client in connect_to_each(second.address).values()]
     assert len(fronts) == 2
     assert fronts[0].names() == ["kept", "own", "taken"]
     assert fronts[0].run("kept", question="why?").receipt.program_version == 2
