@@ -15,6 +15,8 @@ MOST_DEPTH = 60
 _LOWER, _UPPER = ("minimum", "exclusiveMinimum", "minLength", "minItems"), (
     "maximum", "exclusiveMaximum", "maxLength", "maxItems"
 )  # fmt: skip
+_CHOICES = ("anyOf", "oneOf")
+_ASKS = ("type", "enum", "const", "properties")
 _EXACT = ("pattern", "multipleOf", "contentEncoding", "format")
 
 
@@ -50,6 +52,10 @@ class Sides:
         return schema
 
     def _different(self, wide: Schema, narrow: Schema, path: str, depth: int) -> Iterator[str]:
+        if _options(wide) != [wide] and any(key in wide for key in _ASKS):
+            rest = {key: value for key, value in wide.items() if key not in _CHOICES}
+            yield from self.obstacles(rest, narrow, path, depth + 1)
+            wide = {key: value for key, value in wide.items() if key in _CHOICES}
         wide_plain, wide_null = without_null(wide)
         narrow_plain, narrow_null = without_null(narrow)
         if narrow_null and not wide_null and narrow != {"type": "null"}:
@@ -110,6 +116,8 @@ class Sides:
             elif isinstance(others, dict):
                 yield from self.obstacles(others, schema, _joined(path, name), depth + 1)
         rest = narrow.get("additionalProperties")
+        for name in properties.keys() - given.keys() if isinstance(rest, dict) else ():
+            yield from self.obstacles(properties[name], rest, _joined(path, name), depth + 1)
         if isinstance(rest, dict) and isinstance(others, dict):
             yield from self.obstacles(others, rest, _joined(path, "*"), depth + 1)
         elif rest not in (None, False) and others is False and not self._extra:

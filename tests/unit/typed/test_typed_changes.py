@@ -211,15 +211,14 @@ SCHEMAS = st.recursive(
             lambda two: {"type": "array", "prefixItems": list(two), "minItems": 2, "maxItems": 2}
         ),
         st.builds(
-            lambda properties, required, closed: {
+            lambda properties, required: {
                 "type": "object",
                 "properties": properties,
                 "required": [name for name in properties if name in required],
-                **({"additionalProperties": False} if closed else {}),
+                "additionalProperties": False,
             },
             st.dictionaries(st.sampled_from("xyz"), inner, min_size=1, max_size=3),
             st.sets(st.sampled_from("xyz")),
-            st.booleans(),
         ),
     ),
     max_leaves=6,
@@ -238,7 +237,7 @@ def pairs(old):
     return st.tuples(st.just(old), st.one_of(wider, changed, SCHEMAS))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(SCHEMAS.flatmap(pairs), st.lists(VALUES, max_size=30))
 def test_what_is_said_to_be_fine_refuses_no_value(pair, values):
     """Where nothing is said to be in the way, each value that the old schema takes is taken by the new one."""
