@@ -15,7 +15,7 @@ from msgspec.structs import replace as replace_record
 
 from handlers.contract import ModelOptions, UsageRecord
 from handlers.models import errors, extraction, images, litellm_library
-from handlers.models.boundary import asked, streamed
+from handlers.models.boundary import asked, followed, made, streamed
 from handlers.models.chat import ChatAnswer, ChatRequest, Extracted, Grown, Streamed, Way
 from handlers.models.gate import Gate, Visit, as_it_is
 from handlers.models.growth import Growth, watched
@@ -106,6 +106,7 @@ class LiteLLMModel:
             raise errors.broken_off(self.name, self.options, "the reply holds no choices")
         return response
 
+    @made
     async def make_images(self, request: ImageRequest, context: CallContext) -> ImageAnswer:
         """Return images."""
         arguments = {**images.arguments(request), **self._where()}
@@ -126,6 +127,7 @@ class LiteLLMModel:
         except images.NoImage as error:
             raise errors.broken_off(self.name, self.options, str(error)) from None
 
+    @followed
     async def follow(
         self, arguments: dict[str, Any], context: CallContext, usage: list[UsageRecord], answer: StreamAnswer
     ) -> AsyncGenerator[str, None]:

@@ -74,6 +74,22 @@ class StreamAnswer:
         self.added_calls = []
         yield from chunks(kept.text)
 
+    def take(self, item: str | ToolCallPiece) -> str:
+        """Take in what a stream has yielded; return the text that it adds."""
+        self.began, self.added_calls = True, []
+        if isinstance(item, str):
+            self._text.append(item)
+            return item
+        self.added_calls.append(item)
+        call = self._calls.setdefault(item.index, {"id": "", "name": "", "arguments": ""})
+        call["id"], call["name"] = item.id or call["id"], item.name or call["name"]
+        call["arguments"] += item.arguments
+        return ""
+
+    def end(self, final: ChatAnswer) -> None:
+        """Take in the end of what a stream has yielded."""
+        self.model, self._finish_reason, self.added_calls = final.model, final.finish_reason, []
+
     def broken_off(self, source: Any) -> bool:
         """Return whether the provider went away in the middle.
 

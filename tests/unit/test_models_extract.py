@@ -2,18 +2,26 @@
 
 import asyncio
 import json
+from contextlib import contextmanager
 
 import pytest
 from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 
+from handlers.boundary import BOUNDARY
 from handlers.context import CallContext
 from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError, ProviderError
 from handlers.models.answer_schema import AnswerSchema
-from handlers.models.chat import ChatRequest
+from handlers.models.chat import ChatRequest, Extracted
+from handlers.models.images import ImageRequest
 from handlers.models.litellm_model import LiteLLMModel
 from handlers.models.openai_test_server.behaviour import Behaviour, Scripted
 from handlers.models.openai_test_server.server import serve
+from handlers.replay import record
+from handlers.replay.playing import Playing
+from handlers.replay.record import Exchange, Outcome, Program, SavedCall
+from handlers.replay.recording import Recording, digest
+from handlers.secret_scan import Scanner
 
 SCHEMA = AnswerSchema.parse(
     json.dumps(
@@ -220,3 +228,85 @@ async def test_closing_a_stream_before_its_end_leaves_no_request(model, server):
     await stream.aclose()
     await asyncio.to_thread(server.wait_for_client_left)
     assert len(server.requests) == 1
+
+
+@contextmanager
+def at(boundary):
+    token = BOUNDARY.set(boundary)
+    try:
+        yield boundary
+    finally:
+        BOUNDARY.reset(token)
+
+
+def played(recording):
+    """What gives back what was recorded, after a way through a file."""
+    exchanges = [
+        Exchange(
+            kind=one.kind,
+            request=one.request,
+            digest=digest(one.kind, one.request),
+            reply=one.reply,
+            items=one.items,
+            error=one.error,
+        )
+        for one in recording.noted
+    ]
+    call = SavedCall(
+        format=record.FORMAT,
+        format_version=record.VERSION,
+        saved_at="2026-01-01T00:00:00+00:00",
+        why="failed",
+        request_id="r-1",
+        method="ModelService/StreamExtract",
+        program=Program(name="f", kind="function"),
+        request={},
+        exchanges=exchanges,
+        outcome=Outcome(value=1),
+        seeds={},
+        environment={},
+        models={},
+        seconds=0.1,
+    )
+    return Playing(record.decode(record.encode(call), "it"), Scanner())
+
+
+INTEGER = AnswerSchema.parse('{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}')
+
+
+async def extracted(model):
+    return [event async for event in model.stream_extract(ASK, INTEGER, 2, context())]
+
+
+async def test_a_stream_of_an_extraction_with_a_mistake_comes_back(model, server):
+    server.script(call('{"n": "one"}'), call('{"n": 1}'))
+    with at(Recording(100_000)) as recording:
+        first = await extracted(model())
+    asked = len(server.requests)
+    with at(played(recording)) as playing:
+        again = await extracted(model())
+    assert (playing.remarks, playing.left(), len(server.requests)) == ([], [], asked)
+    ends = [events[-1] for events in (first, again)]
+    assert all(isinstance(one, Extracted) for one in ends)
+    assert json.loads(ends[1].json_text) == {"n": 1}
+    assert (ends[1].attempts, ends[1].usage) == (2, ends[0].usage)
+
+
+async def test_a_stream_that_was_cut_is_cut_again(model, server):
+    cut = Behaviour(ending="cut", after_chunks=3)
+    server.script(Scripted(tool_calls=call('{"n": 100000000000}').tool_calls, behaviour=cut))
+    with at(Recording(100_000)) as recording, pytest.raises(ProviderError) as first:
+        await extracted(model())
+    with at(played(recording)), pytest.raises(ProviderError) as again:
+        await extracted(model())
+    assert str(again.value) == str(first.value)
+    assert len(server.requests) == 1
+
+
+async def test_images_come_back(model, server):
+    request = ImageRequest(prompt="a cat", count=2)
+    with at(Recording(100_000)) as recording:
+        first = await model().make_images(request, context())
+    with at(played(recording)) as playing:
+        assert await model().make_images(request, context()) == first
+    assert (playing.remarks, len(server.requests)) == ([], 1)
