@@ -29,7 +29,7 @@ from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
 from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
-from handlers.programs.overrides import with_overrides
+from handlers.programs.overrides import kept_will_do, with_overrides
 from handlers.programs.usage import cached_tokens, current_meter, tokens
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ServedLM(dspy.LM):  # type: ignore[misc]  # dspy has no types
     @passing_async
     async def acall(self, prompt: Any = None, *, messages: Any = None, **kwargs: Any) -> Any:
         """Answer asynchronous code."""
-        way = Way(cache=kwargs.pop("cache", None) is not False)
+        way = Way(cache=kwargs.pop("cache", None) is not False and kept_will_do())
         context = _context()
         if not self.stand_ins:
             return await self._visited(_Asked(prompt, messages, with_overrides(self, kwargs), way), context)

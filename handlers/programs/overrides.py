@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 KEY = "bridge_overrides"
 """The DSPy setting that carries the arguments of this call's model requests."""
+_NO_CACHE = "bridge_no_cache"
+"""The DSPy setting that says that no kept answer will do."""
 MAX_TEMPERATURE = 2.0
 
 _ADAPTERS: dict[int, Callable[[BaseLM | None], Any]] = {
@@ -41,6 +43,8 @@ class Overrides:
     adapter: int = 0
     temperature: float | None = None
     max_tokens: int | None = None
+    cache: bool = True
+    """Whether kept answers will do."""
     version: int = 0
     """The version of a created program that the request names; 0 where it names none."""
     all_events: bool = False
@@ -64,6 +68,8 @@ class Overrides:
             found["adapter"] = _ADAPTERS[self.adapter](next((one for one in models if one is not None), None))
         if arguments := self.arguments:
             found[KEY] = arguments
+        if not self.cache:
+            found[_NO_CACHE] = True
         return found
 
     def applied(self, program: Any, lm: Any, served: type) -> tuple[Any, Any]:
@@ -102,6 +108,11 @@ def with_overrides(lm: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, **named_for(lm, wanted)} if wanted else arguments
 
 
+def kept_will_do() -> bool:
+    """Return whether the call that runs here takes answers that were kept, and lets its own be kept."""
+    return not dspy.settings.get(_NO_CACHE)
+
+
 def named_for(lm: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     """Return arguments under the names that a model has for them: DSPy has two for the length of an answer."""
     if "max_tokens" not in arguments or "max_completion_tokens" not in lm.kwargs:
@@ -130,6 +141,7 @@ def of_request(request: program_pb2.RunRequest | program_pb2.StreamRunRequest) -
         adapter=request.adapter,
         temperature=temperature,
         max_tokens=max_tokens,
+        cache=not request.HasField("cache") or request.cache,
         version=request.version,
         all_events=isinstance(request, program_pb2.StreamRunRequest) and request.all_events,
         resumable=isinstance(request, program_pb2.StreamRunRequest) and request.resumable,

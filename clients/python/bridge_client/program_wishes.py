@@ -35,6 +35,7 @@ class Wishes:
     adapter: Adapter | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    cache: bool = True
     all_events: bool = False
     resumable: bool = False
     tools: Tools = ()
@@ -48,6 +49,7 @@ class Wishes:
         """The request's fields, those that are empty left out."""
         adapter = None if self.adapter is None else f"PROMPT_ADAPTER_{self.adapter.upper()}"
         given = {"adapter": adapter, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        given["cache"] = None if self.cache else False
         named = {name: value for name, value in given.items() if value is not None}
         return {"model": self.model, **named, **self._tools()}
 

@@ -38,11 +38,14 @@ class TestPrograms:
     def test_otherwise_asked(self, runner, stub):
         stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
         runner.run(
-            lambda client: client.programs.using(adapter="two_step", temperature=0.0, max_tokens=9).run("triage")
+            lambda client: client.programs.using(adapter="two_step", temperature=0.0, max_tokens=9, cache=False).run(
+                "triage"
+            )
         )
         request = program_pb2.RunRequest.FromString(stub.last.request)
         assert (request.model, request.adapter) == ("", program_pb2.PROMPT_ADAPTER_TWO_STEP)
         assert (request.temperature, request.HasField("temperature"), request.max_tokens) == (0.0, True, 9)
+        assert (request.HasField("cache"), request.cache) == (True, False)
         with pytest.raises(ValueError, match="expected an adapter of chat, json, xml, two_step, got 'yaml'"):
             runner.run(lambda client: client.programs.using(adapter="yaml").run("triage"))
 

@@ -52,7 +52,7 @@ class Rig:
     async def _sleep(self, seconds):
         self.sleeps.append(seconds)
 
-    async def run(self, timeout_s=None, streamed=False, **known):
+    async def run(self, timeout_s=None, streamed=False, wishes=None, **known):
         call = self.front.call(**known)
         asker = self.front.context(call).asker
         context = CallContext(CallMeta("ProgramService/Run"), timeout_s, asker)
@@ -60,7 +60,7 @@ class Rig:
         try:
             if streamed:
                 return await self.app.events("ask", context=context, question="Why?"), call
-            return await self.app.run("ask", context=context, question="Why?"), call
+            return await self.app.run("ask", context=context, wishes=wishes, question="Why?"), call
         finally:
             context.leave(token)
             self.front.end(call)
@@ -141,6 +141,17 @@ async def test_a_program_is_answered_out_of_what_was_kept_and_pays_nothing(app, 
     assert (use.calls, use.cached_calls, use.input_tokens, use.cost_usd, use.unpriced_calls) == (1, 1, 0, 0.0, 0)
     assert first.context.usage[0].cost_usd > 0
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("make", PROGRAMS)
+async def test_a_call_that_wants_a_fresh_answer_neither_takes_nor_leaves_one(app, provider, make):
+    rig = Rig(app, {"default": at(provider, cache_ttl_s=60.0)}, make())
+    for wishes, asked in (({"cache": False}, 1), ({}, 2), ({"cache": True}, 2), ({"cache": False}, 3), ({}, 3)):
+        await rig.run(wishes=wishes)
+        assert len(provider.requests) == asked, "the second call finds nothing that the first could have left"
+    fresh, kept = await asyncio.gather(rig.run(wishes={"cache": False}), rig.run())
+    assert len(provider.requests) == 4, "calls at the same time do not mix"
+    assert (told(fresh[1]), told(kept[1])) == ([], [("default", "cache")])
 
 
 async def test_the_same_question_of_many_runs_is_asked_once_and_each_gets_it(app, provider):

@@ -66,13 +66,14 @@ PROMPT_ADAPTER_XML: PromptAdapter
 PROMPT_ADAPTER_TWO_STEP: PromptAdapter
 
 class RunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "version", "tools", "tool_registrations")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "cache", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TOOLS_FIELD_NUMBER: _ClassVar[int]
     TOOL_REGISTRATIONS_FIELD_NUMBER: _ClassVar[int]
@@ -82,10 +83,11 @@ class RunRequest(_message.Message):
     adapter: PromptAdapter
     temperature: float
     max_tokens: int
+    cache: bool
     version: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     tool_registrations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., cache: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RunResponse(_message.Message):
     __slots__ = ("outputs",)
@@ -94,13 +96,14 @@ class RunResponse(_message.Message):
     def __init__(self, outputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ...) -> None: ...
 
 class StreamRunRequest(_message.Message):
-    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "resumable", "all_events", "version", "tools", "tool_registrations")
+    __slots__ = ("program", "inputs", "model", "adapter", "temperature", "max_tokens", "cache", "resumable", "all_events", "version", "tools", "tool_registrations")
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     MAX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
     RESUMABLE_FIELD_NUMBER: _ClassVar[int]
     ALL_EVENTS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -112,12 +115,13 @@ class StreamRunRequest(_message.Message):
     adapter: PromptAdapter
     temperature: float
     max_tokens: int
+    cache: bool
     resumable: bool
     all_events: bool
     version: int
     tools: _containers.RepeatedScalarFieldContainer[str]
     tool_registrations: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., resumable: _Optional[bool] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, program: _Optional[str] = ..., inputs: _Optional[_Union[_common_pb2.Payload, _Mapping]] = ..., model: _Optional[str] = ..., adapter: _Optional[_Union[PromptAdapter, str]] = ..., temperature: _Optional[float] = ..., max_tokens: _Optional[int] = ..., cache: _Optional[bool] = ..., resumable: _Optional[bool] = ..., all_events: _Optional[bool] = ..., version: _Optional[int] = ..., tools: _Optional[_Iterable[str]] = ..., tool_registrations: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StreamRunResponse(_message.Message):
     __slots__ = ("sequence", "field_delta", "final", "status", "reasoning_delta", "tool_call", "tool_result", "usage", "resume_token")
