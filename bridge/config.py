@@ -18,7 +18,7 @@ from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.replay_table import ReplayConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
-from bridge.settings.tool_tables import ToolHostsConfig
+from bridge.settings.tool_tables import ToolHostsConfig, ToolServerConfig, with_tools_pool
 from bridge.settings.typed_table import TypedConfig
 
 if TYPE_CHECKING:
@@ -293,10 +293,16 @@ class Config(Section):
     replay: ReplayConfig = Field(
         ReplayConfig(), description="Calls that are saved, without secrets, to be run again by `bridge replay`."
     )
+    tools: dict[Name, ToolServerConfig] = Field({}, description="MCP servers by name, whose tools programs may use.")
     tool_hosts: ToolHostsConfig = Field(ToolHostsConfig(), description="Tools that clients host.")
     typed: TypedConfig = Field(TypedConfig(), description="Typed services.")
     log: LogConfig = Field(LogConfig(), description="The log.")
     metrics: MetricsConfig = Field(MetricsConfig(), description="Figures for Prometheus.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_tools_pool(cls, tables: Any) -> Any:
+        return with_tools_pool(tables)
 
     @field_validator("pools", mode="before")
     @classmethod

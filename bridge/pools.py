@@ -13,6 +13,8 @@ import msgspec
 from bridge.config import resolve_secret
 from bridge.model_options import model_options
 from bridge.settings.replay_table import replay_options
+from bridge.settings.tool_tables import TOOLS_POOL
+from bridge.tools_servers import tool_server_options
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions
 from pool.options import Canary, PoolOptions
@@ -27,6 +29,7 @@ BUILTINS: Mapping[str, tuple[str, ...]] = {
     "general": ("core", "metrics"),
     "llm": ("core", "models"),
     "embeddings": ("core", "embeddings", "metrics"),
+    TOOLS_POOL: ("core", "tools"),
 }
 """Families of built-ins by pool; any other pool has the core alone."""
 CREATED_POOL = "llm"
@@ -36,10 +39,12 @@ APP_POOLS = ("general", "llm")
 _NEEDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "llm": ("dspy", ("dspy", "litellm")),
     "embeddings": ("embeddings", ("sentence_transformers",)),
+    TOOLS_POOL: ("mcp", ("mcp",)),
 }
 """Built-in pools that need an extra, with the libraries of which one must be there."""
 _NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "llm": (("bridge.models.", "llm"),),
+    TOOLS_POOL: (("bridge.tools.", TOOLS_POOL),),
     "embeddings": (("bridge.embeddings.", "embeddings"), ("bridge.metrics.semantic_similarity", "embeddings")),
 }
 CANARY = Canary(
@@ -115,6 +120,7 @@ def entry_options(
         pool=pool,
         modules=modules,
         builtins=builtins,
+        tool_servers=tool_server_options(config, environ) if pool == TOOLS_POOL else {},
         models=model_options(config, environ) if uses_models else {},
         embeddings=_embeddings(config),
         expose_tracebacks=config.server.expose_tracebacks,

@@ -33,7 +33,7 @@ class ToolParts:
 
     def answers(self, find: Callable[[str], FunctionSpec]) -> dict[str, Later]:
         """Return the answers to what calls ask, by name; `find` finds functions."""
-        return ToolAsks(self._hosts, find, tuple).answers()
+        return ToolAsks(self._hosts, find, lambda: self._config.tools).answers()
 
     def unary(self) -> dict[str, Unary]:
         """Return the handlers by path."""

@@ -168,6 +168,27 @@ class ReplayOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Environment variables that are configured as references to secrets."""
 
 
+class ToolServerOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """An MCP server: `[tools.NAME]`. Secrets are already resolved here, so never log this record."""
+
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    cwd: str | None = None
+    url: str | None = None
+    headers: dict[str, str] = {}
+    tools: tuple[str, ...] | None = None
+    abort: bool = False
+    timeout_s: float = 30.0
+    start_timeout_s: float = 30.0
+    max_concurrent: int = 16
+    max_result_bytes: int = 1 << 20
+
+    def __repr__(self) -> str:
+        return f"ToolServerOptions({self.command[:1] or self.url})"
+
+    __str__ = __repr__
+
+
 class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """All that an entry needs to open: sent to the child as its first frame."""
 
@@ -183,6 +204,8 @@ class EntryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The largest response message that may be sent."""
     native_only: bool = False
     """Open only functions that may run in the front, by their placement: the front's own entry."""
+    tool_servers: dict[str, ToolServerOptions] = {}
+    """MCP servers by name."""
     created: CreatedOptions | None = None
     """Set for a pool that runs created programs."""
     artefacts: str = ""

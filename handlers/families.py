@@ -13,6 +13,7 @@ FAMILIES = {
     "models": "handlers.models.service",
     "embeddings": "handlers.embeddings.service",
     "metrics": "handlers.metrics.service",
+    "tools": "handlers.tool_servers.service",
     "chaos": "handlers.chaos",
 }
 """Built-in families by the name that `EntryOptions.builtins` uses; each module has `open_handlers(options)`."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DISTRIBUTION = "polyglot-bridge"
-EXTRAS = ("dspy", "llm", "embeddings", "metrics", "prometheus")
+EXTRAS = ("dspy", "llm", "embeddings", "metrics", "mcp", "prometheus")
 
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*([^;]*)(?:;\s*(.*))?$")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
