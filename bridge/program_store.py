@@ -21,6 +21,7 @@ import msgspec
 from bridge.errors import BridgeError, Code
 from handlers import names
 from handlers.errors import BadInput, Unknown
+from handlers.private_files import sync_directory, write_private
 from handlers.programs import definitions
 from handlers.programs.definitions import ProgramDefinition
 
@@ -115,7 +116,7 @@ class ProgramStore:
                 gone = self._directory / f".deleted-{name}"
                 shutil.rmtree(gone, ignore_errors=True)
                 (self._directory / name).rename(gone)
-                _sync(self._directory)
+                sync_directory(self._directory)
                 shutil.rmtree(gone, ignore_errors=True)
             del self._programs[name]
 
@@ -149,7 +150,7 @@ class ProgramStore:
         if self._directory is not None:
             folder = self._directory / definition.name
             folder.mkdir(mode=0o700, exist_ok=True)
-            _write(folder / f"{version:06d}.json", definitions.to_json(made))
+            write_private(folder / f"{version:06d}.json", definitions.to_json(made))
         self._write_current(definition.name, version, version)
         program.versions[version] = made
         program.current = program.highest = version
@@ -159,8 +160,8 @@ class ProgramStore:
     def _write_current(self, name: str, version: int, highest: int) -> None:
         if self._directory is not None:
             data = msgspec.json.encode({"version": version, "highest": highest})
-            _write(self._directory / name / _CURRENT, data)
-            _sync(self._directory)
+            write_private(self._directory / name / _CURRENT, data)
+            sync_directory(self._directory)
 
     def _open(self, directory: Path) -> None:
         try:
@@ -239,23 +240,3 @@ def _read(folder: Path) -> _Program | None:
 
 def _unreadable(path: Path, why: str) -> str:
     return f"{path} can not be read: {why}; put it right from a backup, or move it away to serve without it"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old or the new content."""
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from bridge.cli import settings
 from bridge.cli.artefacts import Place, created, created_versions, guarded, read_file
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
+from bridge.config import resolve_secret
 from bridge.convert_programs import source_of
 from bridge.v1 import program_pb2
 from handlers.loading import LoadFailed, load_module
@@ -50,7 +53,7 @@ def _save(order: SaveOrder, place: Place, output: Output) -> int:
         artefact = saving.of_definition(created(order.name, 0, place.address))
     else:
         artefact = _of_app(order)
-    saving.refuse_secrets(artefact, Scanner.of(os.environ))
+    saving.refuse_secrets(artefact, Scanner.of(os.environ, _keys(place)))
     if order.out is not None:
         try:
             write_private(order.out, record.encode(artefact))
@@ -59,6 +62,16 @@ def _save(order: SaveOrder, place: Place, output: Output) -> int:
         _say(output, {"program": order.name, "file": str(order.out)}, f"{order.name} is saved as {order.out}")
         return ExitCode.OK
     return _add(artefact, place, output)
+
+
+def _keys(place: Place) -> list[str]:
+    """Return the models' keys of the configuration, as far as they can be looked up here."""
+    found = []
+    for model in settings.load(place.config, {}, secrets=False).models.values():
+        with suppress(ValueError, OSError):
+            if model.api_key is not None:
+                found.append(resolve_secret(model.api_key, os.environ))
+    return found
 
 
 def _add(artefact: Artefact, place: Place, output: Output) -> int:

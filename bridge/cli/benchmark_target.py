@@ -32,13 +32,14 @@ def is_address(target: str) -> bool:
 
 
 @contextmanager
-def served(target: str, config: Path | None) -> Iterator[str]:
-    """Yield the address of a server: the target itself, or one that serves the app. Raises Failure."""
+def served(target: str, config: Path | None, *settings: str) -> Iterator[str]:
+    """Yield the address of a server: the target itself, or one that serves the app with `settings`. Raises Failure."""
     if is_address(target):
         yield target
         return
     arguments = ["serve", target, "--address", "127.0.0.1:0", "--json"]
     arguments += ["--config", str(config)] if config is not None else []
+    arguments += [word for setting in settings for word in ("--set", setting)]
     environ = {**os.environ, "BRIDGE_LOG__LEVEL": os.environ.get("BRIDGE_LOG__LEVEL", "warning")}
     with subprocess.Popen(
         [sys.executable, "-c", _COMMAND, *arguments], stdout=subprocess.PIPE, env=environ, text=True

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
@@ -18,7 +19,7 @@ from bridge.fronts.described import described
 from handlers.typed.descriptors import COMMON, file_of, imports
 from handlers.typed.lock import Lock, LockProblem, numbered, read_lock, write_lock
 from handlers.typed.names import NameProblem, check_package, package_of
-from handlers.typed.reader import Function, Problem, read
+from handlers.typed.reader import Function, Problem, SavedCatalogue, read
 from handlers.typed.text import proto_text
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from handlers.typed.shapes import Api
 
 DESCRIPTORS = "descriptors.binpb"
+CATALOGUE = "catalogue.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ def run(options: ExportOptions, output: Output) -> int:
     api, lock, problems = typed(functions, before, options.package)
     refuse(api, problems)
     files = {options.out / name: data for name, data in written(api, whole=options.whole).items()}
+    files[options.out / CATALOGUE] = catalogue_of(functions)
     files[options.lock] = write_lock(lock)
     stale = write_files(files, check=options.check)
     if output.machine:
@@ -105,6 +108,12 @@ def written(api: Api, *, whole: bool = False) -> dict[str, bytes]:
     for one in described_files.file:
         pool.Add(one)
     return files | {DESCRIPTORS: described_files.SerializeToString(deterministic=True)}
+
+
+def catalogue_of(functions: list[Function]) -> bytes:
+    """Return functions with their schemas as they are kept, to compare later states with."""
+    saved = SavedCatalogue(sorted(functions, key=lambda one: one.name))
+    return msgspec.json.format(msgspec.json.encode(saved), indent=1) + b"\n"
 
 
 def protos() -> Path:

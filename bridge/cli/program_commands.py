@@ -95,14 +95,26 @@ def versions(
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A file, NAME@VERSION, or NAME for the one that serves.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    breaking: Annotated[
+        bool,
+        typer.Option(
+            "--breaking",
+            help="Show what changes for callers; exit code 1 where something breaks. A and B may also be apps, "
+            "HOST:PORT, or files of `bridge proto export`.",
+        ),
+    ] = False,
     store: Store = None,
     address: Address = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Show what differs between two saved programs."""
+    """Show what differs between two saved programs, or between two states of an API."""
     from bridge.cli import artefacts as command
 
+    if breaking:
+        from bridge.cli import breaking as comparison
+
+        finish(as_json, lambda output: comparison.run(before, after, command.Place(store, address, config), output))
     finish(as_json, lambda output: command.run_diff(before, after, command.Place(store, address, config), output))
 
 

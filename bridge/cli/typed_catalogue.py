@@ -23,7 +23,7 @@ def functions_of(app: str | None, config: Path | None, address: str) -> list[Fun
     if app is None:
         return _asked(address)
     check_app(app)
-    with served(app, config) as started:
+    with served(app, config, "typed.services=off") as started:
         return _asked(started)
 
 

@@ -18,7 +18,16 @@ from handlers.errors import HandlerError
 from handlers.replay import record, requests, seeds
 from handlers.replay.record import Outcome, Program, SavedCall
 from handlers.replay.recording import Recording
-from handlers.replay.saving import exchanges_of, hidden_values, models_of, save, scanner, scrubbed
+from handlers.replay.saving import (
+    MOST_A_SECOND,
+    exchanges_of,
+    hidden_values,
+    models_of,
+    save,
+    scanner,
+    scrubbed,
+    tell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     from handlers.secret_scan import Scanner
 
 _END: Any = object()
+TYPED, TYPED_STREAM = "Typed/Call", "Typed/StreamCall"
+"""Calls of typed methods, which hold an ordinary call. As `handlers.typed.calls` has them, which is heavy."""
 
 
 def recorded(handler: Handler, options: EntryOptions) -> Handler:
@@ -65,6 +76,7 @@ class RecordedHandler:
         """Of a created program."""
         self.opening = opening
         """What was asked when the created program was opened, once for all its calls."""
+        self._second = self._saved = self._passed_over = 0
         self._lot = random.Random()  # noqa: S311  # its own, so that the app's random numbers stay what they are
 
     @property
@@ -77,6 +89,10 @@ class RecordedHandler:
 
     def call(self, method: str, request: bytes, context: CallContext) -> bytes | Awaitable[bytes]:
         """Answer a unary call."""
+        if method == TYPED:
+            from handlers.typed.calls import typed_call
+
+            return typed_call(self.call, request, context)
         if method not in requests.METHODS:
             return self._inner.call(method, request, context)
         one = _Call(self, self._options, method, request, context)
@@ -106,12 +122,28 @@ class RecordedHandler:
 
     def stream(self, method: str, request: bytes, context: CallContext) -> Iterator[bytes] | AsyncIterator[bytes]:
         """Answer a streaming call."""
+        if method == TYPED_STREAM:
+            from handlers.typed.calls import typed_stream
+
+            return typed_stream(self.stream, request, context)
         if method not in requests.METHODS:
             return self._inner.stream(method, request, context)
         one = _Call(self, self._options, method, request, context)
         with one.inside():
             items: Any = self._inner.stream(method, request, context)
         return _later(one, items) if hasattr(items, "__anext__") else _now(one, items)
+
+    def has_room(self) -> bool:
+        """Whether this second's saved calls are not too many yet; counts this one."""
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._passed_over:
+                what = f"{self._passed_over} more calls of {self.spec.name} were not saved"
+                tell(f"{what}: at most {MOST_A_SECOND} a second")
+            self._second, self._saved, self._passed_over = second, 0, 0
+        self._saved += 1
+        self._passed_over += self._saved > MOST_A_SECOND
+        return self._saved <= MOST_A_SECOND
 
     def drawn(self) -> bool:
         """Whether a call that went well is saved."""
@@ -176,6 +208,9 @@ class _Call:
 
     def _save(self, why: str, error: Exception | None) -> None:
         if not self._recording.complete:
+            tell(f"call {self.context.meta.request_id} of {self._handler.spec.name} is not saved: replay.max_bytes")
+            return
+        if not self._handler.has_room():
             return
         try:
             request = requests.request_to_plain(self.method, self.request)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from handlers.replay.recording import Noted
 
 _NAME = re.compile(r"\d{8}T\d{12}-.*\.json\Z")
+MOST_A_SECOND = 20
+"""Calls of one function that a worker saves: where all fail at once, to save them must not be what it does."""
 _LEAST_HIDDEN = 3
 """Characters of a value under a hidden name that are looked for elsewhere: shorter ones are in every text."""
 _IN_TEXT = (
@@ -133,20 +135,21 @@ def save(call: SavedCall, options: ReplayOptions) -> None:
     """Write a call, and remove the oldest where there are too many. What goes wrong is told on stderr."""
     data = record.encode(call)
     if len(data) > options.max_bytes:
-        _tell(f"call {call.request_id} of {call.program.name} is not saved: it has {len(data)} bytes; replay.max_bytes")
+        tell(f"call {call.request_id} of {call.program.name} is not saved: it has {len(data)} bytes; replay.max_bytes")
         return
     directory = Path(options.directory)
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{call.program.name}-{call.request_id}")[:150]
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     try:
         make_private(directory)
-        write_private(directory / f"{stamp}-{name}.json", data)
+        write_private(directory / f"{stamp}-{name}.json", data, lasting=False)
         mine = sorted(path for path in directory.iterdir() if _NAME.match(path.name))
         for path in mine[: -options.keep]:
             path.unlink(missing_ok=True)
     except OSError as error:
-        _tell(f"call {call.request_id} of {call.program.name} is not saved in {directory}: {error.strerror}")
+        tell(f"call {call.request_id} of {call.program.name} is not saved in {directory}: {error.strerror}")
 
 
-def _tell(text: str) -> None:
+def tell(text: str) -> None:
+    """Write a line to the worker's stderr, which is logged."""
     print(text, file=sys.stderr, flush=True)

@@ -48,6 +48,12 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     result_schema: str = "{}"
 
 
+class SavedCatalogue(msgspec.Struct, frozen=True):
+    """Functions as they were at a time, in a file."""
+
+    functions: list[Function]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A function that has no method, and why."""

@@ -147,10 +147,15 @@ def test_what_can_not_be_saved_or_loaded_is_refused_with_the_reason(shop):
     assert "predictors.self.demos[0].ticket: looks like a provider's key" in leak
     assert "sk-abc" not in leak
     assert not (shop.folder / "saved").exists()
-    assert "it has: triage" in program(shop, "save", "triag", "app.py", code=1)
+    (shop.folder / "key").write_text("an odd key in a file\n")
+    (shop.folder / "bridge.toml").write_text('[models.x]\nmodel = "openai/x"\napi_key = "file:key"\n')
+    (shop.folder / "leaky.py").write_text(APP + 'triage.demos = [{"ticket": "an odd key in a file", "queue": "q"}]\n')
+    leak = program(shop, "save", "triage", "leaky.py", "--dir", "saved", code=1)
+    assert "demos[0].ticket: holds a configured key" in leak
+    assert "it has: triage" in program(shop, "save", "triag", "app.py", "--dir", "saved", code=1)
     (shop.folder / "program.pkl").write_bytes(b"\x80\x04}\x94.")
     assert "never loaded" in program(shop, "load", "program.pkl", code=1)
-    assert "nothing is saved of it" in program(shop, "promote", "triage", "1", code=1)
+    assert "nothing is saved of it" in program(shop, "promote", "triage", "1", "--dir", "saved", code=1)
     assert "no directory of artefacts" in shop("-m", "bridge.cli", "program", "versions", "-c", os.devnull, code=2)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from handlers.boundary import BOUNDARY, PLAIN
 from handlers.context import CallContext
-from handlers.contract import CallMeta, EntryOptions, FunctionSpec, ReplayOptions
+from handlers.contract import BatchRule, CallMeta, EntryOptions, FunctionSpec, ReplayOptions
 from handlers.errors import BadInput, HandlerError, ProviderError
 from handlers.nested import CallFailed
 from handlers.replay import failures, record, seeds
@@ -267,3 +267,39 @@ def test_a_file_of_another_kind_is_refused() -> None:
     plain = json.loads(record.encode(saved([])))
     with pytest.raises(ReplayError, match="unknown field `more`"):
         record.decode(json.dumps({**plain, "more": 1}).encode(), "it")
+
+
+class Failing(Broken):
+    def call(self, method, request, context):
+        raise LookupError("as ever")
+
+
+def test_a_storm_of_failures_is_not_saved_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    seconds = iter([7.0] * 1000)
+    monkeypatch.setattr("handlers.replay.handler.time.monotonic", lambda: next(seconds))
+    options = EntryOptions(pool="general", replay=ReplayOptions(directory=str(tmp_path / "calls"), keep=1000))
+    handler = recorded(Failing(), options)
+    for _ in range(50):
+        with pytest.raises(LookupError):
+            handler.call("InvokeService/Call", b"", CallContext(CallMeta("InvokeService/Call")))
+    assert len(list((tmp_path / "calls").iterdir())) == 20
+    monkeypatch.setattr("handlers.replay.handler.time.monotonic", lambda: 8.0)
+    with pytest.raises(LookupError):
+        handler.call("InvokeService/Call", b"", CallContext(CallMeta("InvokeService/Call")))
+    assert "30 more calls of broken were not saved: at most 20 a second" in capsys.readouterr().err
+    assert len(list((tmp_path / "calls").iterdir())) == 21
+
+
+def test_functions_that_can_not_be_run_again_are_left_as_they_are() -> None:
+    class Batched(Broken):
+        spec = FunctionSpec(name="batched", batch=BatchRule())
+
+    class Builtin(Broken):
+        spec = FunctionSpec(name="bridge.echo", kind="builtin")
+
+    options = EntryOptions(pool="general", replay=ReplayOptions(directory="calls"))
+    assert recorded(batched := Batched(), options) is batched
+    assert recorded(builtin := Builtin(), options) is builtin
+    assert recorded(broken := Broken(), EntryOptions(pool="general")) is broken
