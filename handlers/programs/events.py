@@ -17,6 +17,7 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from bridge.v1 import common_pb2, program_pb2
+from handlers.programs.usage import ToolFailure
 from handlers.redaction import redact
 
 if TYPE_CHECKING:
@@ -141,12 +142,16 @@ class RunEvents(BaseCallback):  # type: ignore[misc]  # dspy has no types
         """Report how a call of a tool has ended."""
         if (begun := self._running.pop(call_id, None)) is None:
             return
-        result, truncated = ("", False) if exception is not None else self._shown(outputs)
+        if isinstance(outputs, ToolFailure):
+            error = redact(_sound(outputs), self._secrets)[:ERROR_CHARACTERS]
+        else:
+            error = self._error(exception)
+        result, truncated = ("", False) if error else self._shown(outputs)
         ended = program_pb2.RunToolResult(
             id=call_id,
             tool=begun[1],
             result=result,
-            error=self._error(exception),
+            error=error,
             seconds=time.monotonic() - begun[0],
             truncated=truncated,
         )
