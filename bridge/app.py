@@ -275,6 +275,7 @@ class App:
             self._registry.merge(self._catalogues)
         except Conflict as error:  # only where a pool went on with its old code although the new had been tried
             log(logging.ERROR, f"the catalogue stays as it was: {error}")
+        self._created.tell()
         assert self._renewed is not None
         assert self._runners is not None
         resolver, forwarder = self._renewed

@@ -60,6 +60,7 @@ def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
         yield from check_metrics(config)
         yield from check_secrets(config)
         yield from check_models(config)
+        yield check_created_programs(config)
 
 
 def check_address(config: Config) -> Iterator[Finding]:
@@ -104,6 +105,14 @@ def check_secrets(config: Config) -> Iterator[Finding]:
             yield Finding("problem", title, error.problems[0].message, "set it, or remove the setting")
         else:
             yield Finding("ok", title, f"{display(reference)} can be read")
+
+
+def check_created_programs(config: Config) -> Finding:
+    """Return where programs that clients create are kept."""
+    if config.programs.directory is None:
+        fix = "set programs.directory to keep them"
+        return Finding("note", "created programs", "kept in memory only: they are gone when the server stops", fix)
+    return Finding("ok", "created programs", f"kept in {config.programs.directory}")
 
 
 def check_models(config: Config) -> Iterator[Finding]:
