@@ -66,7 +66,7 @@ class Model:
         self.cooling_until = 0.0
         self.limiter: Limiter | None = None
         self.cache: AnswerCache | None = None
-        self.key_reference = "" if config is None else config.api_key or ""
+        self.key_reference = "" if config is None else _told(config.api_key or "")
         self.max_wait_s, self.timeout_s = (0.0, 0.0) if config is None else (config.max_wait_s, config.timeout_s)
         if config is None:
             return
@@ -80,6 +80,13 @@ class Model:
     def key(self, tenant: str, digest: bytes) -> bytes:
         """Return by what an answer is found: the model, its place and its key, who asks, and the question."""
         return hashlib.sha256(b"%b\n%b\n%b" % (self._print, repr(tenant).encode(), digest)).digest()
+
+
+def _told(reference: str) -> str:
+    """Return a reference to a key as callers may see it: of a key itself, only what tells it apart."""
+    if not reference.startswith("literal:"):
+        return reference
+    return f"literal:{hashlib.sha256(reference.encode()).hexdigest()[:8]}"
 
 
 class Lease:

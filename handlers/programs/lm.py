@@ -27,6 +27,7 @@ from handlers.models.chain import Chain
 from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
+from handlers.programs import dspy_speed
 from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
 from handlers.programs.overrides import kept_will_do, with_overrides
@@ -219,6 +220,7 @@ class LanguageModels:
     """The models of the configuration by name. Safe to use from several threads."""
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
+        dspy_speed.apply()
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()

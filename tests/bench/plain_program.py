@@ -19,9 +19,8 @@ QUESTION = "Why is the sky blue?"
 
 
 def main() -> None:
-    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     lm = dspy.LM("openai/stub-0", api_base=sys.argv[1], api_key="none", cache=False, num_retries=0, timeout=60)
-    dspy.configure(lm=lm, disable_history=True, warn_on_type_mismatch=False)
+    dspy.configure(lm=lm)
     program = dspy.Predict("question -> answer")
     assert program(question=QUESTION).answer
     print("ready", flush=True)

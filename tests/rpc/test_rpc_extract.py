@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from bridge.v1 import model_pb2
+from bridge.v1.common_pb2 import Receipt
 from handlers.models.openai_test_server.behaviour import Behaviour, Scripted
 from handlers.models.openai_test_server.server import serve
 
@@ -118,12 +119,12 @@ def extract(client, schema, *, metadata=(), **fields):
 class Stream:
     """A stream of an extraction, read event by event."""
 
-    def __init__(self, client, schema, **fields):
+    def __init__(self, client, schema, *, metadata=(), **fields):
         self._call = client.channel.unary_stream(
             "/bridge.v1.ModelService/StreamExtract",
             request_serializer=model_pb2.StreamExtractRequest.SerializeToString,
             response_deserializer=model_pb2.StreamExtractResponse.FromString,
-        )(asked(model_pb2.StreamExtractRequest, schema, **fields), timeout=20)
+        )(asked(model_pb2.StreamExtractRequest, schema, **fields), timeout=20, metadata=metadata)
         self.events = []
         self.cancel = self._call.cancel
 
@@ -307,6 +308,26 @@ def test_a_slow_provider_ends_with_the_callers_deadline(client, provider):
     outcome = extract(client, ORDER, metadata=[("x-timeout-ms", "700")])
     assert outcome.code is Code.DEADLINE_EXCEEDED
     provider.wait_for_client_left(gone + 1)
+
+
+def test_a_stream_that_stalls_ends_with_the_callers_deadline_and_what_was_sent(client, provider):
+    gone = sum(one.outcome == "client_left" for one in provider.requests)
+    provider.script(call(GOOD, ending="stall", after_chunks=8))
+    stream = Stream(client, ORDER, metadata=[("x-timeout-ms", "1500")])
+    assert stream.read() is Code.DEADLINE_EXCEEDED
+    assert stream.of("partial")
+    assert stream.of("final") == []
+    provider.wait_for_client_left(gone + 1)
+
+
+def test_all_attempts_of_a_stream_are_paid_from_the_budget_of_the_call(client, provider):
+    provider.script(call({"items": [ANN]}), call({"items": [ANN, BOB]}))
+    stream = Stream(client, PEOPLE, metadata=[("x-budget-tokens", "50000")])
+    assert stream.read() is Code.OK
+    used, receipt = stream.events[-1].final.usage, Receipt.FromString(stream.details()["bridge-receipt-bin"])
+    assert (used.calls, stream.events[-1].final.attempts) == (2, 2)
+    assert receipt.usage[0].output_tokens == used.output_tokens
+    assert receipt.budget.tokens_spent == used.input_tokens + used.output_tokens > 0
 
 
 def test_a_route_of_models_takes_streams_of_extractions(client, provider):

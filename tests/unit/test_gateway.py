@@ -353,6 +353,20 @@ async def test_a_call_that_ends_without_a_word_gives_its_place_back_and_pays_wha
     assert account.budget.reserved.tokens == 0
 
 
+async def test_a_budget_of_a_key_does_not_tell_the_key():
+    models = {
+        "default": {"model": "bridge/test", "api_key": "literal:sk-nobody-may-see"},
+        "other": {"model": "bridge/test"},
+    }
+    rig = Rig(models, budgets={"keys": {"per": "key", "requests": 1}})
+    await rig.ask()
+    error = await failed(rig.ask())
+    ((_, holder, _),) = rig.front.gateway.budgets.accounts()
+    assert error.reason == "BUDGET_EXCEEDED"
+    assert "sk-nobody" not in f"{holder} {error} {error.metadata}"
+    await rig.ask("other")
+
+
 async def test_limits_hold_for_all_workers_together(server):
     models = {"default": at(server, requests_per_minute=3, max_wait_s=1.0)}
     rig, other = Rig(models), Rig(models)

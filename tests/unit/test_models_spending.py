@@ -10,7 +10,7 @@ from handlers.contract import CallMeta, ModelOptions, UsageRecord
 from handlers.errors import HandlerError, ProviderError
 from handlers.models.gate import Gate, as_it_is
 from handlers.models.gate_wire import BEGIN, DOLLARS, END, TOKENS, Begin, Begun, End
-from handlers.models.spending import DEFAULT_ANSWER, Spending
+from handlers.models.spending import DEFAULT_ANSWER, IMAGE, Spending, size_of
 
 TEST = ModelOptions(model="bridge/test")
 PRICED = ModelOptions(model="bridge/test", input_price=3.0, output_price=15.0)
@@ -122,3 +122,24 @@ def test_prices():
     assert Spending(PRICED).price_usd(1_000_000, 100_000) == 3.0 + 1.5
     assert Spending(TEST).price_usd(10, 10) == 0.0
     assert Spending(ModelOptions(model="openai/gpt-4o-mini")).price_usd(1000, 1000) == pytest.approx(0.00075)
+
+
+def test_prices_of_images():
+    priced = Spending(ModelOptions(model="openai/x", image_price=0.25, input_price=1.0, output_price=2.0))
+    assert priced.images_price_usd(3, 10, 10) == priced.known_price_usd(10, 10, images=3) == 0.75
+    by_tokens = Spending(ModelOptions(model="openai/x", input_price=1.0, output_price=2.0))
+    assert by_tokens.images_price_usd(3, 1_000_000, 1_000_000) == 3.0
+    assert Spending(ModelOptions(model="bridge/test")).images_price_usd(3, 10, 10) == 0.0
+    unknown = Spending(ModelOptions(model="openai/x"))
+    assert unknown.images_price_usd(3, 10, 10) is None
+    with pytest.raises(HandlerError, match="image_price") as caught:
+        unknown.known_price_usd(10, 10, images=3)
+    assert caught.value.reason == "PRICE_UNKNOWN"
+
+
+def test_an_image_counts_by_what_it_costs_not_by_its_bytes():
+    small, large = (
+        size_of([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * length}"}}])
+        for length in (100, 1_000_000)
+    )
+    assert small == large > IMAGE

@@ -1,9 +1,11 @@
 """The OpenAI-compatible test server, asked by the official openai client and over bare HTTP."""
 
+import base64
 import http.client
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -95,6 +97,20 @@ def test_embeddings_in_both_encodings(client):
     assert len(plain.data[0].embedding) == 100
     assert packed.data[0].embedding != packed.data[1].embedding
     assert sum(number**2 for number in packed.data[0].embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_images_as_bytes_and_as_addresses(client, server):
+    drawn = client.images.generate(model="test", prompt="a cat", n=2, size="40x20")
+    pictures = [base64.b64decode(one.b64_json) for one in drawn.data]
+    assert [struct.unpack(">II", picture[16:24]) for picture in pictures] == [(40, 20)] * 2
+    assert pictures[0] != pictures[1]
+    assert drawn.usage.output_tokens == 200
+    placed = client.images.generate(model="test", prompt="a cat", response_format="url")
+    assert placed.data[0].url.startswith("https://images.example/")
+    server.script(Scripted(body={"created": 1, "data": []}))
+    assert client.images.generate(model="test", prompt="a cat").data == []
+    with pytest.raises(openai.RateLimitError):
+        client.images.generate(model="test-status429", prompt="a cat")
 
 
 @pytest.mark.parametrize(

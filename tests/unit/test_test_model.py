@@ -3,8 +3,10 @@
 import datetime
 import enum
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from typing import Literal
 
 import dspy
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.models import json_values, patterns, test_model
+from handlers.models import json_values, patterns, test_model, test_pictures
 
 
 class Colour(enum.Enum):
@@ -270,3 +272,24 @@ def test_it_needs_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_it_says_what_images_it_was_shown():
+    images = ["https://a.example/b", "data:image/png;base64,AAAA", "data:image/gif;base64,AAA="]
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in images]
+    seen = test_model.answer([{"role": "user", "content": [{"type": "text", "text": "look"}, *parts]}])
+    for one in ("https://a.example/b", "3 bytes of image/png", "2 bytes of image/gif"):
+        assert f"With it came {one}." in seen.text
+    blind = test_model.answer([{"role": "user", "content": "look"}])
+    assert seen.input_tokens > blind.input_tokens
+    assert "With it came" not in blind.text
+
+
+@given(st.text(max_size=20), st.integers(1, 300), st.integers(1, 300))
+def test_pictures_are_whole_png_files(prompt, width, height):
+    picture = test_pictures.draw(prompt, f"{width}x{height}")
+    assert struct.unpack(">II", picture[16:24]) == (width, height)
+    at = picture.index(b"IDAT")
+    (length,) = struct.unpack(">I", picture[at - 4 : at])
+    assert len(zlib.decompress(picture[at + 4 : at + 4 + length])) == height * (1 + (width + 7) // 8)
+    assert picture == test_pictures.draw(prompt, f"{width}x{height}") != test_pictures.draw(prompt, "301x301")

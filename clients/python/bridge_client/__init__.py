@@ -68,6 +68,7 @@ from bridge_client.program_events import (
     RunToolResult,
     RunUsage,
 )
+from bridge_client.program_sources import ProgramSource, ProgramVersions, SignatureCheck
 from bridge_client.records import (
     BatchScore,
     BudgetState,
@@ -167,6 +168,8 @@ __all__ = [
     "PoolUnavailable",
     "Prediction",
     "ProgramInfo",
+    "ProgramSource",
+    "ProgramVersions",
     "ProviderError",
     "QueueFull",
     "ReasoningDelta",
@@ -183,6 +186,7 @@ __all__ = [
     "SessionLost",
     "SessionMoved",
     "ShuttingDown",
+    "SignatureCheck",
     "Similarities",
     "Spent",
     "StandingBudget",

@@ -176,6 +176,7 @@ def program_info(message: program_pb2.ProgramInfo) -> records.ProgramInfo:
         inputs_schema=json_object(message.inputs_schema),
         outputs_schema=json_object(message.outputs_schema),
         example=json_object(message.example),
+        version=message.version,
     )
 
 

@@ -39,6 +39,7 @@ class Wishes:
     all_events: bool = False
     resumable: bool = False
     tools: Tools = ()
+    version: int = 0
 
     def __post_init__(self) -> None:
         if self.adapter is not None and self.adapter not in get_args(Adapter):
@@ -51,7 +52,7 @@ class Wishes:
         given = {"adapter": adapter, "temperature": self.temperature, "max_tokens": self.max_tokens}
         given["cache"] = None if self.cache else False
         named = {name: value for name, value in given.items() if value is not None}
-        return {"model": self.model, **named, **self._tools()}
+        return {"model": self.model, "version": self.version, **named, **self._tools()}
 
     def _tools(self) -> dict[str, list[str]]:
         """The tools of the agents; where hosts alone are given, the server knows which theirs are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bridge_client import convert
+from bridge_client import convert, program_sources
 from bridge_client.errors import UnexpectedReply
 from bridge_client.invoke import PAGE_SIZE, Page
 from bridge_client.program_events import Final, ProgramEvent, program_event
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge_client.async_wire import AsyncStream, AsyncWire
+    from bridge_client.program_sources import ProgramSource, ProgramVersions, SignatureCheck
     from bridge_client.sync_wire import Stream, SyncWire
 
 
@@ -39,12 +40,13 @@ class Programs:
         all_events: bool = False,
         resumable: bool = False,
         tools: Tools = (),
+        version: int = 0,
     ) -> Programs:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
         and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
-        returns, or names.
+        returns, or names. `version` is one of a created program; 0 for the one that serves, or the session's.
         """
         wishes = Wishes(
             model=model,
@@ -55,6 +57,7 @@ class Programs:
             all_events=all_events,
             resumable=resumable,
             tools=tools,
+            version=version,
         )
         return Programs(self._wire, wishes)
 
@@ -93,6 +96,33 @@ class Programs:
         """One program with its signature, schemas and an example."""
         return self._wire.unary(_describe(program))
 
+    def create(self, program: str, source: ProgramSource) -> ProgramInfo:
+        """Make a program, which can be run at once. Raises `BridgeError` PROGRAM_EXISTS."""
+        return self._wire.unary(program_sources.create(program, source))
+
+    def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> ProgramInfo:
+        """Add a version of a created program, which serves from now on; sessions stay on the one they began with.
+
+        With `expected_version`, only if that one serves now. Raises `BridgeError` VERSION_CONFLICT.
+        """
+        return self._wire.unary(program_sources.update(program, source, expected_version))
+
+    def delete(self, program: str) -> None:
+        """Remove a created program with all its versions."""
+        self._wire.unary(program_sources.delete(program))
+
+    def versions(self, program: str) -> ProgramVersions:
+        """The versions of a created program."""
+        return self._wire.unary(program_sources.versions(program))
+
+    def serve_version(self, program: str, version: int) -> ProgramInfo:
+        """Let a version of a created program serve from now on: to promote it, or to roll back."""
+        return self._wire.unary(program_sources.serve_version(program, version))
+
+    def check_signature(self, signature: str, types: Mapping[str, Mapping[str, Any]] | None = None) -> SignatureCheck:
+        """Read a signature without making anything of it."""
+        return self._wire.unary(program_sources.check_signature(signature, types))
+
 
 class AsyncPrograms:
     """The DSPy programs of the server's app."""
@@ -112,12 +142,13 @@ class AsyncPrograms:
         all_events: bool = False,
         resumable: bool = False,
         tools: Tools = (),
+        version: int = 0,
     ) -> AsyncPrograms:
         """The same programs on another language model, by its name in the server's configuration, or otherwise asked.
 
         What is left out is as the program says. `temperature` is 0 to 2, `max_tokens` the longest answer; `all_events`
         and `resumable` are for `stream`. `tools` are for the program's agents, beside their own: what `host_tools`
-        returns, or names.
+        returns, or names. `version` is one of a created program; 0 for the one that serves, or the session's.
         """
         wishes = Wishes(
             model=model,
@@ -128,6 +159,7 @@ class AsyncPrograms:
             all_events=all_events,
             resumable=resumable,
             tools=tools,
+            version=version,
         )
         return AsyncPrograms(self._wire, wishes)
 
@@ -165,6 +197,35 @@ class AsyncPrograms:
     async def describe(self, program: str) -> ProgramInfo:
         """One program with its signature, schemas and an example."""
         return await self._wire.unary(_describe(program))
+
+    async def create(self, program: str, source: ProgramSource) -> ProgramInfo:
+        """Make a program, which can be run at once. Raises `BridgeError` PROGRAM_EXISTS."""
+        return await self._wire.unary(program_sources.create(program, source))
+
+    async def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> ProgramInfo:
+        """Add a version of a created program, which serves from now on; sessions stay on the one they began with.
+
+        With `expected_version`, only if that one serves now. Raises `BridgeError` VERSION_CONFLICT.
+        """
+        return await self._wire.unary(program_sources.update(program, source, expected_version))
+
+    async def delete(self, program: str) -> None:
+        """Remove a created program with all its versions."""
+        await self._wire.unary(program_sources.delete(program))
+
+    async def versions(self, program: str) -> ProgramVersions:
+        """The versions of a created program."""
+        return await self._wire.unary(program_sources.versions(program))
+
+    async def serve_version(self, program: str, version: int) -> ProgramInfo:
+        """Let a version of a created program serve from now on: to promote it, or to roll back."""
+        return await self._wire.unary(program_sources.serve_version(program, version))
+
+    async def check_signature(
+        self, signature: str, types: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> SignatureCheck:
+        """Read a signature without making anything of it."""
+        return await self._wire.unary(program_sources.check_signature(signature, types))
 
 
 def _run(program: str, inputs: Mapping[str, Any], wishes: Wishes) -> Operation[Outputs]:

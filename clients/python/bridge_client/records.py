@@ -45,7 +45,10 @@ class FunctionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramInfo:
-    """One DSPy program. `list()` leaves schemas and example empty; `describe()` has them."""
+    """One DSPy program. `list()` leaves schemas and example empty; `describe()` has them.
+
+    `version` is the one of a created program that serves; 0 for a program of the app.
+    """
 
     name: str
     doc: str
@@ -55,6 +58,7 @@ class ProgramInfo:
     inputs_schema: Mapping[str, Any]
     outputs_schema: Mapping[str, Any]
     example: Mapping[str, Any]
+    version: int = 0
 
 
 class Outputs(Mapping[str, Any]):

@@ -49,6 +49,48 @@ class TestPrograms:
         with pytest.raises(ValueError, match="expected an adapter of chat, json, xml, two_step, got 'yaml'"):
             runner.run(lambda client: client.programs.using(adapter="yaml").run("triage"))
 
+    def test_created_programs(self, runner, stub):
+        info = program_pb2.ProgramInfo(name="faq", version=2)
+        source = bridge_client.ProgramSource(
+            signature="q: Text -> a",
+            module="best_of_n",
+            demos=[{"q": "1+1?", "a": "2"}],
+            adapter="json",
+            temperature=0.0,
+            types={"Text": {"type": "string"}},
+            options={"n": 2, "reward": "rate", "inner": "react"},
+        )
+        stub.answer("ProgramService/CreateProgram", program_pb2.CreateProgramResponse(program=info))
+        assert runner.run(lambda client: client.programs.create("faq", source)).version == 2
+        sent = program_pb2.CreateProgramRequest.FromString(stub.last.request)
+        assert (sent.program, sent.source) == ("faq", source.message())
+        assert (sent.source.module, sent.source.options.inner) == (6, program_pb2.MODULE_KIND_REACT)
+        assert (sent.source.HasField("temperature"), sent.source.HasField("max_tokens")) == (True, False)
+        assert json.loads(sent.source.demos[0]) == {"q": "1+1?", "a": "2"}
+        stub.answer("ProgramService/UpdateProgram", program_pb2.UpdateProgramResponse(program=info))
+        runner.run(lambda client: client.programs.update("faq", source, expected_version=1))
+        assert program_pb2.UpdateProgramRequest.FromString(stub.last.request).expected_version == 1
+        stub.answer("ProgramService/ServeProgramVersion", program_pb2.ServeProgramVersionResponse(program=info))
+        assert runner.run(lambda client: client.programs.serve_version("faq", 2)).name == "faq"
+        listed = program_pb2.ListProgramVersionsResponse(
+            versions=[program_pb2.ProgramVersion(version=number) for number in (1, 2)], serving=2
+        )
+        stub.answer("ProgramService/ListProgramVersions", listed)
+        found = runner.run(lambda client: client.programs.versions("faq"))
+        assert (found.versions, found.serving) == ((1, 2), 2)
+        stub.answer("ProgramService/DeleteProgram", program_pb2.DeleteProgramResponse())
+        assert runner.run(lambda client: client.programs.delete("faq")) is None
+        stub.answer("ProgramService/CheckSignature", program_pb2.CheckSignatureResponse(error="no", column=3, length=1))
+        checked = runner.run(lambda client: client.programs.check_signature("q->"))
+        assert (checked.error, checked.column, checked.inputs_schema) == ("no", 3, {})
+        with pytest.raises(ValueError, match="expected a kind of module"):
+            bridge_client.ProgramSource(signature="q -> a", module="guess").message()
+
+    def test_a_version_is_asked_for(self, runner, stub):
+        stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=outputs()))
+        runner.run(lambda client: client.programs.using(version=3).run("faq"))
+        assert program_pb2.RunRequest.FromString(stub.last.request).version == 3
+
     def test_outputs_that_are_no_object(self, runner, stub):
         stub.answer("ProgramService/Run", program_pb2.RunResponse(outputs=common_pb2.Payload(json="1")))
         with pytest.raises(bridge_client.UnexpectedReply, match="an object with the program's outputs, got int"):

@@ -1,0 +1,74 @@
+"""What DSPy does anew in every model call although it can not differ: done once, or without a change of threads.
+
+- What it knows of a model is searched for three times a call, through all models of its table where the name is not in
+  there, which is most of a call's own time. Here it is remembered.
+- An asynchronous call goes through four threads for steps of microseconds, since their first time may import a library
+  or read credentials. Here only the first time of each goes to a thread.
+
+Changes functions of DSPy and `asyncio.to_thread` for this process, when it is told to; other uses of that are as ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from dspy.clients import capabilities, costs, model_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REMEMBERED = 256
+"""Models."""
+SMALL_STEPS = frozenset(("prepare", "capabilities", "_price_result", "_target"))
+"""Functions of DSPy that take microseconds but for their first time, all of its package `dspy.clients`."""
+
+
+def apply() -> None:
+    """Take the measures, once for this process."""
+    if getattr(asyncio.to_thread, "of_bridge", False):
+        return
+    remembering = _remembering(model_metadata.model_info)
+    for module in (model_metadata, costs, capabilities):
+        module.model_info = remembering
+    asyncio.to_thread = _staying(asyncio.to_thread)
+
+
+def _remembering(model_info: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    @lru_cache(maxsize=REMEMBERED)
+    def known(provider: Any, model: Any, namespaces: Any) -> dict[str, Any]:
+        return model_info(provider, model, namespaces=namespaces)
+
+    @wraps(model_info)
+    def remembered(provider: Any, model: Any, *, namespaces: Any = None) -> dict[str, Any]:
+        return copy.deepcopy(known(provider, model, None if namespaces is None else tuple(namespaces)))
+
+    return remembered
+
+
+def _staying(to_thread: Callable[..., Any]) -> Callable[..., Any]:
+    done: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+    """By model, or engine, the steps that have run for it."""
+
+    @wraps(to_thread)
+    async def stay(func: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if not _is_small_step(func):
+            return await to_thread(func, *args, **kwargs)
+        owner = getattr(func, "__self__", None) or args[0]
+        steps = done.setdefault(owner, set())
+        if func.__name__ in steps:
+            return func(*args, **kwargs)
+        result = await to_thread(func, *args, **kwargs)
+        steps.add(func.__name__)
+        return result
+
+    stay.of_bridge = True  # type: ignore[attr-defined]
+    return stay
+
+
+def _is_small_step(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    return name in SMALL_STEPS and str(getattr(func, "__module__", "")).startswith("dspy.clients.")

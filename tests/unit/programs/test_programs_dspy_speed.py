@@ -1,0 +1,65 @@
+"""What DSPy does anew in each call is done once; nothing but the time that it takes may differ."""
+
+import asyncio
+import threading
+
+import dspy
+import pytest
+from dspy.clients import costs, model_metadata
+
+from handlers.programs import dspy_speed
+from handlers.programs.dspy_speed import apply
+
+
+@pytest.fixture
+def hops(monkeypatch):
+    """The functions that have been handed to threads."""
+    apply()
+    handed = []
+    original = asyncio.to_thread.__wrapped__
+
+    async def counting(func, /, *args, **kwargs):
+        handed.append(getattr(func, "__name__", ""))
+        return await original(func, *args, **kwargs)
+
+    monkeypatch.setattr(asyncio, "to_thread", dspy_speed._staying(counting))
+    return handed
+
+
+async def test_a_served_program_changes_threads_in_its_first_call_only(app, at_provider, hops):
+    served = app({"default": at_provider()}, made=dspy.Predict("question -> answer"))
+    await served.run("made", question="why?")
+    assert set(hops) == set(dspy_speed.SMALL_STEPS), "DSPy has other steps now"
+    hops.clear()
+    for _ in range(3):
+        await served.run("made", question="why?")
+    assert hops == []
+
+
+async def test_other_functions_go_to_threads_as_ever():
+    apply()
+    here = threading.get_ident()
+    assert await asyncio.to_thread(threading.get_ident) != here
+
+    def prepare():
+        return threading.get_ident()
+
+    assert await asyncio.to_thread(prepare) != here
+
+
+def test_applied_twice_it_is_there_once():
+    apply()
+    before = asyncio.to_thread, costs.model_info
+    apply()
+    assert (asyncio.to_thread, costs.model_info) == before
+
+
+@pytest.mark.parametrize(("provider", "model"), [("openai", "gpt-4o-mini"), ("openai", "nobody-knows-it")])
+def test_what_is_known_of_a_model_is_the_same_and_the_callers_own(provider, model):
+    apply()
+    original = model_metadata.model_info.__wrapped__
+    found = model_metadata.model_info(provider, model)
+    assert found == original(provider, model)
+    found["supports_vision"] = "spoilt"
+    assert model_metadata.model_info(provider, model) == original(provider, model)
+    assert model_metadata.model_info(provider, model, namespaces=()) == {}
