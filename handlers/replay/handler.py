@@ -9,12 +9,14 @@ import random
 import time
 from contextlib import aclosing, closing
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from handlers.boundary import BOUNDARY
 from handlers.errors import HandlerError
+from handlers.programs.artefacts.sources import lock
 from handlers.replay import record, requests, seeds
 from handlers.replay.record import Outcome, Program, SavedCall
 from handlers.replay.recording import Recording
@@ -133,6 +135,16 @@ class RecordedHandler:
             items: Any = self._inner.stream(method, request, context)
         return _later(one, items) if hasattr(items, "__anext__") else _now(one, items)
 
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """The versions of Python and of libraries, which stay the same while a process runs."""
+        return lock()
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """What knows the secrets of this process."""
+        return scanner(self._options)
+
     def has_room(self) -> bool:
         """Whether this second's saved calls are not too many yet; counts this one."""
         second = int(time.monotonic())
@@ -217,7 +229,7 @@ class _Call:
             value, items = (None, None) if error else requests.result_to_plain(self.method, self.messages)
         except (HandlerError, ValueError):  # what can not be read can not be run again
             return
-        scrub = scanner(self._options)
+        scrub = self._handler.scanner
         asked = [[one.request, one.reply, one.items] for one in self._noted]
         scrub = scrub.knowing(hidden_values([request, value, items, *asked], scrub.names))
         outcome = Outcome(value=scrubbed(value, scrub), items=items and scrubbed(items, scrub))
@@ -227,8 +239,6 @@ class _Call:
             failure = error.to_record() if isinstance(error, HandlerError) else user_exception(error)
             plain = scrub.of_texts().scrubbed(msgspec.to_builtins(failure))
             outcome = Outcome(error=msgspec.convert(plain, type(failure)))
-        from handlers.programs.artefacts.sources import lock
-
         call = SavedCall(
             format=record.FORMAT,
             format_version=record.VERSION,
@@ -240,8 +250,8 @@ class _Call:
             request=scrubbed(request, scrub),
             exchanges=exchanges_of(self._noted, scrub),
             outcome=outcome,
-            seeds=self._seeds,
-            environment=lock(),
+            seeds=seeds.in_words(self._seeds),
+            environment=self._handler.versions,
             models=scrub.of_texts().scrubbed(models_of(self._options)),
             seconds=round(time.monotonic() - self._started, 3),
         )

@@ -12,21 +12,26 @@ from typing import Any
 _WORDS = 625
 
 
-def take() -> dict[str, str]:
+def take() -> tuple[Any, Any]:
     """Return the state that the next random numbers of `random`, and of numpy where it is loaded, come from."""
-    _, words, gauss = random.getstate()
+    numpy = sys.modules.get("numpy.random")
+    return random.getstate(), None if numpy is None else numpy.get_state()
+
+
+def in_words(state: tuple[Any, Any]) -> dict[str, str]:
+    """Return a state that was taken in a form that can be saved."""
+    (_, words, gauss), of_numpy = state
     found = {"python": _text(words), "gauss": "" if gauss is None else repr(gauss)}
     found["hash_seed"] = os.environ.get("PYTHONHASHSEED", "")
-    if (numpy := sys.modules.get("numpy.random")) is not None:
-        name, keys, position, has_gauss, cached = numpy.get_state()
-        if name == "MT19937":
-            found["numpy"] = _text((*map(int, keys), int(position)))
-            found["numpy_gauss"] = repr(float(cached)) if has_gauss else ""
+    if of_numpy is not None and of_numpy[0] == "MT19937":
+        _, keys, position, has_gauss, cached = of_numpy
+        found["numpy"] = _text((*map(int, keys), int(position)))
+        found["numpy_gauss"] = repr(float(cached)) if has_gauss else ""
     return found
 
 
 def give(saved: dict[str, str]) -> None:
-    """Let the random numbers go on from a state that `take` has returned."""
+    """Let the random numbers go on from a state that was saved."""
     if "python" in saved:
         gauss = float(saved["gauss"]) if saved.get("gauss") else None
         random.setstate((3, _words(saved["python"]), gauss))

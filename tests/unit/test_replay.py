@@ -177,7 +177,7 @@ def test_more_than_has_room_makes_the_call_one_that_is_not_saved() -> None:
 def test_random_numbers_go_on_from_where_they_were() -> None:
     random.gauss(0, 1)
     np.random.normal()  # the state that users' code shares
-    state = json.loads(json.dumps(seeds.take()))
+    state = json.loads(json.dumps(seeds.in_words(seeds.take())))
     before = [random.random(), random.gauss(0, 1), np.random.normal(), np.random.rand()]
     seeds.give(state)
     assert [random.random(), random.gauss(0, 1), np.random.normal(), np.random.rand()] == before
