@@ -117,9 +117,9 @@ class Registration:
         call = OpenCall(next(self._numbers), name, arguments, of, deadline, loop.create_future())
         self._open[call.id] = call
         tool.waiting.append(call)
-        self.serve()
         reason = "CALLER_ENDED"
         try:
+            self.serve()
             async with asyncio.timeout_at(deadline):
                 return await call.future
         except TimeoutError:
@@ -223,7 +223,7 @@ def _message(call: OpenCall, now: float) -> tool_pb2.HostedCall:
         id=call.id,
         tool=call.tool,
         arguments=call.arguments,
-        timeout_ms=max(1, min(int((call.deadline - now) * 1000), (1 << 32) - 1)),
+        timeout_ms=max(1, int(min((call.deadline - now) * 1000, (1 << 32) - 1))),
         traceparent=identity.traceparent,
         request_id=identity.request_id,
         session_id=identity.session_id,

@@ -17,6 +17,7 @@ import dspy
 from dspy.utils.callback import BaseCallback
 
 from bridge.v1 import common_pb2, program_pb2
+from handlers.programs.usage import ToolFailure
 from handlers.redaction import redact
 
 if TYPE_CHECKING:
@@ -141,12 +142,13 @@ class RunEvents(BaseCallback):  # type: ignore[misc]  # dspy has no types
         """Report how a call of a tool has ended."""
         if (begun := self._running.pop(call_id, None)) is None:
             return
-        result, truncated = ("", False) if exception is not None else self._shown(outputs)
+        failure = outputs if isinstance(outputs, ToolFailure) else exception
+        result, truncated = ("", False) if failure is not None else self._shown(outputs)
         ended = program_pb2.RunToolResult(
             id=call_id,
             tool=begun[1],
             result=result,
-            error=self._error(exception),
+            error=self._error(failure),
             seconds=time.monotonic() - begun[0],
             truncated=truncated,
         )
@@ -156,10 +158,11 @@ class RunEvents(BaseCallback):  # type: ignore[misc]  # dspy has no types
         predictor = dspy.settings.get("caller_predict")
         return "" if predictor is None else self._names.get(id(predictor), "")
 
-    def _error(self, exception: BaseException | None) -> str:
+    def _error(self, exception: BaseException | ToolFailure | None) -> str:
         if exception is None:
             return ""
-        text = f"{type(exception).__name__}: {exception}".partition("\n")[0]
+        named = "" if isinstance(exception, ToolFailure) else f"{type(exception).__name__}: "
+        text = f"{named}{exception}".partition("\n")[0]
         return redact(_sound(text), self._secrets)[:ERROR_CHARACTERS]
 
     def _shown(self, value: Any) -> tuple[str, bool]:

@@ -180,8 +180,8 @@ def test_the_first_report_may_overspend_and_what_is_left_says_so(start_server, c
 
 
 def test_once_known_what_functions_report_is_reserved_before_they_run(rpc):
-    rpc.call("reports", tokens=100)
-    rpc.call("reports", tokens=100, metadata=budget(tokens=10_000))
+    for _ in range(40):  # what it was seen to use before fades with each call that uses less
+        rpc.call("reports", tokens=100, metadata=budget(tokens=10_000))
     outcome = rpc.call("reports_at_once", tokens=100, times=100, metadata=budget(tokens=5000))
     state = outcome.receipt.budget
     assert outcome.value["ok"] * 100 == state.tokens_spent <= 5000

@@ -8,7 +8,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from bridge.v1 import program_pb2, tool_pb2
-from bridge.v1.common_pb2 import Receipt
+from bridge.v1.common_pb2 import Payload, Receipt
 
 Code = grpc.StatusCode
 LOOK_UP = {
@@ -307,3 +307,28 @@ def test_a_created_program_has_the_tools_that_it_names(client, host, run):
     finally:
         request = program_pb2.DeleteProgramRequest(program="made")
         client.unary("ProgramService/DeleteProgram", request, program_pb2.DeleteProgramResponse)
+
+
+def test_a_stream_tells_of_the_tools_that_are_called(client, host):
+    hosting = host(client, tool("look_up"), tool("store"))
+    request = program_pb2.StreamRunRequest(
+        program="agent",
+        inputs=Payload(json=json.dumps({"question": TWO_STEPS})),
+        tool_registrations=[hosting.registered.registration],
+        all_events=True,
+    )
+    method = client.channel.unary_stream(
+        "/bridge.v1.ProgramService/StreamRun",
+        request_serializer=program_pb2.StreamRunRequest.SerializeToString,
+        response_deserializer=program_pb2.StreamRunResponse.FromString,
+    )
+    stream = method(request, timeout=30)
+    hosting.answer(hosting.next("call"), "a whale")
+    hosting.fail(hosting.next("call"), "the disk is full")
+    events = list(stream)
+    called = [one.tool_call.tool for one in events if one.WhichOneof("event") == "tool_call"]
+    results = [one.tool_result for one in events if one.WhichOneof("event") == "tool_result"]
+    assert called[:2] == ["look_up", "store"]
+    assert (results[0].tool, json.loads(results[0].result), results[0].error) == ("look_up", "a whale", "")
+    assert results[1].error == "The tool failed (TOOL_FAILED): the disk is full"
+    assert events[-1].WhichOneof("event") == "final"
