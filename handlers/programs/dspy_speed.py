@@ -4,6 +4,8 @@
   there, which is most of a call's own time. Here it is remembered.
 - An asynchronous call goes through four threads for steps of microseconds, since their first time may import a library
   or read credentials. Here only the first time of each goes to a thread.
+- For each callback it reads the signature of the function that is called, and tries the kinds of things that it may be
+  called on. Here both are remembered.
 
 Changes functions of DSPy and `asyncio.to_thread` for this process, when it is told to; other uses of that are as ever.
 """
@@ -12,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dspy.clients import capabilities, costs, model_metadata
+from dspy.utils import callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +39,48 @@ def apply() -> None:
     for module in (model_metadata, costs, capabilities):
         module.model_info = remembering
     asyncio.to_thread = _staying(asyncio.to_thread)
+    callback.inspect = _Inspect()
+    callback._get_on_start_handler = _choosing(callback._get_on_start_handler)
+    callback._get_on_end_handler = _choosing(callback._get_on_end_handler)
+
+
+class _Inspect:
+    """The module `inspect`, of which one function is quicker for a function that it has seen."""
+
+    def __init__(self) -> None:
+        self._signature = lru_cache(maxsize=REMEMBERED)(inspect.signature)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(inspect, name)
+
+    def getcallargs(self, func: Any, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments by the names of the parameters."""
+        bound = self._signature(func).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+class _Names:
+    """A callback whose methods are their own names."""
+
+    def __getattr__(self, name: str) -> str:
+        return name
+
+
+def _choosing(choose: Callable[..., Any]) -> Callable[..., Any]:
+    names: dict[tuple[type, str], str] = {}
+    """The name of the callback's method, by what is called: one entry per class of DSPy's that runs."""
+
+    @wraps(choose)
+    def chosen(to: Any, instance: Any, fn: Any) -> Any:
+        key = type(instance), fn.__name__
+        if (name := names.get(key)) is None:
+            name = choose(_Names(), instance, fn)
+            if len(names) < REMEMBERED:
+                names[key] = name
+        return getattr(to, name)
+
+    return chosen
 
 
 def _remembering(model_info: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

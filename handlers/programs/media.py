@@ -238,6 +238,17 @@ def check(program: str, inputs: dict[str, Any]) -> None:
         raise _refused(program, "inputs", f"expected at most {MAX_MEDIA} images, recordings and files, got {media}")
 
 
+def without_marks(value: Any) -> Any:
+    """Return what a tool has answered without DSPy's marks: from it too DSPy would take images and files."""
+    if isinstance(value, str):
+        for mark in _MARKS:
+            value = value.replace(mark, mark.replace("<<", "< <"))
+        return value
+    if isinstance(value, dict):
+        return {without_marks(key): without_marks(one) for key, one in value.items()}
+    return [without_marks(one) for one in value] if isinstance(value, list) else value
+
+
 def _parts(program: str, name: str, value: Any) -> list[Any]:
     """Return what an object of DSPy's holds; one inside a model of the app's has not been read by this module."""
     if isinstance(value, dspy.File) and (value.file_id is not None or not value.file_data):

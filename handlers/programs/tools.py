@@ -19,6 +19,7 @@ import pydantic
 from handlers import tool_arguments, tools_client
 from handlers.context import current
 from handlers.errors import BadInput, HandlerError
+from handlers.programs.media import without_marks
 from handlers.programs.usage import ToolFailure
 from handlers.tools_wire import ToolsWanted
 
@@ -87,14 +88,14 @@ def _function(spec: ToolSpec, schema: dict[str, Any]) -> Any:
 
 async def _run(spec: ToolSpec, arguments: dict[str, Any]) -> Any:
     try:
-        return await tools_client.acall(current(), spec, arguments)
+        return without_marks(await tools_client.acall(current(), spec, arguments))
     except HandlerError as error:
         return _told(spec, error)
 
 
 def _run_now(spec: ToolSpec, arguments: dict[str, Any]) -> Any:
     try:
-        return tools_client.call_now(current(), spec, arguments)
+        return without_marks(tools_client.call_now(current(), spec, arguments))
     except HandlerError as error:
         return _told(spec, error)
 
@@ -103,7 +104,7 @@ def _told(spec: ToolSpec, error: HandlerError) -> ToolFailure:
     """Return what the model is told of a failure. Raises AbortRun where it is to end the run."""
     if spec.abort or error.reason in _ENDS_RUN:
         raise AbortRun(error)
-    return ToolFailure(f"The tool failed ({error.reason}): {str(error)[:_CHARACTERS]}")
+    return ToolFailure(f"The tool failed ({error.reason}): {without_marks(str(error)[:_CHARACTERS])}")
 
 
 def tools(*names: str) -> list[Any]:

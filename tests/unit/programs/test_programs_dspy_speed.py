@@ -1,11 +1,13 @@
 """What DSPy does anew in each call is done once; nothing but the time that it takes may differ."""
 
 import asyncio
+import inspect
 import threading
 
 import dspy
 import pytest
 from dspy.clients import costs, model_metadata
+from dspy.utils import callback
 
 from handlers.programs import dspy_speed
 from handlers.programs.dspy_speed import apply
@@ -63,3 +65,37 @@ def test_what_is_known_of_a_model_is_the_same_and_the_callers_own(provider, mode
     found["supports_vision"] = "spoilt"
     assert model_metadata.model_info(provider, model) == original(provider, model)
     assert model_metadata.model_info(provider, model, namespaces=()) == {}
+
+
+@pytest.mark.parametrize(
+    ("instance", "method"),
+    [
+        (dspy.ChainOfThought("question -> answer"), "acall"),
+        (dspy.ChatAdapter(), "format"),
+        (dspy.JSONAdapter(), "parse"),
+        (dspy.LM("openai/any"), "acall"),
+        (dspy.Tool(len), "acall"),
+        (dspy.LocalInterpreter(), "execute"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else type(one).__name__,
+)
+def test_callbacks_hear_what_they_would_hear(instance, method):
+    apply()
+    listener = callback.BaseCallback()
+    function = getattr(type(instance), method).__wrapped__
+    for choose in (callback._get_on_start_handler, callback._get_on_end_handler):
+        for _ in range(2):
+            assert choose(listener, instance, function) == choose.__wrapped__(listener, instance, function)
+
+
+def test_arguments_are_named_as_ever():
+    apply()
+
+    def called(self, a, b=2, *rest, c, d=4, **more):
+        """Takes everything that there is."""
+
+    for args, kwargs in (((1,), {"c": 3}), ((1, 5, 6, 7), {"c": 3, "e": 8}), ((), {"a": 1, "c": 3, "d": None})):
+        expected = inspect.getcallargs(called, "me", *args, **kwargs)
+        assert callback.inspect.getcallargs(called, "me", *args, **kwargs) == expected
+    with pytest.raises(TypeError):
+        callback.inspect.getcallargs(called, "me")
