@@ -251,6 +251,7 @@ class App:
             typed = self._typed = TypedServices(forwarder, config.typed, registry.snapshot.functions)
         except TypedProblem as error:
             raise StartFailed(str(error)) from None
+        self._routes.told.append(lambda: typed.adopt(self._config.typed, registry.snapshot.functions, self._listener))
         typed_unary, typed_streaming = typed.handlers()
         return await self._listener.serve(
             unary | kept.unary() | self._tools.unary() | health_unary | typed_unary,

@@ -18,7 +18,13 @@ from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.replay_table import ReplayConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
 from bridge.settings.secret_references import looks_secret, resolve_secret
-from bridge.settings.tool_tables import ToolHostsConfig, ToolServerConfig, with_tools_pool
+from bridge.settings.tool_tables import (
+    TOOLS_POOL,
+    ToolHostsConfig,
+    ToolServerConfig,
+    tool_mistakes,
+    with_tools_pool,
+)
 from bridge.settings.typed_table import TypedConfig
 
 if TYPE_CHECKING:
@@ -318,6 +324,7 @@ class Config(Section):
         """Yield what tables have wrong by comparison with other tables: the key, and the problem."""
         yield from route_mistakes(self.routes, self.models, self.pools)
         yield from model_mistakes(self.models, self.budgets)
+        yield from tool_mistakes(self.tools, self.pools[TOOLS_POOL].concurrency if self.tools else 0)
 
 
 def load_config(

@@ -7,7 +7,7 @@ breaker until it has closed; all other calls of functions without a route know n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
@@ -49,6 +49,8 @@ class RouteParts:
         """The keys that are not closed, by the function that they belong to."""
         self._router: Router | None = None
         self.runner: AttemptsRunner | None = None
+        self.told: list[Callable[[], None]] = []
+        """What is called when created programs have changed the catalogue."""
 
     def make_runner(
         self, pools: Mapping[str, Pool], native: NativeRunner, pooled: PooledRunner, router: Router
@@ -70,8 +72,10 @@ class RouteParts:
         self._lay_over()
 
     def catalogue_changed(self) -> None:
-        """Lay the routes over the catalogue anew."""
+        """Lay the routes over the catalogue anew, and tell whoever else goes by it."""
         self._lay_over()
+        for told in self.told:
+            told()
 
     def keys(self) -> set[str]:
         """Return the keys of all breakers that there may be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -24,6 +25,13 @@ def with_tools_pool(tables: Any) -> Any:
     if isinstance(own := pools.get(TOOLS_POOL, {}), dict):
         pools[TOOLS_POOL] = {**_TOOLS_POOL, **own}
     return {**tables, "pools": pools}
+
+
+def tool_mistakes(tools: Collection[str], concurrency: int) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield what the pool of MCP servers has wrong: the key, and the problem."""
+    if tools and concurrency < 2:
+        problem = "must be 2 or more: connections to MCP servers are kept by a worker that goes on between calls"
+        yield ("pools", TOOLS_POOL, "concurrency"), problem
 
 
 class ToolHostsConfig(Section):

@@ -5,6 +5,8 @@ import signal
 import grpc
 import pytest
 
+from bridge.v1 import program_pb2
+
 BEFORE = 'def greet(name: str) -> str:\n    """Greet."""\n    return f"hello {name}"\n'
 AFTER = (
     'def greet(polite: bool = False, name: str = "you") -> str:\n    return f"{polite} {name}"\n\n\n'
@@ -79,3 +81,16 @@ def test_a_broken_lock_file_stops_the_start(folder, launch):
     launched = launch(folder / "app.py", CONFIG.format(lock=folder / "bridge.proto.lock"))
     assert launched.wait() != 0
     assert "bridge.proto.lock can not be used: X has a number that no field can have" in launched.stderr
+
+
+def test_a_created_program_is_a_typed_method_at_once(start_server, connect, reflect):
+    config = '[typed]\nservices = "on"\n[models.default]\nmodel = "bridge/test"\n'
+    config += "[pools.general]\nsize = 1\n[pools.llm]\nsize = 1\n[pools.embeddings]\nsize = 0\n"
+    server = start_server(BEFORE, config)
+    signature = "ticket -> queue: Literal['billing', 'technical'], urgency: int"
+    source = program_pb2.ProgramSource(signature=signature)
+    request = program_pb2.CreateProgramRequest(program="triage", source=source)
+    client = connect(server.address)
+    assert client.unary("ProgramService/CreateProgram", request, program_pb2.CreateProgramResponse).value
+    answer, _ = reflect(server.address, "app.v1.ProgramsService").call("Triage", {"ticket": "charged twice"})
+    assert answer["queue"] in ("TRIAGE_RESPONSE_QUEUE_BILLING", "TRIAGE_RESPONSE_QUEUE_TECHNICAL")
