@@ -155,6 +155,13 @@ def spread(taken: list[float]) -> dict[str, float]:
     }
 
 
+def _is_template(process: psutil.Process) -> bool:
+    try:
+        return "pool.template_child" in process.cmdline()
+    except psutil.Error:  # it has ended since it was listed
+        return False
+
+
 async def memory(server: Server, rounds: int = 5) -> dict[str, Any]:
     """Proportional memory after work, in MiB: of all workers, and of the template with the worker that is ahead."""
     for worker in server.pool.snapshot().workers:
@@ -162,8 +169,7 @@ async def memory(server: Server, rounds: int = 5) -> dict[str, Any]:
             assert await server.call("work", b'{"seed": %d}' % seed, prefer=worker.id) == worker.id
     await asyncio.sleep(QUIET_S)
     pids = [worker.pid for worker in server.pool.snapshot().workers]
-    below = psutil.Process().children(recursive=True)
-    templates = [each.pid for each in below if "pool.template_child" in each.cmdline()]
+    templates = [each.pid for each in psutil.Process().children(recursive=True) if _is_template(each)]
     parts = {"workers": sum(map(proportional_bytes, pids)), "template": sum(map(proportional_bytes, templates))}
     figures = {f"{name}_mib": round(value / 2**20, 1) for name, value in parts.items()}
     return {**figures, "total_mib": round(sum(parts.values()) / 2**20, 1), "count": len(pids)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import dspy
 import pytest
 
 from bridge.v1 import common_pb2, invoke_pb2, program_pb2
@@ -13,6 +14,15 @@ from handlers.context import CallContext
 from handlers.contract import CallMeta, EntryOptions, Handler, ModelOptions
 from handlers.models.openai_test_server.server import OpenAITestServer, serve
 from handlers.programs.discovery import discover_programs
+
+
+@pytest.fixture(autouse=True)
+def no_trace_is_left():
+    """What a test runs outside of a server stays in DSPy's trace for good; another test counts what is in there."""
+    yield
+    if trace := dspy.settings.get("trace"):
+        trace.clear()
+
 
 TEST_MODEL = ModelOptions(model="bridge/test")
 
