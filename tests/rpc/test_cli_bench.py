@@ -178,7 +178,7 @@ def test_a_flame_graph_of_the_front(profile, tmp_path):
     assert profile("front", "-o", str(out), "--gil")["file"] == str(out)
     text = out.read_text()
     assert ">front, 1 s, with the GIL held<" in text
-    assert "bridge/servicers/forward.py" in text
+    assert re.search(r"bridge/[a-z_/]+\.py", text), "its own code is among what it runs"
     assert "py-spy" not in re.search(r'id="title".*', text)[0]
 
 

@@ -69,9 +69,10 @@ def test_nothing_outlives_a_front_that_dies_and_its_port_is_free(start_server, c
     assert connect(server.address).call("pid").value > 0
 
 
-def test_signals_that_mean_nothing_change_nothing(start_server, connect):
+def test_signals_that_mean_nothing_change_nothing(start_server, connect, eventually):
     server = start_server(APP, LEAN.format(size=2))
     client = connect(server.address)
+    eventually(lambda: len(client.workers("general")) == 2, "both workers")
     workers = client.workers("general")
     for _ in range(200):
         server.process.send_signal(signal.SIGCHLD)

@@ -302,7 +302,8 @@ def test_ready_line_and_logs_are_json(start_server, served_app):
     server.stderr.join(5)
     records = [json.loads(line) for line in server.stderr.text.splitlines()]
     told = [record["message"].partition(" after ")[0].partition(":")[0] for record in records]
-    assert told == ["worker ready", "draining", "stopped"]
+    kept = "created programs are kept in memory only; [programs] directory keeps them on disk"
+    assert told == [kept, "worker ready", "draining", "stopped"]
     assert all({"time", "level", "message"} <= set(record) for record in records)
 
 
