@@ -19,8 +19,6 @@ import grpc
 from grpc._cython import cygrpc
 from grpc.aio import _server
 
-from bridge import wakeups
-
 TESTED = "1.85."
 """The versions of grpcio whose inner parts are as this module expects them."""
 OPEN_UNARY = 8
@@ -36,18 +34,16 @@ def make_server(
 
     `handlers` finds the handler of a call; `unary` and `others` are the full names of the methods that it has.
     """
-    with wakeups.gathered(asyncio.get_running_loop()):
-        if grpc.__version__.startswith(TESTED):
-            return _Server(
-                arguments, handlers, {**dict.fromkeys(unary, OPEN_UNARY), **dict.fromkeys(others, OPEN_OTHERS)}
-            )
-        _log.warning(
-            "grpcio %s is not what this server was tested with (%s*): it accepts calls one at a time, and small calls "
-            "are slower; install one of those versions, or a newer bridge",
-            grpc.__version__,
-            TESTED,
-        )
-        server = grpc.aio.server(options=arguments)
+    if grpc.__version__.startswith(TESTED):
+        requests = dict.fromkeys(unary, OPEN_UNARY) | dict.fromkeys(others, OPEN_OTHERS)
+        return _Server(arguments, handlers, requests)
+    _log.warning(
+        "grpcio %s is not what this server was tested with (%s*): it accepts calls one at a time, and small calls are "
+        "slower; install one of those versions, or a newer bridge",
+        grpc.__version__,
+        TESTED,
+    )
+    server = grpc.aio.server(options=arguments)
     server.add_generic_rpc_handlers((handlers,))
     return server
 
