@@ -5,7 +5,7 @@ that is the most of what a call costs it. Here each method has several requests 
 begun at once. What a call goes through then is grpcio's own code.
 
 It is built on names of grpcio that are not public, so it is used with the versions that it was tested with; with others
-the server is grpcio's own. Owns the calls that are accepted, until they end.
+the server is grpcio's own. Owns the calls that are accepted, until they end. Knows nothing of what the methods do.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class _Accepting(cygrpc.AioServer):  # type: ignore[misc]
             handling = cygrpc._handle_rpc(path, self, (), state, loop, False)
             call = _Steps(cygrpc._schedule_rpc_coro(handling, state, loop, path), calls)
             calls.add(call)
-            call()
+            loop.call_soon(call)  # what it raises is a matter of that call: it must not end the accepting
 
 
 class _Steps:

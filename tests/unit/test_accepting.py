@@ -142,6 +142,26 @@ async def test_a_server_that_stops_at_once_cancels_and_leaves_nothing(served):
         await until(lambda: not server._server._accepting and not server._server._calls)
 
 
+async def test_a_call_that_can_not_be_begun_ends_nothing_else(served, monkeypatch):
+    server, _, channel = served
+    told = asyncio.Queue()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.put_nowait(context["exception"]))
+    begin = accepting.cygrpc._schedule_rpc_coro
+
+    async def fails(handling, *_about):
+        handling.close()
+        raise OSError("the core refuses")
+
+    monkeypatch.setattr(accepting.cygrpc, "_schedule_rpc_coro", fails)
+    lost = [channel.unary_unary(ECHO)(b"x", timeout=0.5) for _ in range(2 * OPEN_UNARY)]
+    ends = await asyncio.gather(*lost, return_exceptions=True)
+    monkeypatch.setattr(accepting.cygrpc, "_schedule_rpc_coro", begin)
+    if isinstance(server._server, _Accepting):
+        assert all(isinstance(end, grpc.aio.AioRpcError) for end in ends)
+        assert all([isinstance(await asyncio.wait_for(told.get(), 10), OSError) for _ in lost])
+    assert await channel.unary_unary(ECHO)(b"on", timeout=10) == b"on"
+
+
 async def test_calls_that_have_ended_are_let_go(served):
     server, _, channel = served
     if not isinstance(server._server, _Accepting):
