@@ -164,8 +164,7 @@ def message(one: DescriptorProto, scope: Scope) -> Iterator[list[str]]:
         options["deprecated"] = "true"
     blocks = [use("Protobuf", **named(scope), **options)]
     real = [decl.name for decl in one.oneof_decl if not decl.name.startswith("_")]
-    if real:
-        blocks.append([f"  oneof :{name}, {index}" for index, name in enumerate(real)])
+    blocks += [[f"  oneof :{name}, {index}"] for index, name in enumerate(real)]
     if one.field:
         blocks.append(spaced([member(each, one, scope) for each in one.field]))
     yield [f"defmodule {scope.module} do", *scope.docs(), *joined(blocks), "end"]
@@ -187,9 +186,10 @@ def member(one: FieldDescriptorProto, within: DescriptorProto, scope: Scope) -> 
         options["enum"] = "true"
     if one.HasField("oneof_index") and not one.proto3_optional:
         options["oneof"] = str(one.oneof_index)
-    for name in ("packed", "deprecated"):
-        if one.options.HasField(name):
-            options[name] = str(getattr(one.options, name)).lower()
+    if one.options.HasField("packed"):
+        options["packed"] = str(one.options.packed).lower()
+    if one.HasField("options"):
+        options["deprecated"] = str(one.options.deprecated).lower()
     return broken(f"  field :{one.name}, {one.number}", options)
 
 
