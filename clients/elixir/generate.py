@@ -1,10 +1,11 @@
 """Regenerate `lib/bridge/v1` from the project's proto files: `python clients/elixir/generate.py`.
 
 Writes, byte for byte, what protoc-gen-elixir of the protobuf package writes with `plugins=grpc,include_docs=true`, so
-that the modules can be written and checked where no Elixir is. The health service's modules stand under `Bridge.Grpc`,
-as with `package_prefix=bridge`, because a program may have its own `Grpc.Health.V1`. Messages of google.protobuf and
-google.rpc come with the packages protobuf and googleapis. Needs grpcio-tools, googleapis-common-protos and
-grpcio-health-checking (the project's `dev` extra). A development tool: it is not part of the package.
+that the modules can be written and checked where no Elixir is; only a method named Call is marked, see TAKEN. The
+health service's modules stand under `Bridge.Grpc`, as with `package_prefix=bridge`, because a program may have its own
+`Grpc.Health.V1`. Messages of google.protobuf and google.rpc come with the packages protobuf and googleapis. Needs
+grpcio-tools, googleapis-common-protos and grpcio-health-checking (the project's `dev` extra). A development tool: it is
+not part of the package.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ VERSION = "0.17.0"
 """Of the protobuf package whose generator's output this is."""
 WIDTH = 98
 """The longest line of Elixir's formatter."""
+TAKEN = ", %{__name_collision__: true}"
+"""At a method named Call: its stub would have a function `call` of its own beside the one that every stub has, and the
+compiler warns of that. `Stub.call(:Call, channel, request, options)` is left, as for methods whose names collide."""
 ENUM, MESSAGE = FieldDescriptorProto.TYPE_ENUM, FieldDescriptorProto.TYPE_MESSAGE
 
 
@@ -207,7 +211,7 @@ def procedure(one: MethodDescriptorProto, scope: Scope) -> list[str]:
     request, response = scope.type(one.input_type), scope.type(one.output_type)
     request = f"stream({request})" if one.client_streaming else request
     response = f"stream({response})" if one.server_streaming else response
-    line = f"  rpc :{one.name}, {request}, {response}"
+    line = f"  rpc :{one.name}, {request}, {response}{TAKEN if one.name.lower() == 'call' else ''}"
     return [line] if len(line) <= WIDTH else [f"  rpc :{one.name},", f"      {request},", f"      {response}"]
 
 

@@ -67,6 +67,12 @@ def test_comments_can_not_become_code(generator):
     assert not re.search(r"(?<!\\)#\{", code), code
 
 
+def test_a_method_named_call_does_not_define_the_stubs_call_again(generator):
+    (file,) = FileDescriptorSet(file=[{"name": "a.proto", "package": "a", "syntax": "proto3"}]).file
+    file.service.add(name="S").method.add(name="Call", input_type=".a.A", output_type=".a.B")
+    assert "  rpc :Call, A.A, A.B, %{__name_collision__: true}\n" in generator.elixir(file)
+
+
 def test_elixir_can_read_every_file():
     if shutil.which("elixir") is None:
         pytest.skip("elixir is not installed")

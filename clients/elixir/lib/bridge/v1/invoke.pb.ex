@@ -365,7 +365,7 @@ defmodule Bridge.V1.InvokeService.Service do
 
   use GRPC.Service, name: "bridge.v1.InvokeService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc :Call, Bridge.V1.CallRequest, Bridge.V1.CallResponse
+  rpc :Call, Bridge.V1.CallRequest, Bridge.V1.CallResponse, %{__name_collision__: true}
 
   rpc :StreamCall, Bridge.V1.StreamCallRequest, stream(Bridge.V1.StreamCallResponse)
 
