@@ -41,10 +41,15 @@ class Language:
     """Why CI may go on without it; empty where it must not."""
     readme: Path
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the repository has a runner for it."""
+        return (self.folder / "conformance").is_dir() or (self.folder / "runners").is_dir()
+
     def missing(self) -> str | None:
         """What is missing; None where the runner can be made and started. Makes it. Raises PrepareFailed."""
-        if not self.folder.is_dir():
-            return f"{self.folder.relative_to(ROOT)} is not there"
+        if not self.is_written:
+            return f"{self.folder.relative_to(ROOT)} has no runner"
         for command in self.needs:
             if shutil.which(command) is None:
                 return f"the command {command} is not installed"
