@@ -7,7 +7,7 @@ import type { Payload, Payload__Output } from "./generated/bridge/v1/Payload.js"
 import { type LargeIntegers, parseJson, writeJson } from "./json.js";
 import { readMsgpack } from "./msgpack-read.js";
 import { Unsendable, writeMsgpack } from "./msgpack-write.js";
-import { dtypeOf, readTensor, Tensor, tensorBytes, type TypedArray } from "./tensor.js";
+import { dtypeOf, readTensor, Tensor, type TypedArray } from "./tensor.js";
 
 /** The arguments of a call: an object with one key per parameter, or bytes for a function with one bytes parameter. */
 export type Arguments = object;
@@ -69,9 +69,9 @@ function jsonPayload(value: unknown): Payload {
 
 /** Put a tensor aside and return what refers to it. The slash keeps its name apart from those of parameters. */
 function tensorReference(value: Tensor | TypedArray, tensors: Tensors): object {
-  const { data, shape, dtype } = value instanceof Tensor ? value : oneDimension(value);
+  const tensor = value instanceof Tensor ? value : oneDimension(value);
   const name = `tensor/${tensors.length}`;
-  tensors.push({ name, dtype, shape: [...shape], data: tensorBytes(data) });
+  tensors.push({ name, dtype: tensor.dtype, shape: [...tensor.shape], data: tensor.bytes() });
   return { $tensor: name };
 }
 

@@ -53,10 +53,13 @@ export class Session extends Calls implements AsyncDisposable {
   readonly id: string;
   /** Values that all workers of the session share. */
   readonly variables: Variables;
+  /** The session as it was when it was opened here; undefined for one that was joined. */
+  readonly opened: SessionInfo | undefined;
 
-  private constructor(transport: Transport, id: string, mode: SessionMode | undefined) {
+  private constructor(transport: Transport, id: string, mode: SessionMode | undefined, opened?: SessionInfo) {
     super(transport.with(mode === undefined ? { session: id } : { session: id, sessionMode: mode }));
     this.id = id;
+    this.opened = opened;
     this.variables = new Variables(this.transport, id);
   }
 
@@ -70,7 +73,8 @@ export class Session extends Calls implements AsyncDisposable {
       ...(options.ttlMs === undefined ? {} : { ttl: toDuration(options.ttlMs) }),
     };
     const { session } = await transport.unary(service.Open, request, options);
-    return new Session(transport, (session as Session__Output).id, mode);
+    const opened = toInfo(session as Session__Output);
+    return new Session(transport, opened.id, mode, opened);
   }
 
   /** Return a view of a session that is open, or that its first call opens. */
