@@ -295,6 +295,10 @@ class Asker(Protocol):
         """Ask, and await the answer: for async code."""
         ...
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask, and wait for no answer. The front hears it before the call's end."""
+        ...
+
 
 class ReplyMeta(msgspec.Struct, frozen=True, array_like=True):
     """What the entry tells the front beside the response bytes; empty bytes stand for the empty record."""

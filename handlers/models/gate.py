@@ -85,8 +85,6 @@ class Gate:
         self.options = options
         self.spending = Spending(options)
         self.sleep = sleep
-        self.telling: set[asyncio.Task[None]] = set()
-        """Kept so that none is collected before it has told."""
 
     def question(
         self,
@@ -173,7 +171,7 @@ class Gate:
         finally:
             if begun.number:
                 with suppress(HandlerError):
-                    context.ask(END, _encode(end))
+                    context.tell(END, _encode(end))
 
 
 @dataclass(slots=True)
@@ -230,7 +228,7 @@ class Visit:
         if error is None:
             if self.answer is None:
                 self.gate.spending.learn(self.question.size, use)
-            await self._tell(True, answer=self.keep)
+            self._tell(True, answer=self.keep)
             return False
         if not isinstance(error, Exception):
             self._give_up()
@@ -240,7 +238,7 @@ class Visit:
         again = self._wait_s is not None
         verdict = None if failure is None else sound(failure.code, waited_in_full=self.waited_in_full)
         record = b"" if failure is None else _json(failure.to_record())
-        await self._tell(verdict, failure=record, again=again)
+        self._tell(verdict, failure=record, again=again)
         return again
 
     def _wait_after(self, failure: HandlerError | None) -> float | None:
@@ -260,28 +258,22 @@ class Visit:
             return None
         return wait_s
 
-    async def _tell(
-        self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False
-    ) -> None:
+    def _tell(self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False) -> None:
         if not self._number or self.context is None:
             return
         use = self.use
         tokens = use.input_tokens + use.output_tokens
-        end = End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again)
-        with suppress(*_GONE):
-            await self.context.aask(END, _encode(end))
+        self._told(End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again))
 
     def _give_up(self) -> None:
         """Tell that nobody waits any more: what was used is not known. The end of the whole call tells by itself."""
-        if self._number and self.context is not None:
-            task = asyncio.get_running_loop().create_task(_told(self.context, End(self._number, None, False)))
-            self.gate.telling.add(task)
-            task.add_done_callback(self.gate.telling.discard)
+        if self._number:
+            self._told(End(self._number, None, False))
 
-
-async def _told(context: CallContext, end: End) -> None:
-    with suppress(*_GONE):
-        await context.aask(END, _encode(end))
+    def _told(self, end: End) -> None:
+        if self.context is not None:
+            with suppress(*_GONE):
+                self.context.tell(END, _encode(end))
 
 
 def digest_of(arguments: dict[str, Any]) -> bytes:

@@ -69,3 +69,6 @@ class _Asker:
 
     async def aask(self, name, body):
         return await self._front.answer(self.call, name, body)
+
+    def tell(self, name, body):
+        self.ask(name, body)
