@@ -62,6 +62,8 @@ class Model:
         self.name = name
         self.config = config
         self.keys = keys
+        self.unasked: Passed = tuple((key, 0, False) for key in keys)
+        """What a request has passed that went out without asking, while all its breakers were closed."""
         self.requests = 0
         self.cooling_until = 0.0
         self.limiter: Limiter | None = None
@@ -257,6 +259,11 @@ class Gateway:
 
     def _end(self, _outer: Call, body: bytes) -> bytes:
         told = _end(body)
+        if told.model:
+            if (model := self.models.get(told.model)) is not None:
+                model.requests += 1
+                self._door.tell(model.unasked, told.sound)
+            return b""
         lease = self._leases.get(told.number)
         if lease is not None and not lease.ended:
             self.end(lease, told)

@@ -54,7 +54,7 @@ def _answer(call: Call, ask_id: int, name: str, data: bytes, send: Send) -> None
         if not isinstance(found, Coroutine):
             _answered(call, ask_id, _broken() if found is None else found, send)
     if isinstance(found, Coroutine):
-        if call.asking is None:
+        if call.asking is None or call.abandoned or call.future.done():
             found.close()  # the call that told it has ended
             return
         task = asyncio.get_running_loop().create_task(found)

@@ -17,7 +17,7 @@ def open_entry(options):
 
 
 class ContractEntry:
-    """Knows echo, fail, sleep, spin, where, meet, ask, asks, tell, late; the streams count, note, forever and asking."""
+    """Knows echo, fail, sleep, spin, where, meet, ask, asks, tell, late; streams: count, note, forever, asking."""
 
     def __init__(self, is_async):
         self._is_async = is_async
