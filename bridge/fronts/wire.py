@@ -61,10 +61,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[str, ...]
     lost: dict[str, bytes]
     """By path, the last message that a client gets where the main process is gone; other requests get an error."""
-    services: tuple[str, ...] = ()
-    """What reflection tells of; empty for no reflection."""
-    files: tuple[bytes, ...] = ()
-    """The descriptions of those services, each file after those that it imports."""
 
 
 class Listening(msgspec.Struct, frozen=True):
