@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bridge.settings.anomaly_table import AnomaliesConfig
+from bridge.settings.door_tables import KeysConfig, ServerConfig
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
@@ -31,57 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Config", "ConfigError", "Problem", "load_config", "parse_size", "resolve_secret"]
+__all__ = ["Config", "ConfigError", "Problem", "ServerConfig", "load_config", "parse_size", "resolve_secret"]
 
 DEFAULT_POOLS: dict[str, dict[str, Any]] = {
     "general": {"size": 2, "concurrency": 1},
     "llm": {"size": 1, "concurrency": 64},
     "embeddings": {"size": 1, "concurrency": 1},
 }
-
-
-class ServerConfig(Section):
-    """The gRPC server."""
-
-    address: Address = Field("127.0.0.1:50051", description="Where it listens, HOST:PORT. Port 0 takes a free port.")
-    fronts: Int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Processes that take gRPC on the address; with more than one, each has a core's worth of "
-        "connections, and all share the pools, sessions and limits.",
-    )
-    max_message_bytes: Size = Field(64 * MIB, description="The largest message that it receives or sends.")
-    drain_timeout_s: Seconds = Field(30.0, description="How long running calls may take to end when the server stops.")
-    default_timeout_s: Seconds = Field(60.0, description="The deadline of a call that brings none.")
-    max_timeout_s: Seconds = Field(3600.0, description="The longest deadline; a longer one is cut to it.")
-    slow_reader_timeout_s: Seconds = Field(
-        60.0,
-        description="How long a message of a stream may wait for a client that does not read; the stream ends then.",
-    )
-    keepalive_time_s: Seconds = Field(
-        30.0, ge=1.0, description="A connection on which nothing has come for so long is asked whether it still lives."
-    )
-    keepalive_timeout_s: Seconds = Field(
-        10.0, ge=1.0, description="How long that answer may take; then the connection and its calls end."
-    )
-    expose_tracebacks: Flag = Field(False, description="Whether callers get the Python traceback of user code.")
-    cgroups: Literal["auto", "off"] = Field(
-        "auto", description="Whether each worker gets a cgroup of its own, where the environment allows it."
-    )
-    reflection: Flag = Field(True, description="Whether tools may ask the server for its services and messages.")
-    chaos: Flag = Field(
-        False, description="Whether `bridge doctor --chaos` may break workers on purpose, to measure what follows."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.default_timeout_s > self.max_timeout_s:
-            raise ValueError(
-                f"default_timeout_s is {self.default_timeout_s:g}, more than max_timeout_s ({self.max_timeout_s:g}); "
-                "lower the one or raise the other"
-            )
-        return self
 
 
 class PoolConfig(Section):
@@ -278,6 +235,7 @@ class Config(Section):
     """All settings of the bridge."""
 
     server: ServerConfig = Field(ServerConfig(), description="The gRPC server.")
+    keys: KeysConfig = Field(KeysConfig(), description="API keys.")
     pools: dict[Name, PoolConfig] = Field(
         {},
         description="Pools of worker processes by name. `general`, `llm` and `embeddings` always exist; a table "

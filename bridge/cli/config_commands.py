@@ -47,6 +47,8 @@ def shown(config: Config) -> dict[str, Any]:
     for model in values["models"].values():
         if "api_key" in model:
             model["api_key"] = display(model["api_key"])
+    if "tls_key" in values["server"]:
+        values["server"]["tls_key"] = display(values["server"]["tls_key"])
     for pool in values["pools"].values():
         pool["env"] = {name: display(value) for name, value in pool["env"].items()}
     return values

@@ -38,7 +38,8 @@ def _check_name(name: str) -> str:
     return name
 
 
-def _check_address(text: str) -> str:
+def check_address(text: str) -> str:
+    """Return `text` if it is HOST:PORT. Raises ValueError if it is not."""
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[1]) > 65535:
         raise ValueError("expected HOST:PORT such as '127.0.0.1:50051' or '[::1]:50051', with a port up to 65535")
@@ -51,7 +52,7 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
 Size = Annotated[int, Field(strict=True, gt=0), BeforeValidator(parse_size)]
 Name = Annotated[str, AfterValidator(_check_name)]
-Address = Annotated[str, AfterValidator(_check_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 Secret = Annotated[str, AfterValidator(check_reference)]
 
 

@@ -114,7 +114,7 @@ class TestMistakes:
         ("text", "expected"),
         [
             ("[pools.general]\n  siez = 4", "bridge.toml:2:3: pools.general.siez: unknown key; did you mean 'size'?"),
-            ("[wat]", "bridge.toml:1:1: wat: unknown key; the keys here are: server, pools,"),
+            ("[wat]", "bridge.toml:1:1: wat: unknown key; the keys here are: server, keys, pools,"),
             ("[pools.general]\nsize = '4'", "bridge.toml:2:1: pools.general.size: expected a whole number, got '4'"),
             ("pools.general.size = 4.5", "bridge.toml:1:1: pools.general.size: expected a whole number, got 4.5"),
             ("[pools.general]\nsize = true", "2:1: pools.general.size: expected a whole number, got True"),
