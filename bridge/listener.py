@@ -128,8 +128,6 @@ class Listener:
 
     def renew(self, config: Config) -> None:
         """Take over settings that a reload has changed."""
-        if self._gate is not None:
-            self._gate.look()
         if self.fronts is not None:
             self.fronts.renew(config.server)
 

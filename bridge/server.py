@@ -20,6 +20,7 @@ import msgspec
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
+
 from bridge.accepting import make_server
 
 Metadata = tuple[tuple[str, str | bytes], ...]

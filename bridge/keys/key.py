@@ -75,6 +75,11 @@ def make(name: str, roles: tuple[RoleName, ...], tenant: str | None = None) -> t
     return key, f"bk_{key.id}_{secret}"
 
 
+def revoked(key: Key, at: str) -> Key:
+    """Return a key that lets nobody in any more."""
+    return msgspec.structs.replace(key, revoked=at)
+
+
 def check(key: Key) -> None:
     """Look whether a key can be used. Raises KeyProblem."""
     if not _NAME.fullmatch(key.name):

@@ -73,9 +73,9 @@ class KeyRing:
         found = {key.id: key for key in key_file.read(self.path)}
         self._keys, self._stamp = found, stamp
         self._known.clear()
-        ids = frozenset(id for id, key in before.items() if found.get(id) != key)
+        ids = frozenset(one for one, key in before.items() if found.get(one) != key)
         ended = tuple(
-            before[id].name for id in sorted(ids) if before[id].revoked is None and not _is_valid(found.get(id))
+            before[one].name for one in sorted(ids) if before[one].revoked is None and not _is_valid(found.get(one))
         )
         return Changed(ids=ids, ended=ended, valid=self.valid)
 

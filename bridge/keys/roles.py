@@ -11,12 +11,13 @@ from enum import IntEnum
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2
 
 from bridge.v1 import access_pb2
 
 _RESERVED = ("bridge.", "grpc.")
 """An app's typed services have other packages; where one does not, these say what their methods need."""
-HEALTH = "grpc.health.v1.Health"
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
