@@ -3,7 +3,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick bench-starts scorecard scorecard-quick faults soak proto setup clean
+.PHONY: help demo demo-serve test test-all-pythons check bench bench-quick bench-starts scorecard scorecard-quick faults soak proto clients setup clean
 
 VENV ?= .venv
 export VENV PYTHON
@@ -52,6 +52,9 @@ soak: $(VENV)/.ready-all ## Faults for MINUTES (default 30) while callers go on,
 
 bench-starts: $(VENV)/.ready-all ## How fast and light workers start; writes bench-starts.json (about 3 minutes)
 	@$(VENV)/bin/python tests/bench/starts.py
+
+clients: $(VENV)/.ready-all ## Every client of every language against one set of cases: LANGUAGES="go elixir" CASES="streams/*" for some
+	@$(VENV)/bin/python clients/conformance/run.py $(LANGUAGES:%=--language %) $(CASES:%=--case '%')
 
 proto: $(VENV)/.ready-all ## Write everything that is generated from proto/
 	@$(VENV)/bin/python .ci/generated.py --write

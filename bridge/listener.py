@@ -7,6 +7,7 @@ Owns whichever of the two there is, and what stands before all handlers: reflect
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from bridge.config import Config
+    from bridge.doors.identity import TlsIdentity
+    from bridge.doors.tls import Tls
     from bridge.fronts.front import Front
     from bridge.fronts.fronts import Fronts
     from bridge.keys.gate import Gate
@@ -37,7 +40,8 @@ class Listener:
         self._server: GrpcServer | None = None
         self._reflection: Reflection | None = None
         self._gate: Gate | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self.tls: Tls | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.fronts: Fronts | None = None
         if config.server.fronts > 1:
             from bridge.fronts.fronts import Fronts
@@ -52,6 +56,10 @@ class Listener:
         """Begin with what takes long, once it is known who may call. Raises ListenFailed."""
         if self._gate is not None:
             self._open_gate(self._gate)
+        if self._config.tls_certificate is not None:
+            from bridge.doors.tls import Tls
+
+            self.tls = Tls(self._config, os.environ, self._new_identity)
         if self.fronts is None:
             return
         try:
@@ -66,12 +74,6 @@ class Listener:
             gate.open()
         except KeyFileProblem as problem:
             raise ListenFailed(str(problem)) from None
-        self._watching = asyncio.create_task(gate.watch())
-        self._watching.add_done_callback(self._watched)
-
-    def _watched(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fatal(error)
 
     async def serve(
         self,
@@ -91,6 +93,7 @@ class Listener:
             max_message_bytes=config.max_message_bytes,
             keepalive_time_s=config.keepalive_time_s,
             keepalive_timeout_s=config.keepalive_timeout_s,
+            tls=None if self.tls is None else self.tls.identity,
         )
         if config.reflection:
             from bridge.reflection import SERVICES, Reflection
@@ -98,16 +101,39 @@ class Listener:
             self._reflection = Reflection(names, files)
             names, conversations = [*names, *SERVICES], {**conversations, **self._reflection.conversations()}
         if self._gate is not None:
+            self._gate.look()  # the pools have taken their time
             self._gate.learn(names, files)
             unary, streaming = self._gate.unary(unary), self._gate.streaming(streaming)
             conversations = self._gate.conversations(conversations)
         if self.fronts is not None:
-            return await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
-        self._server = GrpcServer(options, unary, streaming, conversations)
-        try:
-            return await self._server.start()
-        except AddressInUse as error:
-            raise _in_use(error) from None
+            address = await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
+        else:
+            self._server = GrpcServer(options, unary, streaming, conversations)
+            try:
+                address = await self._server.start()
+            except AddressInUse as error:
+                raise _in_use(error) from None
+        for part in (self._gate, self.tls):
+            if part is not None:
+                self._watching.append(asyncio.create_task(part.watch()))
+                self._watching[-1].add_done_callback(self._end_on_bug)
+        return address
+
+    def _new_identity(self, identity: TlsIdentity) -> None:
+        if self._server is not None:
+            self._server.renew_tls(identity)
+        if self.fronts is not None:
+            self.fronts.renew_tls(identity)
+
+    def _end_on_bug(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal(error)
+
+    def look(self) -> None:
+        """Look at the files of the TLS certificate and of the keys now."""
+        for part in (self._gate, self.tls):
+            if part is not None:
+                part.look()
 
     def processes(self) -> list[Front]:
         """Return the fronts that there are now; none where this process takes gRPC by itself."""
@@ -128,6 +154,8 @@ class Listener:
 
     def renew(self, config: Config) -> None:
         """Take over settings that a reload has changed."""
+        if self.tls is not None:
+            self.tls.renew(config.server)
         if self.fronts is not None:
             self.fronts.renew(config.server)
 
@@ -158,8 +186,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Send the answers that are made, refuse what comes, and end."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         if self.fronts is not None:

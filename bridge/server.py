@@ -22,6 +22,8 @@ os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 import grpc
 
 from bridge.accepting import make_server
+from bridge.doors.credentials import ServedIdentity
+from bridge.doors.identity import TlsIdentity
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
@@ -54,7 +56,10 @@ class ServerOptions:
     """Limits of the transport. Bytes and seconds."""
 
     address: str
+    """HOST:PORT; empty for no port."""
     max_message_bytes: int
+    tls: TlsIdentity | None = None
+    """Given: the port takes TLS alone."""
     keepalive_time_s: float = 30.0
     keepalive_timeout_s: float = 10.0
     shared: bool = False
@@ -165,6 +170,7 @@ class GrpcServer:
         self._unary, self._others = dict(unary), others
         handlers = _Handlers(self._unary, others, unknown)
         self._server = make_server(_channel_arguments(options), handlers, unary, others)
+        self._identity = None if options.tls is None else ServedIdentity(options.tls)
 
     def change(self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming]) -> None:
         """Serve these handlers too, from now on."""
@@ -175,11 +181,19 @@ class GrpcServer:
         """Bind and serve; return the address with its real port. Raises AddressInUse."""
         host, _, _ = self._options.address.rpartition(":")
         try:
-            port = self._server.add_insecure_port(self._options.address)
+            if self._identity is None:
+                port = self._server.add_insecure_port(self._options.address)
+            else:
+                port = self._server.add_secure_port(self._options.address, self._identity.credentials)
         except RuntimeError as error:
             raise AddressInUse(f"can not listen on {self._options.address}") from error
         await self._server.start()
         return f"{host}:{port}"
+
+    def renew_tls(self, identity: TlsIdentity) -> None:
+        """Show this identity from the next TLS handshake on."""
+        if self._identity is not None:
+            self._identity.renew(identity)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let running ones end within `grace_s`, then cancel them."""

@@ -6,10 +6,10 @@ returns {:ok, value} or {:error, reason}, with values as a JSON library has them
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING
 
+from bridge.client_gen.elixir_text import doc, text
 from bridge.client_gen.trees import Trees
 from handlers.typed.names import pascal
 from handlers.typed.shapes import snake
@@ -121,7 +121,7 @@ def _term(tree: Tree, root: str) -> str:
 
 def _fields(one: Class, root: str) -> str:
     rows = [
-        f"{{{_text(entry.key)}, {_atom(entry.key)}, {_term(entry.type, root)}, {str(entry.required).lower()}}}"
+        f"{{{text(entry.key)}, {_atom(entry.key)}, {_term(entry.type, root)}, {str(entry.required).lower()}}}"
         for entry in one.entries
     ]
     return f"[{', '.join(rows)}]"
@@ -129,7 +129,7 @@ def _fields(one: Class, root: str) -> str:
 
 def _class(one: Class, root: str, trees: Trees) -> Iterator[str]:
     yield f"defmodule {root}.{one.name} do"
-    yield from _doc("moduledoc", one.doc or one.name)
+    yield from doc("moduledoc", one.doc or one.name)
     types = []
     for entry in one.entries:
         nullable = "" if entry.required or entry.type.nullable else " | nil"
@@ -148,7 +148,7 @@ def _class(one: Class, root: str, trees: Trees) -> Iterator[str]:
 
 def _service(name: str, root: str, calls: list[Call], trees: Trees) -> Iterator[str]:
     yield f"defmodule {root}.{name} do"
-    yield from _doc("moduledoc", "Typed calls. A client is a function that makes them: see its type.")
+    yield from doc("moduledoc", "Typed calls. A client is a function that makes them: see its type.")
     yield "  @type client :: (:call | :stream, String.t(), map() -> {:ok, term()} | {:error, term()})"
     taken: set[str] = set()
     for call in calls:
@@ -158,7 +158,7 @@ def _service(name: str, root: str, calls: list[Call], trees: Trees) -> Iterator[
 
 
 def _function(call: Call, root: str, taken: set[str]) -> Iterator[str]:
-    yield from _doc("doc", call.method.doc or f"Call {call.method.function}.")
+    yield from doc("doc", call.method.doc or f"Call {call.method.function}.")
     name = _variable(call.method.function)
     while name in taken:
         name += "_"
@@ -186,7 +186,7 @@ def _function(call: Call, root: str, taken: set[str]) -> Iterator[str]:
     kind = "stream" if call.method.streaming else "call"
     term = ":plain" if call.result is None else _term(call.result, root)
     read = f"{root}.Codec.decode"
-    yield f"    with {{:ok, found}} <- client.(:{kind}, {_text(call.method.function)}, {arguments}) do"
+    yield f"    with {{:ok, found}} <- client.(:{kind}, {text(call.method.function)}, {arguments}) do"
     if call.method.streaming:
         yield f"      {{:ok, Stream.map(found, &{read}(&1, {term}))}}"
     else:
@@ -195,23 +195,12 @@ def _function(call: Call, root: str, taken: set[str]) -> Iterator[str]:
     yield "  end"
 
 
-def _doc(kind: str, text: str) -> Iterator[str]:
-    yield f'  @{kind} """'
-    safe = text.strip().replace("\\", "\\\\").replace('"""', "'''").replace("#{", "\\#{")
-    yield from (f"  {line}".rstrip() for line in safe.splitlines())
-    yield '  """'
-
-
-def _text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("#{", "\\#{")
-
-
 def _atom(key: str) -> str:
-    return f":{key}" if re.fullmatch(r"[a-z_][A-Za-z0-9_]*", key) else f":{_text(key)}"
+    return f":{key}" if re.fullmatch(r"[a-z_][A-Za-z0-9_]*", key) else f":{text(key)}"
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[a-z_][A-Za-z0-9_]*", key) else _text(key)
+    return key if re.fullmatch(r"[a-z_][A-Za-z0-9_]*", key) else text(key)
 
 
 def _variable(key: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.doors.identity import TlsIdentity
 from bridge.server import Metadata
 
 HEADER = Struct("<BQiIId")
@@ -61,6 +62,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[str, ...]
     lost: dict[str, bytes]
     """By path, the last message that a client gets where the main process is gone; other requests get an error."""
+    tls: TlsIdentity | None = None
 
 
 class Listening(msgspec.Struct, frozen=True):
@@ -76,9 +78,10 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """Settings that a reload has changed."""
+    """Settings that a reload has changed, or another certificate."""
 
     slow_reader_timeout_s: float
+    tls: TlsIdentity | None = None
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +109,7 @@ _read_metadata: Callable[[bytes], Metadata] = msgspec.msgpack.Decoder(_Pairs).de
 
 def changed(setup: Setup, by: Renew) -> Setup:
     """Return what a front that starts after a reload is to do."""
-    return msgspec.structs.replace(setup, slow_reader_timeout_s=by.slow_reader_timeout_s)
+    return msgspec.structs.replace(setup, slow_reader_timeout_s=by.slow_reader_timeout_s, tls=by.tls)
 
 
 def metadata(meta: bytes) -> Metadata:

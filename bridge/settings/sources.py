@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 PREFIX = "BRIDGE_"
-NOT_SETTINGS = tuple(f"BRIDGE_{name}" for name in ("ADDRESS", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY"))
-"""Variables of the command line that are no settings."""
+NOT_SETTINGS = tuple(
+    f"BRIDGE_{name}" for name in ("ADDRESS", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY", "ELIXIR_DEPS")
+)
+"""Variables of the command line and of the clients' builds that are no settings."""
 
 MAX_FILE_BYTES = 1 << 20
 

@@ -77,6 +77,22 @@ GOALS = _table(
         target=0.9,
         aim=0.95,
     ),
+    *(
+        Goal(
+            name=f"client_{name}_p50",
+            what=f"a call by the {shown} client / by a bare generated stub, median latency",
+            target=1.3,
+            aim=1.1,
+            lower_is_better=True,
+        )
+        for name, shown in (
+            ("python", "Python"),
+            ("python_async", "asyncio"),
+            ("typescript", "TypeScript"),
+            ("go", "Go"),
+            ("elixir", "Elixir"),
+        )
+    ),
     Goal(name="queue_1000", what="1,000 callers / 16 callers, calls/s in a worker", target=0.9, aim=1.0),
     Goal(
         name="front_memory",

@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT))
 
+import clients_bench  # noqa: E402
 import echo_rounds  # noqa: E402
 import embeddings_bench  # noqa: E402
 import front_memory  # noqa: E402
@@ -89,12 +90,17 @@ def programs(_options: argparse.Namespace, console: Console, _generator: Generat
     return programs_bench.figures(console)
 
 
+def clients(_options: argparse.Namespace, console: Console, _generator: Generator) -> Values:
+    return clients_bench.figures(console)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Console, Generator], Values]] = {
     "echo": echo,
     "streams": streams,
     "embeddings": embeddings,
     "router": router,
     "programs": programs,
+    "clients": clients,
     "memory": memory,
 }
 FIGURES_OF = {
@@ -102,6 +108,7 @@ FIGURES_OF = {
     "embeddings": ("embed_batched", "embed_token_budget"),
     "router": ("router_auto", "router_by_hand", "router_oracle", "router_prediction_error"),
     "programs": ("program_p50", "program_concurrency"),
+    "clients": clients_bench.FIGURES,
     "memory": ("front_memory",),
 }
 """What is missing where a part fails; the rest is the echo's."""
@@ -116,11 +123,12 @@ def parts(options: argparse.Namespace) -> list[str]:
     return [*PARTS]
 
 
-def absent(failed: dict[str, str]) -> dict[str, str]:
+def absent(failed: dict[str, str], values: Values, done: list[str]) -> dict[str, str]:
     """Why figures are missing, by name."""
+    skipped = {name: "not here" for part in done for name in FIGURES_OF.get(part, ()) if name not in values}
     apart = {name for names in FIGURES_OF.values() for name in names}
     rest = tuple(name for name in GOALS if name not in apart)
-    return {name: why for part, why in failed.items() for name in FIGURES_OF.get(part, rest)}
+    return skipped | {name: why for part, why in failed.items() for name in FIGURES_OF.get(part, rest)}
 
 
 def main() -> int:
@@ -144,7 +152,7 @@ def main() -> int:
         if not options.calibrate:
             write(options.out, measured, commit=measured_commit, machine=machine(generator.name))
         console.print(f"{part} took {time.monotonic() - began:.0f} s, load average now {os.getloadavg()[0]:.1f}")
-    show(console, values, absent(failed))
+    show(console, values, absent(failed, values, parts(options)))
     if not options.calibrate:
         console.print(f"Written: {options.out}")
     return 1 if failed or (options.gate and missed(values)) else 0

@@ -87,9 +87,12 @@ def test_every_figure_has_its_goal_and_every_goal_a_part_that_measures_it(bench)
 
 
 def test_a_part_that_fails_leaves_its_figures_out_by_name(bench):
-    gone = bench.run.absent({"echo": "FAILED", "memory": "FAILED"})
+    value = bench.results.Value(value=1.1, low=1.0, high=1.2)
+    ran = ["echo", "clients", "memory"]
+    gone = bench.run.absent({"echo": "FAILED", "memory": "FAILED"}, {"client_python_p50": value}, ran)
     assert gone["pooled_echo_c16"] == gone["front_memory"] == "FAILED"
-    assert "multiplex_50" not in gone
+    assert gone["client_go_p50"] == "not here"
+    assert not {"multiplex_50", "client_python_p50"} & gone.keys()
 
 
 def test_every_figure_names_a_load_that_its_contender_runs(bench):

@@ -82,21 +82,25 @@ class Reply:
 def sent(channel: grpc.Channel, path: str, metadata: Any, request: bytes = b"", timeout: float = 20.0) -> Reply:
     """Sends one message to a method of any kind and reads no further than its first answer."""
     call = channel.stream_stream(path)(iter((request,)), metadata=metadata, timeout=timeout, wait_for_ready=True)
+    failure = None
     try:
-        for _ in call:
-            break
+        next(call, None)
     except grpc.RpcError as error:
-        packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
-        info = ErrorInfo()
-        if packed is not None:
-            status = Status.FromString(packed)
-            assert status.code == error.code().value[0]
-            next(one for one in status.details if one.Is(ErrorInfo.DESCRIPTOR)).Unpack(info)
-            assert info.domain == "bridge"
-        return Reply(error.code(), error.details() or "", info.reason, dict(info.metadata))
+        failure = error
     finally:
         call.cancel()
-    return Reply(grpc.StatusCode.OK, "", "", {})
+    return Reply(grpc.StatusCode.OK, "", "", {}) if failure is None else refusal(failure)
+
+
+def refusal(failure: Any) -> Reply:
+    packed = dict(failure.trailing_metadata() or ()).get("grpc-status-details-bin")
+    info = ErrorInfo()
+    if packed is not None:
+        status = Status.FromString(packed)
+        assert status.code == failure.code().value[0]
+        next(one for one in status.details if one.Is(ErrorInfo.DESCRIPTOR)).Unpack(info)
+        assert info.domain == "bridge"
+    return Reply(failure.code(), failure.details() or "", info.reason, dict(info.metadata))
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["1-front", "2-fronts"])
