@@ -1,4 +1,4 @@
-"""`bridge keys ...`: the API keys in a key file. A running server sees by itself what has changed there. Owns nothing."""
+"""`bridge keys ...`: the API keys in a key file. A running server sees by itself what changes there. Owns nothing."""
 
 from __future__ import annotations
 

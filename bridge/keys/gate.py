@@ -82,9 +82,11 @@ class Gate:
         self._ring.read()
         if mode := key_file.is_readable_by_others(self._ring.path):
             path = self._ring.path
-            log(logging.WARNING, f"others may read the key file {path} (its mode is {mode}); the fix: chmod 600 {path}")
+            message = f"others may read the key file {path} (its mode is {mode}); the fix: chmod 600 {path}"
+            log(logging.WARNING, message, event="keys_readable")
         valid, revoked = self.keys
-        log(logging.INFO, f"{valid} API keys may be used, {revoked} are revoked; calls without one are refused")
+        message = f"API keys that may be used: {valid}, revoked: {revoked}; calls without one are refused"
+        log(logging.INFO, message, event="keys_read")
 
     def learn(self, services: Iterable[str], files: Iterable[bytes]) -> None:
         """Take note of services that are served from now on; see `roles.needs`."""
@@ -97,17 +99,17 @@ class Gate:
         except KeyFileProblem as problem:
             if str(problem) != self._problem:
                 self._problem = str(problem)
-                log(logging.ERROR, f"the API keys stay as they were: {problem}")
+                log(logging.ERROR, f"the API keys stay as they were: {problem}", event="keys_rejected")
             return
         if changed is None and not self._problem:
             return
         self._problem = ""
         if changed is None:
-            log(logging.INFO, "the key file can be used again, and says the same")
+            log(logging.INFO, "the key file can be used again, and says the same", event="keys_recovered")
             return
-        log(logging.INFO, f"API keys read anew: {changed.valid} may be used")
+        log(logging.INFO, f"API keys read anew; those that may be used: {changed.valid}", event="keys_read")
         for name in changed.ended:
-            log(logging.INFO, "API key revoked", key=name)
+            log(logging.INFO, "API key revoked", event="key_revoked", key=name)
         for stream in [one for one in self._streams if one.caller.id in changed.ids]:
             stream.end()
 

@@ -176,7 +176,7 @@ class TestRevoking:
         stream = opened(STREAM, "caller", iter((asked.SerializeToString(),)))
         next(stream)
         key_file.revoke(key)
-        keyed.wait_for_log(f'"API key revoked", "key": "{key}"')
+        keyed.wait_for_log(f'"event": "key_revoked", "key": "{key}"')
         for _ in range(5):
             next(stream)
         stream.cancel()
