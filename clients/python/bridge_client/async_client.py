@@ -94,6 +94,7 @@ class AsyncClient:
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
+        retries: int | EllipsisType = ...,
     ) -> AsyncClient:
         """A view of this client whose calls differ in what is given; it shares the connection.
 
@@ -101,6 +102,7 @@ class AsyncClient:
         included; for a stream after its last item. With `budget` each call, and all that it calls on the server, may
         spend so much together, else it fails with `BudgetExceeded`. With `chunk_bytes` results of `call` and `stream`
         that are larger come in parts and are put together here: they may be larger than a message, 100 MB and more.
+        A call that has an `idempotency_key` is made again up to `retries` times where the server says when.
         """
         options = self._wire.options.changed(
             timeout=timeout,
@@ -111,6 +113,7 @@ class AsyncClient:
             on_receipt=on_receipt,
             budget=budget,
             chunk_bytes=chunk_bytes,
+            retries=retries,
         )
         return AsyncClient(self._wire.with_options(options), owns_channel=False)
 

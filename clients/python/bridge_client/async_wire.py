@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import grpc
 import grpc.aio
 
+from bridge_client.errors import BridgeError
 from bridge_client.failures import to_error
+from bridge_client.retrying import tries_of
 from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
@@ -65,7 +67,19 @@ class AsyncWire:
 
     async def unary(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call and wait for its result. Raises `BridgeError`. Cancelling the task cancels the call."""
-        envelope = seal(self.address, operation.path, self.options)
+        tries = tries_of(self.options) if self.options.retries else None
+        if tries is None:
+            return await self._once(operation, self.options)
+        while True:
+            try:
+                return await self._once(operation, tries.begin())
+            except BridgeError as error:
+                if (wait_s := tries.wait_s(error)) is None:
+                    raise
+            await asyncio.sleep(wait_s)
+
+    async def _once(self, operation: Operation[ResultT], options: CallOptions) -> ResultT:
+        envelope = seal(self.address, operation.path, options)
         call = self.channel.get().unary_unary(operation.path)(
             operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata
         )

@@ -91,6 +91,7 @@ class Client:
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
+        retries: int | EllipsisType = ...,
     ) -> Client:
         """A view of this client whose calls differ in what is given; it shares the connection.
 
@@ -98,6 +99,7 @@ class Client:
         included; for a stream after its last item. With `budget` each call, and all that it calls on the server, may
         spend so much together, else it fails with `BudgetExceeded`. With `chunk_bytes` results of `call` and `stream`
         that are larger come in parts and are put together here: they may be larger than a message, 100 MB and more.
+        A call that has an `idempotency_key` is made again up to `retries` times where the server says when.
         """
         options = self._wire.options.changed(
             timeout=timeout,
@@ -108,6 +110,7 @@ class Client:
             on_receipt=on_receipt,
             budget=budget,
             chunk_bytes=chunk_bytes,
+            retries=retries,
         )
         return Client(self._wire.with_options(options), owns_channel=False)
 

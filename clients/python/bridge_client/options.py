@@ -104,11 +104,16 @@ class CallOptions:
     chunk_bytes: int | None = None
     """Results that are larger than this come in parts of this size, at least 4096 bytes, and are put together here;
     they may be larger than a message. None takes every result whole."""
+    retries: int = 0
+    """How often a call that has an `idempotency_key` and is no stream is repeated where the server says when."""
 
     def __post_init__(self) -> None:
         if self.chunk_bytes is not None and self.chunk_bytes < LEAST_CHUNK_BYTES:
             least = LEAST_CHUNK_BYTES
             msg = f"expected chunk_bytes of at least {least}, or None for whole results, got {self.chunk_bytes}"
+            raise ValueError(msg)
+        if type(self.retries) is not int or self.retries < 0:
+            msg = f"expected retries to be a whole number from 0, got {self.retries!r}"
             raise ValueError(msg)
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
             msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
@@ -129,6 +134,7 @@ class CallOptions:
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
+        retries: int | EllipsisType = ...,
     ) -> Self:
         """A copy with what is given changed. Metadata is added to what is there."""
         given: dict[str, Any] = {
@@ -140,6 +146,7 @@ class CallOptions:
             "on_receipt": on_receipt,
             "budget": budget,
             "chunk_bytes": chunk_bytes,
+            "retries": retries,
         }
         return replace(self, **{name: value for name, value in given.items() if value is not ...})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import grpc
 
+from bridge_client.errors import BridgeError
 from bridge_client.failures import to_error
+from bridge_client.retrying import tries_of
 from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
@@ -40,7 +43,19 @@ class SyncWire:
 
     def unary(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call and wait for its result. Raises `BridgeError`."""
-        envelope = seal(self.address, operation.path, self.options)
+        tries = tries_of(self.options) if self.options.retries else None
+        if tries is None:
+            return self._once(operation, self.options)
+        while True:
+            try:
+                return self._once(operation, tries.begin())
+            except BridgeError as error:
+                if (wait_s := tries.wait_s(error)) is None:
+                    raise
+            time.sleep(wait_s)
+
+    def _once(self, operation: Operation[ResultT], options: CallOptions) -> ResultT:
+        envelope = seal(self.address, operation.path, options)
         try:
             reply, call = self._start(self.channel.unary_unary(operation.path).with_call, operation, envelope)
         except grpc.RpcError as error:
