@@ -43,13 +43,13 @@ class ChannelOptions:
     """Further gRPC channel arguments, such as ``("grpc.primary_user_agent", "my-app")``; the last one wins."""
 
     def arguments(self) -> list[tuple[str, Any]]:
-        """GRPC's channel arguments. Transparent retries are off: only the caller knows what may run twice."""
+        """GRPC's channel arguments. GRPC itself repeats only what no server has seen, and follows no policy of DNS."""
         return [
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.keepalive_time_ms", int(self.keepalive_time_s * 1000)),
             ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout_s * 1000)),
-            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
             *self.extra,
         ]
 
@@ -95,6 +95,11 @@ class CallOptions:
     request_id: str | None = None
     """Identifies the call in logs; None makes a new one per call."""
     idempotency_key: str | None = None
+    idempotent: bool = False
+    """Says that calls may run twice, as an `idempotency_key` does."""
+    retries: int = 0
+    """How often a failed call is tried again, within its timeout, where it may run twice and the server says when to;
+    a call that never reached a server always may. Streams and multiplexed calls are not repeated."""
     session_id: str | None = None
     token: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
@@ -104,8 +109,6 @@ class CallOptions:
     chunk_bytes: int | None = None
     """Results that are larger than this come in parts of this size, at least 4096 bytes, and are put together here;
     they may be larger than a message. None takes every result whole."""
-    retries: int = 0
-    """How often a call that has an `idempotency_key` and is no stream is repeated where the server says when."""
 
     def __post_init__(self) -> None:
         if self.chunk_bytes is not None and self.chunk_bytes < LEAST_CHUNK_BYTES:
@@ -123,30 +126,37 @@ class CallOptions:
         for key, value in self.metadata.items():
             _check_metadata(key, value)
 
+    @property
+    def may_run_twice(self) -> bool:
+        """Whether the caller has said that repeating a call does no harm."""
+        return self.idempotent or self.idempotency_key is not None
+
     def changed(
         self,
         *,
         timeout: float | EllipsisType | None = ...,
         request_id: str | EllipsisType | None = ...,
         idempotency_key: str | EllipsisType | None = ...,
+        idempotent: bool | EllipsisType = ...,
+        retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
         chunk_bytes: int | EllipsisType | None = ...,
-        retries: int | EllipsisType = ...,
     ) -> Self:
         """A copy with what is given changed. Metadata is added to what is there."""
         given: dict[str, Any] = {
             "timeout": timeout,
             "request_id": request_id,
             "idempotency_key": idempotency_key,
+            "idempotent": idempotent,
+            "retries": retries,
             "session_id": session_id,
             "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
             "on_receipt": on_receipt,
             "budget": budget,
             "chunk_bytes": chunk_bytes,
-            "retries": retries,
         }
         return replace(self, **{name: value for name, value in given.items() if value is not ...})
 
