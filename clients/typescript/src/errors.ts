@@ -147,7 +147,14 @@ function localMessage(code: Code, message: string, call: CallFacts): string {
 /** How gRPC itself words a message that is too large: which side, which way, its bytes and the limit. */
 const TOO_LARGE = /(?:(SERVER|CLIENT): )?(?:Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)/;
 
+const SENT_TOO_LARGE = /Attempted to send message with a size larger than (\d+)/;
+
 function tooLarge(code: Code, text: string): Partial<ErrorFacts> | undefined {
+  const [, most] = SENT_TOO_LARGE.exec(text) ?? [];
+  if (code === "RESOURCE_EXHAUSTED" && most) {
+    const message = `the request has more than ${most} bytes; raise maxRequestBytes, or send less at a time`;
+    return { message, reason: "MESSAGE_TOO_LARGE", metadata: { limit_bytes: most } };
+  }
   const [, side, size = "", limit = ""] = TOO_LARGE.exec(text) ?? [];
   if (code !== "RESOURCE_EXHAUSTED" || !size) return undefined;
   const message =

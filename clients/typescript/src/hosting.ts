@@ -34,6 +34,8 @@ export interface ToolHost extends AsyncDisposable {
   readonly error: BridgeError | undefined;
   /** Resolves when the tools are hosted no longer. */
   readonly ended: Promise<void>;
+  /** Resolves when the server has the tools: at once, unless the stream has broken and is being opened again. */
+  ready(): Promise<void>;
   /** Host the tools no longer; the signals of functions that run abort. */
   close(): Promise<void>;
 }
@@ -78,7 +80,9 @@ export class Hosting implements ToolHost {
   #pauseMs = FIRST_PAUSE_MS;
   #open: HostStream | undefined;
   #error: BridgeError | undefined;
-  #registered: () => void = () => {};
+  #connected = false;
+  /** Who waits for the server to have the tools. */
+  #waiting: (() => void)[] = [];
 
   private constructor(transport: Transport, tools: readonly HostedTool[], options: HostOptions) {
     this.#transport = transport;
@@ -92,7 +96,7 @@ export class Hosting implements ToolHost {
   static async begin(transport: Transport, tools: readonly HostedTool[], options: HostOptions): Promise<ToolHost> {
     options.signal?.throwIfAborted();
     const hosting = new Hosting(transport, tools, options);
-    await Promise.race([new Promise<void>((resolve) => (hosting.#registered = resolve)), hosting.ended]);
+    await hosting.ready();
     if (hosting.#error !== undefined) throw hosting.#error;
     const close = () => void hosting.close();
     options.signal?.addEventListener("abort", close, { once: true });
@@ -111,6 +115,11 @@ export class Hosting implements ToolHost {
 
   get error(): BridgeError | undefined {
     return this.#error;
+  }
+
+  async ready(): Promise<void> {
+    if (this.#connected) return;
+    await Promise.race([new Promise<void>((resolve) => this.#waiting.push(resolve)), this.ended]);
   }
 
   async close(): Promise<void> {
@@ -135,6 +144,7 @@ export class Hosting implements ToolHost {
     while (!signal.aborted) {
       const error = await this.#oneStream();
       this.#open = undefined;
+      this.#connected = false;
       if (signal.aborted) return;
       if (this.#registration === "" || !this.#mayGoOn(error)) {
         this.#error = error ?? new BridgeError({ code: "UNAVAILABLE", message: "the server has ended the hosting of tools" });
@@ -176,7 +186,8 @@ export class Hosting implements ToolHost {
       this.#token = registered.token;
       this.#registration = registered.registration;
       this.#pauseMs = FIRST_PAUSE_MS;
-      this.#registered();
+      this.#connected = true;
+      for (const resolve of this.#waiting.splice(0)) resolve();
     }
     if (call) void this.#run(call);
     if (cancel) this.#cancel(cancel.id, cancel.reason);

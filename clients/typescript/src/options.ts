@@ -99,12 +99,15 @@ const MOST = 1e15;
 
 /** Throw RangeError for options that can not be. */
 export function checkOptions(options: CallOptions): void {
-  const { timeoutMs, retries, budget } = options;
+  const { timeoutMs, retries, budget, requestId } = options;
   if (timeoutMs !== undefined && !(typeof timeoutMs === "number" && timeoutMs > 0)) {
     throw new RangeError(`expected timeoutMs above 0 in milliseconds (or Infinity), got ${String(timeoutMs)}`);
   }
   if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
     throw new RangeError(`expected retries to be a whole number from 0, got ${String(retries)}`);
+  }
+  if (requestId !== undefined && !/^[\x21-\x7e]+$/.test(requestId)) {
+    throw new TypeError(`expected requestId to be printable ASCII text without blanks, got ${JSON.stringify(requestId)}`);
   }
   if (budget !== undefined) checkBudget(budget);
 }
@@ -125,14 +128,25 @@ function checkBudget({ usd, tokens, calls }: Budget): void {
   }
 }
 
-/** Put on a call's metadata what its options say, apart from its deadline. */
+/** Put on a call's metadata what its options say, apart from its id and deadline. Throws TypeError, without the values. */
 export function writeMetadata(metadata: Metadata, options: CallOptions): void {
   const { session, sessionMode, idempotencyKey, priority, traceparent, budget } = options;
-  if (idempotencyKey !== undefined) metadata.set("x-idempotency-key", idempotencyKey);
-  if (session !== undefined) metadata.set("x-session-id", session);
-  if (sessionMode !== undefined) metadata.set("x-session-mode", sessionMode);
-  if (priority !== undefined) metadata.set("x-priority", priority);
-  if (traceparent !== undefined) metadata.set("traceparent", traceparent);
+  let name = "";
+  try {
+    const given = options.metadata ?? {};
+    for (name in given) {
+      const value = given[name] as string | Uint8Array;
+      metadata.set(name, typeof value === "string" ? value : Buffer.from(value));
+    }
+    if (idempotencyKey !== undefined) metadata.set((name = "x-idempotency-key"), idempotencyKey);
+    if (session !== undefined) metadata.set((name = "x-session-id"), session);
+    if (sessionMode !== undefined) metadata.set((name = "x-session-mode"), sessionMode);
+    if (priority !== undefined) metadata.set((name = "x-priority"), priority);
+    if (traceparent !== undefined) metadata.set((name = "traceparent"), traceparent);
+  } catch {
+    const wanted = "a name of a-z, 0-9, '-', '_' and '.', and printable ASCII text, or bytes where the name ends in -bin";
+    throw new TypeError(`metadata ${name} can not be sent: expected ${wanted}`);
+  }
   if (budget !== undefined) writeBudget(metadata, budget);
 }
 

@@ -18,10 +18,13 @@ import {
   toAdapter,
   toSource,
 } from "./program-sources.js";
+import { pause } from "./retries.js";
 import type { Method, Transport } from "./transport.js";
 import { wire } from "./wire.js";
 
 const service = wire["bridge.v1.ProgramService"];
+/** Node fires a longer timer at once. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 /** Options of a run; what is absent is as the program says. */
 export interface RunOptions extends CallOptions {
@@ -88,22 +91,26 @@ export class Programs {
 
   /** Run a program and return its outputs. */
   async run<Result = Outputs>(program: string, inputs: object = {}, options: RunOptions = {}): Promise<Result> {
-    const { outputs } = await this.#transport.unary(service.Run, runRequest(program, inputs, options), options);
+    const given = await whenHosted(options, this.#transport.defaults);
+    const { outputs } = await this.#transport.unary(service.Run, runRequest(program, inputs, given), given);
     return decodeValue(outputs, this.#transport.largeIntegers) as Result;
   }
 
   /** Run a program and send its output fields as they grow, then the final outputs; with `allEvents` all that happens. */
   stream<Result = Outputs>(program: string, inputs: object = {}, options: StreamRunOptions = {}): ProgramStream<Result> {
     const { allEvents = false, resumable = false } = options;
-    const request = { ...runRequest(program, inputs, options), allEvents, resumable };
-    return this.#events(service.StreamRun, request, options, 0, undefined, (reply) => reply);
+    const begin = async () => {
+      const given = await whenHosted(options, this.#transport.defaults);
+      return { request: { ...runRequest(program, inputs, given), allEvents, resumable }, options: given };
+    };
+    return this.#events(service.StreamRun, begin, 0, undefined, (reply) => reply);
   }
 
   /** Take up a run that was started with `resumable`: the events after that number, and what follows. */
   resume<Result = Outputs>(token: string, options: ResumeOptions = {}): ProgramStream<Result> {
     const { after = 0 } = options;
-    const request = { token, afterSequence: after };
-    return this.#events(service.ResumeRun, request, options, after, token, ({ event }) => event);
+    const begin = async () => ({ request: { token, afterSequence: after }, options });
+    return this.#events(service.ResumeRun, begin, after, token, ({ event }) => event);
   }
 
   /** End a resumable run, which leaving its stream does not; return whether it still ran. */
@@ -182,8 +189,7 @@ export class Programs {
 
   #events<Request, Reply, Result>(
     method: Method<Request, Reply>,
-    request: Request,
-    options: CallOptions,
+    begin: () => Promise<{ request: Request; options: CallOptions }>,
     after: number,
     token: string | undefined,
     eventOf: (reply: Reply) => StreamRunResponse__Output | null,
@@ -196,7 +202,11 @@ export class Programs {
       progress.sequence = Number(event.sequence);
       return toEvents<Result>(event, this.#transport.largeIntegers);
     };
-    return new ProgramStream((told) => this.#transport.items(method, request, options, toItems, told), progress);
+    const transport = this.#transport;
+    return new ProgramStream(async function* (told) {
+      const { request, options } = await begin();
+      yield* transport.items(method, request, options, toItems, told);
+    }, progress);
   }
 }
 
@@ -213,6 +223,23 @@ function runRequest(program: string, inputs: object, options: RunOptions) {
     ...(maxTokens === undefined ? {} : { maxTokens }),
     ...(cache === undefined ? {} : { cache }),
   };
+}
+
+/**
+ * Wait for hosts whose stream is being opened again: the server may have forgotten them, and give them another
+ * registration. The wait is part of the run's time.
+ */
+async function whenHosted(options: RunOptions, defaults: CallOptions): Promise<RunOptions> {
+  const hosts = (options.tools ?? []).filter((one) => typeof one !== "string");
+  if (hosts.length === 0) return options;
+  const began = performance.now();
+  const timeoutMs = options.timeoutMs ?? defaults.timeoutMs ?? Number.POSITIVE_INFINITY;
+  const over = new AbortController();
+  const { signal } = over;
+  const late = pause(Math.min(timeoutMs, LONGEST_WAIT_MS), options.signal ? AbortSignal.any([signal, options.signal]) : signal);
+  await Promise.race([Promise.all(hosts.map((host) => host.ready())), late]);
+  over.abort();
+  return { ...options, timeoutMs: Math.max(1, timeoutMs - (performance.now() - began)) };
 }
 
 /** Where hosts alone are given, the server knows which tools are theirs; beside names they are named too. */

@@ -12,7 +12,6 @@ import {
   checkOptions,
   type ConnectOptions,
   DEFAULT_TIMEOUT_MS,
-  type MetadataValues,
   timeoutText,
   writeMetadata,
 } from "./options.js";
@@ -34,6 +33,10 @@ export interface Duplex<Request, Reply> {
   toError: (error: unknown) => unknown;
 }
 
+interface Cancellable {
+  cancel(): void;
+}
+
 interface Prepared extends CallFacts {
   options: CallOptions;
   /** On the clock of `performance.now`. */
@@ -52,10 +55,19 @@ export class Transport {
   readonly largeIntegers: LargeIntegers;
   readonly defaults: CallOptions;
   readonly #client: Client;
+  /** The calls that run, of all transports on this channel. */
+  readonly #running: Set<Cancellable>;
 
-  private constructor(address: string, client: Client, defaults: CallOptions, largeIntegers: LargeIntegers) {
+  private constructor(
+    address: string,
+    client: Client,
+    defaults: CallOptions,
+    largeIntegers: LargeIntegers,
+    running: Set<Cancellable> = new Set(),
+  ) {
     this.address = address;
     this.#client = client;
+    this.#running = running;
     this.defaults = defaults;
     this.largeIntegers = largeIntegers;
   }
@@ -68,7 +80,7 @@ export class Transport {
     checkOptions({ timeoutMs, retries });
     const metadata: Record<string, string | Uint8Array> = { ...options.metadata };
     if (options.key !== undefined) metadata.authorization = `Bearer ${resolveKey(options.key)}`;
-    checkMetadata(metadata);
+    writeMetadata(new Metadata(), { metadata });
     const client = new Client(address, channelCredentials(options.tls, options.credentials), {
       "grpc.max_receive_message_length": maxReplyBytes,
       "grpc.max_send_message_length": maxRequestBytes,
@@ -86,11 +98,12 @@ export class Transport {
 
   /** Return a transport on the same channel whose calls start from other options as well. */
   with(options: CallOptions): Transport {
-    return new Transport(this.address, this.#client, merge(this.defaults, options), this.largeIntegers);
+    return new Transport(this.address, this.#client, merge(this.defaults, options), this.largeIntegers, this.#running);
   }
 
   /** Close the channel; calls in flight end with CANCELLED. */
   close(): void {
+    for (const call of this.#running) call.cancel();
     this.#client.close();
   }
 
@@ -154,7 +167,7 @@ export class Transport {
       this.#metadata(call),
       { deadline: deadlineOf(call) },
     );
-    const unlink = link(call.signal, () => stream.cancel());
+    const unlink = this.#follow(stream, call.signal);
     stream.on("close", unlink);
     stream.on("status", unlink);
     return { stream, toError: (error) => (isServiceError(error) ? toBridgeError(error, call) : error) };
@@ -178,10 +191,10 @@ export class Transport {
           reply = value;
         },
       );
-      const unlink = call.signal && link(call.signal, () => running.cancel());
+      const unlink = this.#follow(running, call.signal);
       // The status comes after the callback and, unlike it, carries the trailers of a call that went well.
       running.on("status", ({ metadata }) => {
-        unlink?.();
+        unlink();
         reportReceipt(metadata, call.options);
         if (failure) reject(withStackOf(caller, toBridgeError(failure, call)));
         else resolve(reply as Reply);
@@ -205,7 +218,7 @@ export class Transport {
       { deadline: deadlineOf(call) },
     );
     told.cancel = () => running.cancel();
-    const unlink = link(call.signal, () => running.cancel());
+    const unlink = this.#follow(running, call.signal);
     // A stream that is left early still reports its cancel, when nobody listens any more.
     running.on("error", () => {});
     running.on("status", ({ metadata }) => {
@@ -222,6 +235,18 @@ export class Transport {
     }
   }
 
+  /** Let a call end with its signal and with the channel; return how to stop that. */
+  #follow(running: Cancellable, signal: AbortSignal | undefined): () => void {
+    this.#running.add(running);
+    if (signal === undefined) return () => this.#running.delete(running);
+    const cancel = () => running.cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    return () => {
+      this.#running.delete(running);
+      signal.removeEventListener("abort", cancel);
+    };
+  }
+
   #prepare(given: CallOptions): Prepared {
     const options = merge(this.defaults, given);
     checkOptions(options);
@@ -233,13 +258,10 @@ export class Transport {
   /** What goes with an attempt; the time that is left is that of all attempts together. */
   #metadata(call: Prepared): Metadata {
     const metadata = new Metadata(call.options.waitForReady ? { waitForReady: true } : undefined);
-    for (const [name, value] of Object.entries(call.options.metadata ?? {})) {
-      metadata.set(name, typeof value === "string" ? value : Buffer.from(value));
-    }
+    writeMetadata(metadata, call.options);
     metadata.set("x-request-id", call.requestId);
     const timeout = timeoutText(call.endsAt - performance.now());
     if (timeout !== undefined) metadata.set("x-timeout-ms", timeout);
-    writeMetadata(metadata, call.options);
     return metadata;
   }
 }
@@ -262,24 +284,6 @@ function reportReceipt(trailers: Metadata, { onReceipt }: CallOptions): void {
   if (onReceipt === undefined) return;
   const receipt = receiptOf(trailers);
   if (receipt) onReceipt(receipt);
-}
-
-/** Run `cancel` when the signal aborts; return how to stop waiting for it. */
-function link(signal: AbortSignal | undefined, cancel: () => void): () => void {
-  signal?.addEventListener("abort", cancel, { once: true });
-  return () => signal?.removeEventListener("abort", cancel);
-}
-
-/** Throw for metadata that gRPC would refuse at each call, without a word about the values. */
-function checkMetadata(values: MetadataValues): void {
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries(values)) {
-    try {
-      metadata.set(name, typeof value === "string" ? value : Buffer.from(value));
-    } catch {
-      throw new TypeError(`expected metadata ${name} to be ASCII text, or bytes where its name ends in -bin`);
-    }
-  }
 }
 
 function isServiceError(error: unknown): error is ServiceError {
