@@ -19,6 +19,9 @@ from harness.servers import Server, ServerFailed, open_server
 FIRST_S = 120.0
 """What a runner's first case may take longer: some languages start slowly."""
 
+CRASH_SHOWN = 1500
+"""Characters of what a runner tells of its own failure; the last ones say most."""
+
 OutcomeKind = Literal["passed", "failed", "skipped", "not_for"]
 
 
@@ -34,7 +37,7 @@ class Outcome:
 def verdict(case: Case, steps: list[Step], answer: dict[str, Any]) -> Outcome:
     """What an answer to a case is worth."""
     if "crash" in answer:
-        return Outcome(kind="failed", detail=f"the runner crashed: {answer['crash']}")
+        return Outcome(kind="failed", detail=f"the runner crashed: {str(answer['crash'])[-CRASH_SHOWN:]}")
     if "skip" in answer:
         return Outcome(kind="failed", detail=f"the runner skips it, and the case does not say so: {answer['skip']}")
     results = answer["steps"]
@@ -51,7 +54,8 @@ def _told(step: Step, result: dict[str, Any], earlier: list[dict[str, Any]]) -> 
         return f"expected elapsed_ms, an integer, got {result.get('elapsed_ms')!r}"
     if step.expect is not None:
         wrong = matchers.mismatch(step.expect, result, earlier, open_ended=True)
-        if wrong is None and "error" in result and "error" not in step.expect:
+        whole = set(step.expect) <= set(matchers.MATCHERS)  # a matcher for the whole result sees errors itself
+        if wrong is None and "error" in result and "error" not in step.expect and not whole:
             wrong = "expected no error"
         return wrong and f"{wrong}{_error_of(result)}"
     return f"expected no error{_error_of(result)}" if "error" in result else None

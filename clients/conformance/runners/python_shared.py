@@ -147,7 +147,8 @@ def usage_of(usage: Iterable[bridge_client.ModelUsage]) -> list[dict[str, Any]]:
 def session_of(info: bridge_client.SessionInfo) -> dict[str, Any]:
     """S of the protocol."""
     ttl_ms = round(info.ttl * 1000)
-    return {"id": info.id, "mode": info.mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
+    mode = getattr(info, "mode", None)
+    return {"id": info.id, "mode": mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
 
 
 EVENTS = {
