@@ -88,6 +88,8 @@ class Call(msgspec.Struct, eq=False):
     """Of a created program, the version that runs."""
     definition: int = 0
     """The number of that version's definition; see `CallMeta`."""
+    sound_at: float = 0.0
+    """Of a program, when all providers of models were found sound; see `CallMeta`."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from harness import matchers
 from harness.cases import BadCase, Case, Step, fill
 from harness.languages import Language
+from harness.mirror import Mirror
 from harness.runner import Runner, RunnerFailed
 from harness.servers import Server, ServerFailed, open_server
 
@@ -71,9 +72,9 @@ def _error_of(result: dict[str, Any]) -> str:
 class Suite:
     """The cases' servers and runners. A context manager: at its end all of them are closed."""
 
-    def __init__(self, servers: Callable[[str], Server] = open_server) -> None:
+    def __init__(self, servers: Callable[[str], Server | Mirror] = open_server) -> None:
         self._open_server = servers
-        self._server: Server | None = None
+        self._server: Server | Mirror | None = None
         self._broken: dict[str, str] = {}
         """Profiles whose servers do not start, and why: they are not tried again for each case."""
         self._runners: dict[str, Runner] = {}
@@ -115,7 +116,7 @@ class Suite:
         answer = self._runners[language.name].ask(message, case.timeout_s + (FIRST_S if first else 0.0), server.do)
         return verdict(case, steps, answer)
 
-    def _serving(self, profile: str) -> Server:
+    def _serving(self, profile: str) -> Server | Mirror:
         """The profile's server, running; the one of another profile is closed."""
         if profile in self._broken:
             raise ServerFailed(self._broken[profile])

@@ -93,6 +93,8 @@ class AsyncClient:
         timeout: float | EllipsisType | None = ...,
         request_id: str | EllipsisType | None = ...,
         idempotency_key: str | EllipsisType | None = ...,
+        idempotent: bool | EllipsisType = ...,
+        retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
@@ -105,11 +107,15 @@ class AsyncClient:
         included; for a stream after its last item. With `budget` each call, and all that it calls on the server, may
         spend so much together, else it fails with `BudgetExceeded`. With `chunk_bytes` results of `call` and `stream`
         that are larger come in parts and are put together here: they may be larger than a message, 100 MB and more.
+        With `retries` a failed call that may run twice (`idempotent`, or one with an `idempotency_key`) is tried again
+        where the server says when to, all attempts within `timeout`; one that reached no server is so in any case.
         """
         options = self._wire.options.changed(
             timeout=timeout,
             request_id=request_id,
             idempotency_key=idempotency_key,
+            idempotent=idempotent,
+            retries=retries,
             session_id=session_id,
             metadata=metadata,
             on_receipt=on_receipt,
