@@ -15,6 +15,7 @@ from bridge.cli.breaker_commands import breaker_app
 from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
+from bridge.cli.key_commands import keys_app
 from bridge.cli.model_commands import model_app
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, Server, finish
 from bridge.cli.pool_commands import pool_app
@@ -36,6 +37,7 @@ config_app = typer.Typer(help="Show or check the configuration.", no_args_is_hel
 app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
+app.add_typer(keys_app, name="keys")
 app.add_typer(program_app, name="program")
 app.add_typer(model_app, name="model")
 app.add_typer(proto_app, name="proto")
