@@ -253,7 +253,7 @@ class Lesson:
         config = self._folder / "bridge.toml"
         text = config.read_text() if config.exists() else ""
         # A reader starts the server in the folder, the fixture starts it elsewhere.
-        text = re.sub(r'"(\w+\.py)"', lambda match: f'"{self._folder / match[1]}"', text)
+        text = re.sub(r'"(\w+\.(?:py|json))"', lambda match: f'"{self._folder / match[1]}"', text)
         if (lock := self._folder / "bridge.proto.lock").exists():
             text += f'\n[typed]\nlock = "{lock}"\n'
         self._server = self._start_server(self._folder / app, text)
