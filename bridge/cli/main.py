@@ -23,6 +23,7 @@ from bridge.cli.program_commands import program_app
 from bridge.cli.proto_commands import proto_app
 from bridge.cli.replaying import replay
 from bridge.cli.serve_command import serve
+from bridge.cli.ways_in import let_in, way_in_of
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -213,7 +214,7 @@ def doctor(
     faults = tuple(filter(None, fault.replace(" ", "").split(",")))
     if chaos:
         finish(as_json, lambda output: breaking.run(address, pool, faults, output, yes=yes))
-    finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
+    finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output, way_in_of(address)))
 
 
 @app.command()
@@ -316,6 +317,9 @@ def config_check(config: ConfigFile = None, settings: Changes = None, as_json: J
     from bridge.cli.settings import overrides
 
     finish(as_json, lambda output: config_commands.run_check(config, overrides(settings or (), (), None), output))
+
+
+let_in(app, {"serve": (), "demo": (), "bench": ("target", "vs")})
 
 
 def main() -> None:
