@@ -41,6 +41,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     budget: Budget | None = None
     bare: bool = False
     """Whether it has neither session, tenant, trace nor budget, and no caller on this server: the usual call."""
+    key_name: str = ""
+    """Of the API key that it came with."""
 
 
 class Call(msgspec.Struct, eq=False):

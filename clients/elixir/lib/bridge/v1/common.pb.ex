@@ -143,6 +143,7 @@ defmodule Bridge.V1.Receipt do
   field :tool_calls, 41, type: :uint64, json_name: "toolCalls"
   field :tool_us, 42, type: :uint64, json_name: "toolUs"
   field :answers, 45, repeated: true, type: Bridge.V1.ModelAnswer
+  field :key_name, 46, type: :string, json_name: "keyName"
 end
 
 defmodule Bridge.V1.ModelAnswer do
