@@ -14,6 +14,7 @@ POOLS = f"""
 size = 3
 grace_s = 0.5
 quarantine_after = 0
+restart_budget = 100000
 
 [pools.watch]
 size = 1
@@ -30,6 +31,7 @@ ONE_POOL = f"""
 [pools.general]
 size = 4
 grace_s = 0.5
+restart_budget = 100000
 modules = ["{FOLDER / "conformance_app.py"}", "{FOLDER / "conformance_pools.py"}"]
 """
 PROGRAMS = f"""
