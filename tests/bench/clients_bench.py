@@ -29,7 +29,8 @@ from targets import TargetError, bridge  # noqa: E402
 
 CLIENTS = ROOT / "clients"
 ROUNDS, CALLS = 9, 1000
-RUN_S, BUILD_S = 120.0, 300.0
+RUN_S, BUILD_S = 120.0, 600.0
+MISSING_STATUS = 3
 WORKERS = 2
 
 
@@ -45,8 +46,8 @@ class Program:
     """Where it is, below the client's folder."""
     command: tuple[str, ...]
     """How it is run in the client's folder; `{out}` is a folder of its own. Address and calls follow."""
-    build: tuple[tuple[str, ...], ...] = ()
-    """What makes it runnable."""
+    build: tuple[str, ...] = ()
+    """What makes it runnable; it ends with status 3 where something is missing, which its last line names."""
     needs: str = ""
     """A file below the client's folder without which it can not be built."""
 
@@ -81,7 +82,7 @@ PROGRAMS = (
         tool="node",
         source="bench/overhead.mjs",
         command=("node", "bench/overhead.mjs"),
-        build=(("npm", "run", "--silent", "build"),),
+        build=("npm", "run", "--silent", "build"),
         needs="node_modules",
     ),
     Program(
@@ -90,22 +91,26 @@ PROGRAMS = (
         tool="go",
         source="bench/overhead",
         command=("{out}/overhead",),
-        build=(("go", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        build=("sh", "tool.sh", "build", "-o", "{out}/overhead", "./bench/overhead"),
     ),
     Program(
         figure="client_elixir_p50",
         language="elixir",
         tool="mix",
         source="bench/overhead.exs",
-        command=("mix", "run", "bench/overhead.exs"),
-        needs="deps",
+        command=("mix", "run", "--no-compile", "bench/overhead.exs"),
+        build=("sh", "conformance/prepare.sh"),
     ),
 )
 FIGURES = tuple(program.figure for program in PROGRAMS)
 
 
+class Missing(Exception):
+    """Something is not installed; the message names it."""
+
+
 def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: float) -> str:
-    """Runs a command in the client's folder and returns its output. Raises TargetError where it fails."""
+    """Runs a command in the client's folder and returns its output. Raises TargetError where it fails, or Missing."""
     command = [word.format(out=out) for word in words]
     path = os.pathsep.join([str(ROOT), str(CLIENTS / "python")])
     try:
@@ -121,6 +126,8 @@ def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: floa
         )
     except subprocess.TimeoutExpired as error:
         raise TargetError(f"{program.figure}: {' '.join(command)} ran for more than {timeout_s:.0f} s") from error
+    if done.returncode == MISSING_STATUS and words == program.build:
+        raise Missing(f"{done.stdout}{done.stderr}".strip().splitlines()[-1])
     if done.returncode != 0:
         shown = f"{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
         raise TargetError(f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}")
@@ -147,8 +154,12 @@ def ready(programs: tuple[Program, ...], folder: Path, console: Console) -> Iter
             continue
         out = folder / program.figure
         out.mkdir()
-        for step in program.build:
-            execute(program, step, out, BUILD_S)
+        try:
+            if program.build:
+                execute(program, program.build, out, BUILD_S)
+        except Missing as missing:
+            console.print(f"{program.figure} is left out: {missing}", markup=False)
+            continue
         yield program, out
 
 

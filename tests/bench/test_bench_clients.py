@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -58,3 +59,11 @@ def test_the_python_clients_are_measured_against_their_stubs(tmp_path):
     figures = json.loads(out.read_text())["figures"]
     assert figures.keys() == {"client_python_p50", "client_python_async_p50"}
     assert all(figure["value"] > 0 and figure["target"] == 1.3 for figure in figures.values())
+
+
+def test_what_a_build_says_to_be_missing_leaves_the_figure_out(bench, tmp_path):
+    words = ("sh", "-c", "echo building; echo grpc-go is not installed >&2; exit 3")
+    program = dataclasses.replace(bench.PROGRAMS[0], build=words)
+    said = bench.Console(record=True, width=200)
+    assert list(bench.ready((program,), tmp_path, said)) == []
+    assert "client_python_p50 is left out: grpc-go is not installed" in said.export_text()
