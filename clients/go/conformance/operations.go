@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	bridgeclient "github.com/polyglot-bridge/polyglot-bridge/clients/go"
@@ -35,6 +36,7 @@ func init() {
 		"score":          {opScore, []string{"metric", "prediction", "references"}},
 		"health":         {opHealth, []string{"service"}},
 		"list_functions": {opListFunctions, []string{"prefix"}},
+		"list_pools":     {opListPools, nil},
 		"describe":       {opDescribe, []string{"function"}},
 		"host_tools":     {opHostTools, []string{"name", "tools", "visibility"}},
 		"tool_calls":     {opToolCalls, []string{"name", "wait_for", "within_ms"}},
@@ -242,6 +244,16 @@ func opListFunctions(r *run, s *state) (object, error) {
 		names = append(names, one.GetName())
 	}
 	return value(names, err)
+}
+
+func opListPools(r *run, s *state) (object, error) {
+	found, err := r.view(s).Pools(s.ctx)
+	pools := []object{}
+	for _, one := range found {
+		state := strings.ToLower(strings.TrimPrefix(one.GetState().String(), "POOL_STATE_"))
+		pools = append(pools, object{"name": one.GetName(), "state": state})
+	}
+	return value(pools, err)
 }
 
 func opDescribe(r *run, s *state) (object, error) {
