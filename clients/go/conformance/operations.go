@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
 
 	bridgeclient "github.com/polyglot-bridge/polyglot-bridge/clients/go"
@@ -35,8 +34,8 @@ func init() {
 		"embed":          {opEmbed, []string{"texts", "model"}},
 		"score":          {opScore, []string{"metric", "prediction", "references"}},
 		"health":         {opHealth, []string{"service"}},
-		"list_functions": {opListFunctions, []string{"prefix"}},
 		"list_pools":     {opListPools, nil},
+		"list_functions": {opListFunctions, []string{"prefix"}},
 		"describe":       {opDescribe, []string{"function"}},
 		"host_tools":     {opHostTools, []string{"name", "tools", "visibility"}},
 		"tool_calls":     {opToolCalls, []string{"name", "wait_for", "within_ms"}},
@@ -248,12 +247,11 @@ func opListFunctions(r *run, s *state) (object, error) {
 
 func opListPools(r *run, s *state) (object, error) {
 	found, err := r.view(s).Pools(s.ctx)
-	pools := []object{}
+	told := []object{}
 	for _, one := range found {
-		state := strings.ToLower(strings.TrimPrefix(one.GetState().String(), "POOL_STATE_"))
-		pools = append(pools, object{"name": one.GetName(), "state": state})
+		told = append(told, object{"name": one.GetName(), "state": enumName(one.GetState().String(), "POOL_STATE_")})
 	}
-	return value(pools, err)
+	return value(told, err)
 }
 
 func opDescribe(r *run, s *state) (object, error) {
