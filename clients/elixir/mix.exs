@@ -17,6 +17,7 @@ defmodule BridgeClient.MixProject do
       elixirc_paths: elixirc_paths(core_only?(), Mix.env()),
       test_paths: test_paths(core_only?()),
       start_permanent: Mix.env() == :prod,
+      consolidate_protocols: Mix.env() != :test,
       deps: deps(core_only?()),
       description: "The Elixir client of the polyglot bridge: Python functions, DSPy programs and models over gRPC",
       package: package(),
