@@ -170,8 +170,7 @@ class App:
         self._metrics.serve(self._pools, self._telemetry, self._loop_lag, *parts)
         self._tasks += [asyncio.create_task(self._sessions.sweep()), asyncio.create_task(self._loop_lag.watch())]
         self._tasks += [asyncio.create_task(self._readers.watch()), asyncio.create_task(self._anomalies.run())]
-        if self._runners is not None:
-            self._tasks.append(asyncio.create_task(IdleMemory(self._runners.dispatcher).watch()))
+        self._tasks.append(asyncio.create_task(IdleMemory(self._runners.dispatcher).watch()))
         for task in self._tasks:
             task.add_done_callback(_end_on_bug)
         states = [(name, f"{pool.ready_workers} of {pool.options.size} ready") for name, pool in self._pools.items()]
@@ -263,6 +262,7 @@ class App:
 
     async def reload(self, read: Callable[[], Config]) -> None:
         """Take over what `read` and the code say now; where that can not be served, log why and go on as before."""
+        self._listener.look()
         await self._reloader.reload(self._config, read)
 
     def _adopt(self, tried: Tried) -> None:

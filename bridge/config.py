@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bridge.settings.anomaly_table import AnomaliesConfig
-from bridge.settings.door_tables import KeysConfig, ServerConfig
+from bridge.settings.door_tables import KeysConfig, ServerConfig, door_mistakes
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
 from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
@@ -280,6 +280,7 @@ class Config(Section):
 
     def mistakes(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Yield what tables have wrong by comparison with other tables: the key, and the problem."""
+        yield from door_mistakes(self.server, self.keys)
         yield from route_mistakes(self.routes, self.models, self.pools)
         yield from model_mistakes(self.models, self.budgets)
         yield from tool_mistakes(self.tools, self.pools[TOOLS_POOL].concurrency if self.tools else 0)

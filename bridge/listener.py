@@ -6,6 +6,8 @@ Owns whichever of the two there is.
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from bridge.config import ServerConfig
+    from bridge.doors.identity import TlsIdentity
+    from bridge.doors.tls import Tls
     from bridge.fronts.front import Front
     from bridge.fronts.fronts import Fronts
     from bridge.server import Conversation, Streaming, Unary
@@ -29,6 +33,9 @@ class Listener:
     def __init__(self, config: ServerConfig, fatal: Callable[[BaseException], None]) -> None:
         self._config = config
         self._server: GrpcServer | None = None
+        self.tls: Tls | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._fatal = fatal
         self.fronts: Fronts | None = None
         if config.fronts > 1:
             from bridge.fronts.fronts import Fronts
@@ -37,6 +44,10 @@ class Listener:
 
     def start(self) -> None:
         """Begin with what takes long. Raises ListenFailed."""
+        if self._config.tls_certificate is not None:
+            from bridge.doors.tls import Tls
+
+            self.tls = Tls(self._config, os.environ, self._new_identity)
         if self.fronts is None:
             return
         try:
@@ -63,16 +74,37 @@ class Listener:
             reflection=config.reflection,
             keepalive_time_s=config.keepalive_time_s,
             keepalive_timeout_s=config.keepalive_timeout_s,
+            tls=None if self.tls is None else self.tls.identity,
         )
         if self.fronts is not None:
-            return await self.fronts.serve(
+            address = await self.fronts.serve(
                 options, unary, streaming, conversations, names, config.slow_reader_timeout_s, files
             )
-        self._server = GrpcServer(options, unary, streaming, conversations, list(names), files)
-        try:
-            return await self._server.start()
-        except AddressInUse as error:
-            raise _in_use(error) from None
+        else:
+            self._server = GrpcServer(options, unary, streaming, conversations, list(names), files)
+            try:
+                address = await self._server.start()
+            except AddressInUse as error:
+                raise _in_use(error) from None
+        if self.tls is not None:
+            self._watching = asyncio.create_task(self.tls.watch())
+            self._watching.add_done_callback(self._end_on_bug)
+        return address
+
+    def _new_identity(self, identity: TlsIdentity) -> None:
+        if self._server is not None:
+            self._server.renew_tls(identity)
+        if self.fronts is not None:
+            self.fronts.renew_tls(identity)
+
+    def _end_on_bug(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal(error)
+
+    def look(self) -> None:
+        """Look at the files of the TLS certificate now."""
+        if self.tls is not None:
+            self.tls.look()
 
     def processes(self) -> list[Front]:
         """Return the fronts that there are now; none where this process takes gRPC by itself."""
@@ -88,6 +120,8 @@ class Listener:
 
     def renew(self, config: ServerConfig) -> None:
         """Take over settings that a reload has changed."""
+        if self.tls is not None:
+            self.tls.renew(config)
         if self.fronts is not None:
             self.fronts.renew(config)
 
@@ -111,6 +145,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Send the answers that are made, refuse what comes, and end."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         if self.fronts is not None:

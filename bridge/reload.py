@@ -40,7 +40,10 @@ MakePool = Callable[["PoolOptions", bool], "Pool"]
 FIXED = (
     (
         "server",
-        ("address", "fronts", "max_message_bytes", "reflection", "keepalive_time_s", "keepalive_timeout_s", "cgroups"),
+        (
+            *("address", "fronts", "max_message_bytes", "reflection", "keepalive_time_s", "keepalive_timeout_s"),
+            *("tls_certificate", "tls_key", "tls_client_ca", "unix_socket", "unix_users", "insecure", "cgroups"),
+        ),
     ),
     ("sessions", ()),
     ("programs", ("directory", "max_programs", "max_versions")),

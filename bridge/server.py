@@ -23,6 +23,8 @@ import grpc
 from grpc_reflection.v1alpha.reflection import ReflectionServicer
 
 from bridge.accepting import make_server
+from bridge.doors.credentials import ServedIdentity
+from bridge.doors.identity import TlsIdentity
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
@@ -55,8 +57,11 @@ class ServerOptions:
     """Limits of the transport. Bytes and seconds."""
 
     address: str
+    """HOST:PORT; empty for no port."""
     max_message_bytes: int
     reflection: bool
+    tls: TlsIdentity | None = None
+    """Given: the port takes TLS alone."""
     keepalive_time_s: float = 30.0
     keepalive_timeout_s: float = 10.0
     shared: bool = False
@@ -167,6 +172,7 @@ class GrpcServer:
         handlers = _Handlers(self._unary, others)
         self._server = make_server(_channel_arguments(options), handlers, unary, others)
         self._reflection: ReflectionServicer | None = None
+        self._identity = None if options.tls is None else ServedIdentity(options.tls)
         if options.reflection:
             self._add_reflection(names, files)
 
@@ -195,11 +201,19 @@ class GrpcServer:
         """Bind and serve; return the address with its real port. Raises AddressInUse."""
         host, _, _ = self._options.address.rpartition(":")
         try:
-            port = self._server.add_insecure_port(self._options.address)
+            if self._identity is None:
+                port = self._server.add_insecure_port(self._options.address)
+            else:
+                port = self._server.add_secure_port(self._options.address, self._identity.credentials)
         except RuntimeError as error:
             raise AddressInUse(f"can not listen on {self._options.address}") from error
         await self._server.start()
         return f"{host}:{port}"
+
+    def renew_tls(self, identity: TlsIdentity) -> None:
+        """Show this identity from the next TLS handshake on."""
+        if self._identity is not None:
+            self._identity.renew(identity)
 
     async def stop(self, grace_s: float) -> None:
         """Refuse new requests, let running ones end within `grace_s`, then cancel them."""

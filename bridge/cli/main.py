@@ -16,11 +16,12 @@ from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
 from bridge.cli.model_commands import model_app
-from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, PoolChanges, Server, finish
+from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, Server, finish
 from bridge.cli.pool_commands import pool_app
 from bridge.cli.program_commands import program_app
 from bridge.cli.proto_commands import proto_app
 from bridge.cli.replaying import replay
+from bridge.cli.serve_command import serve
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -69,32 +70,7 @@ def demo(
     finish(as_json, lambda output: command.run(output, once=once, address=address))
 
 
-@app.command()
-def serve(
-    apps: Annotated[
-        list[str] | None, typer.Argument(metavar="APP...", help="A Python file or the dotted name of a module.")
-    ] = None,
-    config: ConfigFile = None,
-    address: Listen = None,
-    fronts: Annotated[
-        int | None, typer.Option("--fronts", metavar="N", help="Processes that take gRPC on the address.")
-    ] = None,
-    pool: PoolChanges = None,
-    settings: Changes = None,
-    as_json: Json = False,
-) -> None:
-    """Serve the public functions and DSPy programs of Python files."""
-    from bridge.cli import serving
-
-    options = serving.ServeOptions(
-        apps=tuple(apps or ()),
-        config=config,
-        address=address,
-        fronts=fronts,
-        pools=tuple(pool or ()),
-        settings=tuple(settings or ()),
-    )
-    finish(as_json, lambda output: serving.run(options, output))
+app.command()(serve)
 
 
 @app.command()

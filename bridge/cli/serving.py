@@ -6,7 +6,6 @@ Owns nothing: the server is `bridge.process`.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import threading
@@ -20,9 +19,10 @@ from bridge.cli.arguments import command
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.output import Output, clean, duration
 from bridge.cli.ports import check_free
+from bridge.settings.door_tables import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from bridge.app import Ready
@@ -41,6 +41,8 @@ class ServeOptions:
     config: Path | None
     address: str | None
     fronts: int | None
+    doors: Mapping[str, str | None]
+    """Settings that have flags of their own."""
     pools: tuple[str, ...]
     settings: tuple[str, ...]
 
@@ -50,19 +52,18 @@ def run(options: ServeOptions, output: Output) -> int:
     changes = settings.overrides(options.settings, options.pools, options.address)
     if options.fronts is not None:
         changes["server.fronts"] = str(options.fronts)
+    changes |= {key: value for key, value in options.doors.items() if value is not None}
     config = settings.load(options.config, changes)
     for app in options.apps:
         check_app(app)
     _check_something_to_serve(options.apps, config)
-    check_free(config.server.address)
+    if config.server.address:
+        check_free(config.server.address)
     pools = ", ".join(f"{name} ({_workers(pool.size)})" for name, pool in config.pools.items())
     what = ", ".join(options.apps) or "built-in functions"
     output.note(f"starting {what}; the pools import what they serve: {pools}")
-    if not is_loopback(config.server.address):
-        output.note(
-            f"warning: {config.server.address} is not a loopback address, and there is no TLS and no key yet: "
-            "whoever reaches it can run your functions"
-        )
+    for line in warnings(config):
+        output.note(f"warning: {line}")
 
     def say(ready: Ready) -> None:
         from bridge.telemetry import log
@@ -107,13 +108,16 @@ class Teller:
         return self._thread is not None and self._thread.is_alive()
 
 
-def is_loopback(address: str) -> bool:
-    """Return whether only this machine can reach HOST:PORT, as far as the text tells."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def warnings(config: Config) -> Iterator[str]:
+    """Yield what is open although it need not be."""
+    server = config.server
+    if server.address and not is_loopback(server.address):
+        missing = [] if server.tls_certificate else ["no TLS"]
+        missing += [] if config.keys.file else ["no keys"]
+        danger = "read what is sent" if config.keys.file else "run your functions"
+        if missing:
+            what = " and ".join(missing)
+            yield f"{server.address} is not a loopback address, and there are {what}: whoever reaches it can {danger}"
 
 
 def start(

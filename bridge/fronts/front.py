@@ -111,7 +111,7 @@ class Front:
 
     def renew(self, renew: wire.Renew) -> None:
         """Tell it of settings that have changed."""
-        self._link.send(wire.RENEW, 0, 0, wire.encode(renew))
+        self._link.send(wire.RENEW, 0, 0, b"", wire.encode(renew))
 
     def look(self) -> None:
         """End it where it shows no life although it has begun to."""

@@ -26,6 +26,7 @@ from pool.restart import Backoff, RestartOptions
 
 if TYPE_CHECKING:
     from bridge.config import ServerConfig
+    from bridge.doors.identity import TlsIdentity
     from bridge.server import Conversation, ServerOptions, Streaming, Unary
 
 START_S = 60.0
@@ -97,6 +98,7 @@ class Fronts:
             lost=HEALTH_LAST,
             services=tuple(names) if options.reflection else (),
             files=described(names, files) if options.reflection else (),
+            tls=options.tls,
         )
         for place in self._places:
             if place.front is None:  # it has ended while the pools started: whatever it was may be over
@@ -114,9 +116,16 @@ class Fronts:
 
     def renew(self, config: ServerConfig) -> None:
         """Take over settings that a reload has changed."""
-        if self._setup is None:
-            return
-        renewed = wire.Renew(config.slow_reader_timeout_s)
+        if self._setup is not None:
+            self._renew(wire.Renew(config.slow_reader_timeout_s, self._setup.tls))
+
+    def renew_tls(self, identity: TlsIdentity) -> None:
+        """Show this identity from the next TLS handshake on."""
+        if self._setup is not None:
+            self._renew(wire.Renew(self._setup.slow_reader_timeout_s, identity))
+
+    def _renew(self, renewed: wire.Renew) -> None:
+        assert self._setup is not None
         self._setup = wire.changed(self._setup, renewed)
         for front in self.fronts:
             front.renew(renewed)

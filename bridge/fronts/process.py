@@ -21,6 +21,7 @@ import uvloop
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from bridge.doors.identity import TlsIdentity
 from bridge.fronts import wire
 from bridge.fronts.link import Link
 from bridge.fronts.relay import Relay
@@ -76,6 +77,8 @@ class Front:
         self._end: asyncio.Future[float] = loop.create_future()
         """How long what is in flight may take, once the front is to end."""
         self._relay: Relay | None = None
+        self._server: GrpcServer | None = None
+        self._tls: TlsIdentity | None = None
         self._readers = SlowReaders(LOST_S)
         self._lag = LoopLag()
         self._statm = rss_reader()
@@ -116,10 +119,11 @@ class Front:
             reflection=bool(setup.services),
             keepalive_time_s=setup.keepalive_time_s,
             keepalive_timeout_s=setup.keepalive_timeout_s,
+            tls=self._tls or setup.tls,
             shared=True,
         )
         _describe(setup.files)
-        server = GrpcServer(options, *relay.handlers(setup), list(setup.services))
+        server = self._server = GrpcServer(options, *relay.handlers(setup), list(setup.services))
         try:
             await server.start()
         except AddressInUse as error:
@@ -137,9 +141,15 @@ class Front:
         elif kind == wire.SETUP:
             self._setup.set_result(wire.read_setup(body))
         elif kind == wire.RENEW:
-            self._readers.renew(wire.read_renew(meta).slow_reader_timeout_s)
+            self._renew(wire.read_renew(body))
         elif kind == wire.STOP:
             self._end_within(wire.read_stop(meta).grace_s)
+
+    def _renew(self, renew: wire.Renew) -> None:
+        self._readers.renew(renew.slow_reader_timeout_s)
+        self._tls = renew.tls
+        if renew.tls is not None and self._server is not None:
+            self._server.renew_tls(renew.tls)
 
     def _end_within(self, grace_s: float) -> None:
         if not self._end.done():

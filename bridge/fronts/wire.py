@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from bridge.doors.identity import TlsIdentity
 from bridge.server import Metadata
 
 HEADER = Struct("<BQiIId")
@@ -65,6 +66,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """What reflection tells of; empty for no reflection."""
     files: tuple[bytes, ...] = ()
     """The descriptions of those services, each file after those that it imports."""
+    tls: TlsIdentity | None = None
 
 
 class Listening(msgspec.Struct, frozen=True):
@@ -80,9 +82,10 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """Settings that a reload has changed."""
+    """Settings that a reload has changed, or another certificate."""
 
     slow_reader_timeout_s: float
+    tls: TlsIdentity | None = None
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +113,7 @@ _read_metadata: Callable[[bytes], Metadata] = msgspec.msgpack.Decoder(_Pairs).de
 
 def changed(setup: Setup, by: Renew) -> Setup:
     """Return what a front that starts after a reload is to do."""
-    return msgspec.structs.replace(setup, slow_reader_timeout_s=by.slow_reader_timeout_s)
+    return msgspec.structs.replace(setup, slow_reader_timeout_s=by.slow_reader_timeout_s, tls=by.tls)
 
 
 def metadata(meta: bytes) -> Metadata:

@@ -320,7 +320,7 @@ def test_a_reload_reaches_the_calls_of_every_front(start_server, connect_to_each
 
 @pytest.mark.parametrize("host", ["localhost", "[::1]", "0.0.0.0"])
 def test_hosts_that_are_names_or_all_addresses(launch, served_app, host):
-    server = launch(served_app, CONFIG.format(fronts=2), "--address", f"{host}:0", "--json")
+    server = launch(served_app, CONFIG.format(fronts=2), "--address", f"{host}:0", "--insecure", "--json")
     ready = json.loads(server.process.stdout.readline())
     port = int(ready["address"].rpartition(":")[2])
     target = "::1" if host == "[::1]" else "127.0.0.1"

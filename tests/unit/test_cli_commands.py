@@ -16,7 +16,6 @@ from bridge.cli import doctor, reference
 from bridge.cli.demo import app_path
 from bridge.cli.exporting import protos
 from bridge.cli.main import app
-from bridge.cli.serving import is_loopback
 from bridge.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,27 +196,21 @@ class TestServe:
 
     def test_an_address_of_another_machine(self):
         Path("app.py").write_text("")
-        done = run("serve", "app.py", "--address", "192.0.2.1:50051")
+        done = run("serve", "app.py", "--address", "192.0.2.1:50051", "--insecure")
         assert done.exit_code == 1
         assert "can not listen on 192.0.2.1:50051: Cannot assign requested address" in done.stderr
 
+    @pytest.mark.parametrize("address", ["0.0.0.0:50051", "[::]:0", "192.0.2.1:50051", "bridge.example:50051"])
+    def test_what_other_machines_reach_is_refused(self, address):
+        Path("app.py").write_text("")
+        done = run("serve", "app.py", "--address", address, "--json")
+        (problem,) = json.loads(done.stdout or done.stderr)["error"]["problems"]
+        assert done.exit_code == 2
+        assert problem["key"] == "server.address"
+        assert all(word in problem["message"] for word in (address, "no TLS", "no keys", "--insecure"))
+
 
 class TestDoctor:
-    @pytest.mark.parametrize(
-        ("address", "expected"),
-        [
-            ("127.0.0.1:50051", True),
-            ("127.3.2.1:0", True),
-            ("[::1]:50051", True),
-            ("localhost:50051", True),
-            ("192.0.2.1:50051", False),
-            ("[::]:50051", False),
-            ("bridge.example:50051", False),
-        ],
-    )
-    def test_only_loopback_is_served_without_a_warning(self, address, expected):
-        assert is_loopback(address) is expected
-
     def test_a_good_machine(self):
         Path("bridge.toml").write_text("[server]\naddress = '127.0.0.1:0'\n[models.default]\nmodel = 'bridge/test'")
         done = run("doctor", "--json")

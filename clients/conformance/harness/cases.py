@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from harness.profiles import PROFILES
+
 FOLDER = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 60.0
 
@@ -133,6 +135,8 @@ def _case(read: Any, family: str, profile: str) -> Case:
     _expect(set(read) <= CASE, name, f"unknown fields {sorted(set(read) - CASE)}")
     _expect(bool(read.get("about")), name, "about must say what the case shows")
     _expect(bool(read.get("steps")) and isinstance(read["steps"], list), name, "steps must be a list")
+    known = read.get("profile", profile) in PROFILES
+    _expect(known, name, f"profile must be one of {', '.join(PROFILES)}")
     not_for = read.get("not_for", {})
     _expect(all(isinstance(why, str) and len(why) > 10 for why in not_for.values()), name, "not_for needs reasons")
     return Case(

@@ -80,6 +80,16 @@ PROFILES = {
             config="[server]\ndrain_timeout_s = 5.0\n" + POOLS + PROGRAMS + NO_EMBEDDINGS,
         ),
         Profile(
+            name="queue",
+            about="a pool of one worker, for which calls may wait",
+            config=POOLS.replace("queue_limit = 0", "queue_limit = 8") + NO_PROGRAMS + NO_EMBEDDINGS,
+        ),
+        Profile(
+            name="mirror",
+            about="no bridge but a server of the harness, which tells what was sent and fails as it is told: mirror.py",
+            config="",
+        ),
+        Profile(
             name="embeddings",
             about="an embedding model, whose libraries take seconds to import",
             config="\n[pools.general]\nsize = 0\n" + NO_PROGRAMS + EMBEDDINGS,

@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from harness.mirror import Mirror
 from harness.profiles import FOLDER, PROFILES, Profile
 
 ROOT = FOLDER.parent.parent
@@ -174,9 +175,9 @@ class Server:
             self._temporary.cleanup()
 
 
-def open_server(profile: str) -> Server:
+def open_server(profile: str) -> Server | Mirror:
     """The server of a profile. Raises ServerFailed."""
-    return Server(PROFILES[profile])
+    return Mirror(PROFILES[profile]) if profile == "mirror" else Server(PROFILES[profile])
 
 
 def _free_port() -> int:

@@ -13,11 +13,15 @@ from typing import Any, Literal, Self
 from harness import matchers
 from harness.cases import BadCase, Case, Step, fill
 from harness.languages import Language
+from harness.mirror import Mirror
 from harness.runner import Runner, RunnerFailed
 from harness.servers import Server, ServerFailed, open_server
 
 FIRST_S = 120.0
 """What a runner's first case may take longer: some languages start slowly."""
+
+CRASH_SHOWN = 1500
+"""Characters of what a runner tells of its own failure; the last ones say most."""
 
 OutcomeKind = Literal["passed", "failed", "skipped", "not_for"]
 
@@ -34,7 +38,7 @@ class Outcome:
 def verdict(case: Case, steps: list[Step], answer: dict[str, Any]) -> Outcome:
     """What an answer to a case is worth."""
     if "crash" in answer:
-        return Outcome(kind="failed", detail=f"the runner crashed: {answer['crash']}")
+        return Outcome(kind="failed", detail=f"the runner crashed: {str(answer['crash'])[-CRASH_SHOWN:]}")
     if "skip" in answer:
         return Outcome(kind="failed", detail=f"the runner skips it, and the case does not say so: {answer['skip']}")
     results = answer["steps"]
@@ -51,7 +55,8 @@ def _told(step: Step, result: dict[str, Any], earlier: list[dict[str, Any]]) -> 
         return f"expected elapsed_ms, an integer, got {result.get('elapsed_ms')!r}"
     if step.expect is not None:
         wrong = matchers.mismatch(step.expect, result, earlier, open_ended=True)
-        if wrong is None and "error" in result and "error" not in step.expect:
+        whole = set(step.expect) <= set(matchers.MATCHERS)  # a matcher for the whole result sees errors itself
+        if wrong is None and "error" in result and "error" not in step.expect and not whole:
             wrong = "expected no error"
         return wrong and f"{wrong}{_error_of(result)}"
     return f"expected no error{_error_of(result)}" if "error" in result else None
@@ -67,9 +72,9 @@ def _error_of(result: dict[str, Any]) -> str:
 class Suite:
     """The cases' servers and runners. A context manager: at its end all of them are closed."""
 
-    def __init__(self, servers: Callable[[str], Server] = open_server) -> None:
+    def __init__(self, servers: Callable[[str], Server | Mirror] = open_server) -> None:
         self._open_server = servers
-        self._server: Server | None = None
+        self._server: Server | Mirror | None = None
         self._broken: dict[str, str] = {}
         """Profiles whose servers do not start, and why: they are not tried again for each case."""
         self._runners: dict[str, Runner] = {}
@@ -111,7 +116,7 @@ class Suite:
         answer = self._runners[language.name].ask(message, case.timeout_s + (FIRST_S if first else 0.0), server.do)
         return verdict(case, steps, answer)
 
-    def _serving(self, profile: str) -> Server:
+    def _serving(self, profile: str) -> Server | Mirror:
         """The profile's server, running; the one of another profile is closed."""
         if profile in self._broken:
             raise ServerFailed(self._broken[profile])

@@ -147,7 +147,8 @@ def usage_of(usage: Iterable[bridge_client.ModelUsage]) -> list[dict[str, Any]]:
 def session_of(info: bridge_client.SessionInfo) -> dict[str, Any]:
     """S of the protocol."""
     ttl_ms = round(info.ttl * 1000)
-    return {"id": info.id, "mode": info.mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
+    mode = getattr(info, "mode", None)
+    return {"id": info.id, "mode": mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
 
 
 EVENTS = {
@@ -178,7 +179,7 @@ def function_of(info: bridge_client.FunctionInfo) -> dict[str, Any]:
 def options_of(step: Mapping[str, Any], sessions: Mapping[str, str]) -> dict[str, Any]:
     """The client's options for a step."""
     found: dict[str, Any] = {}
-    for name in ("metadata", "request_id", "idempotency_key"):
+    for name in ("metadata", "request_id", "idempotency_key", "retries"):
         if name in step:
             found[name] = step[name]
     if "timeout_ms" in step:
@@ -187,8 +188,6 @@ def options_of(step: Mapping[str, Any], sessions: Mapping[str, str]) -> dict[str
         found["session_id"] = sessions[step["session"]]
     if "budget" in step:
         found["budget"] = Budget(**step["budget"])
-    if "retries" in step:
-        raise Skip("this client does not repeat calls")
     return found
 
 

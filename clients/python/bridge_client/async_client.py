@@ -9,16 +9,18 @@ from contextlib import asynccontextmanager, suppress
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Self
 
-from bridge_client import explaining, invoke
+from bridge_client import explaining, invoke, pool_operations, session_operations
 from bridge_client.async_hosting import AsyncToolHost
 from bridge_client.async_multiplex import AsyncMultiplexed
 from bridge_client.async_wire import AsyncChannel, AsyncStream, AsyncWire
 from bridge_client.errors import BridgeError, NotFound
 from bridge_client.hosting import Hosting
 from bridge_client.models import AsyncModels
+from bridge_client.operating import AsyncOperator
 from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
 from bridge_client.programs import AsyncPrograms
 from bridge_client.texts import AsyncEmbeddingModels, AsyncMetrics
+from bridge_client.variables import AsyncVariables
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from bridge_client.explaining import Explanation
     from bridge_client.hosted_tools import HostedTool, Visibility
     from bridge_client.options import Budget, MetadataValue, OnReceipt
-    from bridge_client.records import FunctionInfo, HealthStatus, Pool, SessionInfo
+    from bridge_client.pool_records import Pool
+    from bridge_client.records import FunctionInfo, HealthStatus, ToolInfo
+    from bridge_client.session_records import SessionInfo, SessionMode
 
 
 def connect_async(
@@ -85,6 +89,8 @@ class AsyncClient:
         timeout: float | EllipsisType | None = ...,
         request_id: str | EllipsisType | None = ...,
         idempotency_key: str | EllipsisType | None = ...,
+        idempotent: bool | EllipsisType = ...,
+        retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
@@ -97,11 +103,15 @@ class AsyncClient:
         included; for a stream after its last item. With `budget` each call, and all that it calls on the server, may
         spend so much together, else it fails with `BudgetExceeded`. With `chunk_bytes` results of `call` and `stream`
         that are larger come in parts and are put together here: they may be larger than a message, 100 MB and more.
+        With `retries` a failed call that may run twice (`idempotent`, or one with an `idempotency_key`) is tried again
+        where the server says when to, all attempts within `timeout`; one that reached no server is so in any case.
         """
         options = self._wire.options.changed(
             timeout=timeout,
             request_id=request_id,
             idempotency_key=idempotency_key,
+            idempotent=idempotent,
+            retries=retries,
             session_id=session_id,
             metadata=metadata,
             on_receipt=on_receipt,
@@ -155,6 +165,10 @@ class AsyncClient:
             found += page.items
         return tuple(found)
 
+    async def tools(self, registration: str = "") -> tuple[ToolInfo, ...]:
+        """The tools that clients host and this one may name, or those of one registration, in the order of names."""
+        return await self._wire.unary(invoke.list_tools(registration))
+
     async def describe(self, function: str) -> FunctionInfo:
         """One function with its schemas and an example."""
         return await self._wire.unary(invoke.describe_function(function))
@@ -183,25 +197,44 @@ class AsyncClient:
         """The evaluation metrics."""
         return AsyncMetrics(self._wire)
 
+    @property
+    def variables(self) -> AsyncVariables:
+        """The variables of this view's session. Raises ValueError where it has none."""
+        return AsyncVariables(self._wire)
+
+    @property
+    def operator(self) -> AsyncOperator:
+        """Orders to the running server: scale and drain pools, cancel calls, open breakers."""
+        return AsyncOperator(self._wire)
+
     async def pools(self) -> tuple[Pool, ...]:
         """All pools of worker processes."""
-        return await self._wire.unary(invoke.list_pools())
+        return await self._wire.unary(pool_operations.list_pools())
 
     async def pool(self, name: str) -> Pool:
         """One pool."""
-        return await self._wire.unary(invoke.get_pool(name))
+        return await self._wire.unary(pool_operations.get_pool(name))
 
     async def health(self, service: str = "") -> HealthStatus:
         """The health of the whole server, of a service such as ``bridge.v1.ModelService`` or of ``pool/NAME``."""
         return await self._wire.unary(invoke.check_health(service))
 
     @asynccontextmanager
-    async def session(self, id: str | None = None, ttl: float | None = None) -> AsyncIterator[AsyncClient]:  # noqa: A002
+    async def session(
+        self,
+        id: str | None = None,  # noqa: A002
+        ttl: float | None = None,
+        *,
+        mode: SessionMode = "hint",
+        ordered: bool = False,
+    ) -> AsyncIterator[AsyncClient]:
         """Open a session, give a view whose calls belong to it, and close it at the end.
 
         Its calls go to one worker of each pool while that lives. It ends by itself after `ttl` seconds without a call.
+        With the mode ``strict`` calls are refused when the worker is lost (`SessionLost`, `SessionMoved`); with
+        ``hint`` they go on elsewhere. With `ordered` they run one after another.
         """
-        opened = await self.open_session(id, ttl)
+        opened = await self.open_session(id, ttl, mode=mode, ordered=ordered)
         try:
             yield self.with_options(session_id=opened.id)
         except BaseException:
@@ -211,17 +244,33 @@ class AsyncClient:
         with suppress(NotFound):  # it may have ended by its ttl
             await self.close_session(opened.id)
 
-    async def open_session(self, id: str | None = None, ttl: float | None = None) -> SessionInfo:  # noqa: A002
+    async def open_session(
+        self,
+        id: str | None = None,  # noqa: A002
+        ttl: float | None = None,
+        *,
+        mode: SessionMode = "hint",
+        ordered: bool = False,
+    ) -> SessionInfo:
         """Open a session without an `async with` block; its calls are made with ``with_options(session_id=...)``."""
-        return await self._wire.unary(invoke.open_session(id, ttl))
+        return await self._wire.unary(session_operations.open_session(id, ttl, mode, ordered=ordered))
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        """The open sessions of this client's tenant, or all where it names none, in the order of their opening."""
+        page = await self._wire.unary(session_operations.list_sessions(""))
+        found = [*page.items]
+        while page.next_token:
+            page = await self._wire.unary(session_operations.list_sessions(page.next_token))
+            found += page.items
+        return tuple(found)
 
     async def get_session(self, id: str) -> SessionInfo:  # noqa: A002
         """A session as the server sees it."""
-        return await self._wire.unary(invoke.get_session(id))
+        return await self._wire.unary(session_operations.get_session(id))
 
     async def close_session(self, id: str) -> None:  # noqa: A002
         """End a session."""
-        await self._wire.unary(invoke.close_session(id))
+        await self._wire.unary(session_operations.close_session(id))
 
     async def close(self) -> None:
         """Close the connection and cancel its calls. A view leaves the connection to the client it was made from."""

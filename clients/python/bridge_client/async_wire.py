@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import grpc
 import grpc.aio
 
+from bridge_client.errors import BridgeError
 from bridge_client.failures import to_error
+from bridge_client.retries import Repetition
 from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from types import TracebackType
 
     from bridge_client.options import CallOptions, ChannelOptions
@@ -65,6 +67,22 @@ class AsyncWire:
 
     async def unary(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call and wait for its result. Raises `BridgeError`. Cancelling the task cancels the call."""
+        if self.options.retries:
+            return await self._repeat(lambda wire: wire.once(operation))
+        return await self.once(operation)
+
+    async def _repeat(self, attempt: Callable[[AsyncWire], Awaitable[ResultT]]) -> ResultT:
+        repetition = Repetition(self.options)
+        while True:
+            try:
+                return await attempt(self.with_options(repetition.next_options()))
+            except BridgeError as error:
+                if (pause := repetition.pause_after(error)) is None:
+                    raise
+            await asyncio.sleep(pause)
+
+    async def once(self, operation: Operation[ResultT]) -> ResultT:
+        """Make a call that is not repeated."""
         envelope = seal(self.address, operation.path, self.options)
         call = self.channel.get().unary_unary(operation.path)(
             operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata
@@ -79,9 +97,12 @@ class AsyncWire:
 
     async def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
         """Make a streaming call and wait for its one result. Raises `BridgeError`."""
-        async with self.stream_several(operation) as results:
-            found = [result async for result in results]
-        return only(found)
+
+        async def attempt(wire: AsyncWire) -> ResultT:
+            async with wire.stream_several(operation) as results:
+                return only([result async for result in results])
+
+        return await (self._repeat(attempt) if self.options.retries else attempt(self))
 
     def stream(self, operation: Operation[ResultT]) -> AsyncStream[ResultT]:
         """Start a call whose results come one by one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bridge_client.convert import enum_name
+from bridge_client.reading import enum_name, read
 from bridge_client.v1 import common_pb2, invoke_pb2
 from bridge_client.values import encode_arguments
 from bridge_client.wire import Operation, operation
@@ -62,6 +62,8 @@ class Alternative:
     """Workers of the pool that take calls."""
     waiting: int
     """Calls that wait for one."""
+    wait_us: int
+    """How long a call that came now would wait."""
     worker: str
     """The worker that the session has there."""
     weight: float | None
@@ -71,6 +73,29 @@ class Alternative:
     """The state of its circuit breaker; empty where it has none."""
     copies_only: bool
     """Whether it only gets copies of calls, whose answers are thrown away."""
+    label: str
+    """Its name in receipts and figures, where the function has a route."""
+    fallback: bool
+    """Whether it is asked only where the others have failed."""
+    attempts: MeasuredTimes | None
+    """How long attempts have taken, from the route to there and back; None where there were none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontLoad:
+    """How busy the front process is, and what it may take on."""
+
+    busy: float
+    """Which part of the time its event loop is busy, 0 to 1."""
+    lag_us: int
+    """How late the event loop is."""
+    native_running: int
+    """Calls that run in it."""
+    native_limit: int
+    max_request_bytes: int
+    """Requests that are larger go to a worker."""
+    max_p99_us: int
+    """Calls that are placed by measurement go to a worker where 1 of 100 took longer than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +107,13 @@ class Explanation:
     request_bytes: int
     reason: str
     alternatives: tuple[Alternative, ...]
-    front_busy: float | None
-    """Which part of the time the front's event loop is busy, 0 to 1; None where that does not count."""
+    front: FrontLoad | None
+    """How busy the front is; None where that does not count."""
+
+    @property
+    def front_busy(self) -> float | None:
+        """Which part of the time the front's event loop is busy, 0 to 1; None where that does not count."""
+        return None if self.front is None else self.front.busy
 
     @property
     def chosen(self) -> Alternative | None:
@@ -106,7 +136,7 @@ def explanation(message: invoke_pb2.ExplainResponse) -> Explanation:
         request_bytes=message.request_bytes,
         reason=message.reason,
         alternatives=tuple(map(_alternative, message.alternatives)),
-        front_busy=message.front.busy if message.HasField("front") else None,
+        front=read(FrontLoad, message.front) if message.HasField("front") else None,
     )
 
 
@@ -117,36 +147,19 @@ def _alternative(message: invoke_pb2.Alternative) -> Alternative:
         pool=message.pool,
         chosen=message.chosen,
         excluded=message.excluded,
-        prediction=_prediction(message.prediction) if message.HasField("prediction") else None,
-        service=_times(message.service) if message.HasField("service") else None,
-        transfer=_times(message.transfer) if message.HasField("transfer") else None,
+        prediction=read(Prediction, message.prediction) if message.HasField("prediction") else None,
+        service=read(MeasuredTimes, message.service) if message.HasField("service") else None,
+        transfer=read(MeasuredTimes, message.transfer) if message.HasField("transfer") else None,
         workers=message.load.workers,
         waiting=message.load.waiting,
+        wait_us=message.load.wait_us,
         worker=message.worker,
         weight=message.weight if message.HasField("weight") else None,
         cost_usd=message.cost_usd if message.HasField("cost_usd") else None,
         failure_rate=message.failure_rate if message.HasField("failure_rate") else None,
         breaker=message.breaker,
         copies_only=message.copies_only,
-    )
-
-
-def _prediction(message: invoke_pb2.Prediction) -> Prediction:
-    return Prediction(
-        total_us=message.total_us,
-        queue_us=message.queue_us,
-        transfer_us=message.transfer_us,
-        service_us=message.service_us,
-        burden_us=message.burden_us,
-    )
-
-
-def _times(message: invoke_pb2.MeasuredTimes) -> MeasuredTimes:
-    return MeasuredTimes(
-        samples=message.samples,
-        mean_us=message.mean_us,
-        p50_us=message.p50_us,
-        p99_us=message.p99_us,
-        min_request_bytes=message.min_request_bytes,
-        max_request_bytes=message.max_request_bytes,
+        label=message.label,
+        fallback=message.fallback,
+        attempts=read(MeasuredTimes, message.attempts) if message.HasField("attempts") else None,
     )

@@ -1,15 +1,14 @@
-"""Operations on functions, pools, sessions and health. Pure: each function makes the `Operation` of one RPC."""
+"""Operations on functions, tools and health. Pure: each function makes the `Operation` of one RPC."""
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bridge_client import convert, records
 from bridge_client.errors import UnexpectedReply
 from bridge_client.parts import Items
-from bridge_client.v1 import common_pb2, health_pb2, invoke_pb2, pool_pb2, session_pb2
+from bridge_client.v1 import common_pb2, health_pb2, invoke_pb2, tool_pb2
 from bridge_client.values import decode_value, encode_arguments
 from bridge_client.wire import Operation, operation, reader
 
@@ -79,56 +78,13 @@ def describe_function(function: str) -> Operation[records.FunctionInfo]:
     )
 
 
-def list_pools() -> Operation[tuple[records.Pool, ...]]:
-    """All pools."""
+def list_tools(registration: str) -> Operation[tuple[records.ToolInfo, ...]]:
+    """The tools that clients host."""
     return operation(
-        "PoolService/List",
-        pool_pb2.PoolServiceListRequest(),
-        pool_pb2.PoolServiceListResponse,
-        lambda reply: tuple(map(convert.pool, reply.pools)),
-    )
-
-
-def get_pool(name: str) -> Operation[records.Pool]:
-    """One pool."""
-    return operation(
-        "PoolService/Get",
-        pool_pb2.PoolServiceGetRequest(name=name),
-        pool_pb2.PoolServiceGetResponse,
-        lambda reply: convert.pool(reply.pool),
-    )
-
-
-def open_session(session_id: str | None, ttl: float | None) -> Operation[records.SessionInfo]:
-    """Open a session; the server makes an id where none is given."""
-    request = session_pb2.OpenRequest(id=session_id or "")
-    if ttl is not None:
-        if not 0 < ttl < datetime.timedelta.max.total_seconds():
-            msg = f"expected a ttl of more than 0 seconds, or None for the server's default, got {ttl!r}"
-            raise ValueError(msg)
-        request.ttl.FromTimedelta(datetime.timedelta(seconds=ttl))
-    return operation(
-        "SessionService/Open",
-        request,
-        session_pb2.OpenResponse,
-        lambda reply: convert.session_info(reply.session),
-    )
-
-
-def get_session(session_id: str) -> Operation[records.SessionInfo]:
-    """A session."""
-    return operation(
-        "SessionService/Get",
-        session_pb2.SessionServiceGetRequest(id=session_id),
-        session_pb2.SessionServiceGetResponse,
-        lambda reply: convert.session_info(reply.session),
-    )
-
-
-def close_session(session_id: str) -> Operation[None]:
-    """End a session."""
-    return operation(
-        "SessionService/Close", session_pb2.CloseRequest(id=session_id), session_pb2.CloseResponse, lambda _: None
+        "ToolService/ListTools",
+        tool_pb2.ListToolsRequest(registration=registration),
+        tool_pb2.ListToolsResponse,
+        lambda reply: tuple(map(convert.tool_info, reply.tools)),
     )
 
 

@@ -25,6 +25,7 @@ from bridge_client.model_records import (
     GeneratedImages,
     PartialAnswer,
 )
+from bridge_client.reading import json_value
 from bridge_client.records import Extraction, Generation, GenerationEvent, TextDelta, Tool, ToolCallDelta
 from bridge_client.v1 import model_pb2
 from bridge_client.wire import Operation, UnknownEvent, operation
@@ -168,7 +169,7 @@ def stream_extract(
         kind = reply.WhichOneof("event")
         if kind == "partial":
             found = reply.partial
-            return PartialAnswer(number=found.number, attempt=found.attempt, value=convert.json_value(found.json))
+            return PartialAnswer(number=found.number, attempt=found.attempt, value=json_value(found.json))
         if kind == "item":
             one = reply.item
             return AnswerItem(number=one.number, attempt=one.attempt, index=one.index, value=read_item(one.json))

@@ -43,13 +43,13 @@ class ChannelOptions:
     """Further gRPC channel arguments, such as ``("grpc.primary_user_agent", "my-app")``; the last one wins."""
 
     def arguments(self) -> list[tuple[str, Any]]:
-        """GRPC's channel arguments. Transparent retries are off: only the caller knows what may run twice."""
+        """GRPC's channel arguments. GRPC itself repeats only what no server has seen, and follows no policy of DNS."""
         return [
             ("grpc.max_send_message_length", self.max_message_bytes),
             ("grpc.max_receive_message_length", self.max_message_bytes),
             ("grpc.keepalive_time_ms", int(self.keepalive_time_s * 1000)),
             ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout_s * 1000)),
-            ("grpc.enable_retries", 0),
+            ("grpc.service_config_disable_resolution", 1),
             *self.extra,
         ]
 
@@ -95,6 +95,11 @@ class CallOptions:
     request_id: str | None = None
     """Identifies the call in logs; None makes a new one per call."""
     idempotency_key: str | None = None
+    idempotent: bool = False
+    """Says that calls may run twice, as an `idempotency_key` does."""
+    retries: int = 0
+    """How often a failed call is tried again, within its timeout, where it may run twice and the server says when to;
+    a call that never reached a server always may. Streams and multiplexed calls are not repeated."""
     session_id: str | None = None
     token: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
@@ -110,6 +115,9 @@ class CallOptions:
             least = LEAST_CHUNK_BYTES
             msg = f"expected chunk_bytes of at least {least}, or None for whole results, got {self.chunk_bytes}"
             raise ValueError(msg)
+        if type(self.retries) is not int or self.retries < 0:
+            msg = f"expected retries to be a whole number from 0, got {self.retries!r}"
+            raise ValueError(msg)
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
             msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
             raise ValueError(msg)
@@ -118,12 +126,19 @@ class CallOptions:
         for key, value in self.metadata.items():
             _check_metadata(key, value)
 
+    @property
+    def may_run_twice(self) -> bool:
+        """Whether the caller has said that repeating a call does no harm."""
+        return self.idempotent or self.idempotency_key is not None
+
     def changed(
         self,
         *,
         timeout: float | EllipsisType | None = ...,
         request_id: str | EllipsisType | None = ...,
         idempotency_key: str | EllipsisType | None = ...,
+        idempotent: bool | EllipsisType = ...,
+        retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
@@ -135,6 +150,8 @@ class CallOptions:
             "timeout": timeout,
             "request_id": request_id,
             "idempotency_key": idempotency_key,
+            "idempotent": idempotent,
+            "retries": retries,
             "session_id": session_id,
             "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
             "on_receipt": on_receipt,

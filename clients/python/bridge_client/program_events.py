@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bridge_client import convert
+from bridge_client.reading import enum_name
 from bridge_client.v1 import program_pb2
 from bridge_client.wire import UnknownEvent
 
@@ -131,7 +132,7 @@ def _status(reply: program_pb2.StreamRunResponse, status: program_pb2.RunStatus)
     return RunStatus(
         sequence=reply.sequence,
         resume_token=reply.resume_token,
-        step=convert.enum_name(program_pb2.RunStep, status.step, "RUN_STEP_"),
+        step=enum_name(program_pb2.RunStep, status.step, "RUN_STEP_"),
         predictor=status.predictor,
         model=status.model,
         seconds=status.seconds,

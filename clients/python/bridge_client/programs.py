@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge_client.async_wire import AsyncStream, AsyncWire
-    from bridge_client.program_sources import ProgramSource, ProgramVersions, SignatureCheck
+    from bridge_client.program_sources import ProgramSource, ProgramVersions, SignatureCheck, UpdatedProgram
     from bridge_client.sync_wire import Stream, SyncWire
 
 
@@ -100,7 +100,11 @@ class Programs:
         """Make a program, which can be run at once. Raises `BridgeError` PROGRAM_EXISTS."""
         return self._wire.unary(program_sources.create(program, source))
 
-    def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> ProgramInfo:
+    def source(self, program: str) -> ProgramSource | None:
+        """What a created program is made from; None for a program of the app."""
+        return self._wire.unary(program_sources.source_of(program))
+
+    def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> UpdatedProgram:
         """Add a version of a created program, which serves from now on; sessions stay on the one they began with.
 
         With `expected_version`, only if that one serves now. Raises `BridgeError` VERSION_CONFLICT.
@@ -202,7 +206,11 @@ class AsyncPrograms:
         """Make a program, which can be run at once. Raises `BridgeError` PROGRAM_EXISTS."""
         return await self._wire.unary(program_sources.create(program, source))
 
-    async def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> ProgramInfo:
+    async def source(self, program: str) -> ProgramSource | None:
+        """What a created program is made from; None for a program of the app."""
+        return await self._wire.unary(program_sources.source_of(program))
+
+    async def update(self, program: str, source: ProgramSource, *, expected_version: int = 0) -> UpdatedProgram:
         """Add a version of a created program, which serves from now on; sessions stay on the one they began with.
 
         With `expected_version`, only if that one serves now. Raises `BridgeError` VERSION_CONFLICT.

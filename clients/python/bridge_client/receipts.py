@@ -43,6 +43,31 @@ class ModelAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolUse:
+    """The calls of one tool."""
+
+    tool: str
+    """By the name that the model knows."""
+    calls: int
+    failed: int
+    us: int
+    """Microseconds that they took, summed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a call of a route."""
+
+    alternative: str
+    """The alternative or the fallback that was asked."""
+    kind: str
+    """Why it was made: ``first``, ``retry``, ``hedge`` or ``fallback``."""
+    failure: str
+    """The reason of its failure; empty where it went well, ``CANCELLED`` where another was first."""
+    us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NestedCall:
     """One call that a function has made."""
 
@@ -129,6 +154,24 @@ class Receipt:
     """What is left of the call's budget; None where it has none."""
     answers: tuple[ModelAnswer, ...] = ()
     """Answers of language models that did not plainly come from the model that was asked for."""
+    program_version: int = 0
+    """The version of a created program that ran; 0 for everything else."""
+    attempts: int = 0
+    """Attempts that were made at the call, where the function has a route; 0 where it has none."""
+    alternative: str = ""
+    """The alternative of the route that answered, or that was asked last."""
+    hedged: bool = False
+    """Whether a second attempt ran beside the first."""
+    fallback: bool = False
+    """Whether a fallback of the route was asked."""
+    tried: tuple[Attempt, ...] = ()
+    """The attempts, in the order in which they began; the first eight of them."""
+    tools: tuple[ToolUse, ...] = ()
+    """The tools that agents have called, each once; as many as there was room for."""
+    tool_calls: int = 0
+    """Calls of tools, those of tools that are not listed included."""
+    tool_us: int = 0
+    """Microseconds of these calls, summed; `worker_us` includes them."""
 
     @property
     def transfer_us(self) -> int:

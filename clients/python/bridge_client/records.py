@@ -8,18 +8,48 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from bridge_client.receipts import BudgetState, ModelAnswer, ModelUsage, NestedCall, NestedCalls, Receipt, RouteName
-
-if TYPE_CHECKING:
-    import datetime
 
 __all__ = ["BudgetState", "ModelAnswer", "ModelUsage", "NestedCall", "NestedCalls", "Receipt", "RouteName"]
 
 ValueT = TypeVar("ValueT")
 
 HealthStatus = Literal["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteAlternative:
+    """One way to answer the calls of a route."""
+
+    label: str
+    """Its name in receipts and figures."""
+    function: str
+    """Empty where the alternatives are models."""
+    pool: str
+    model: str
+    """Empty where the alternatives are functions."""
+    weight: float
+    """Its share of the calls, by comparison with the others."""
+    shadow: float
+    """The share of calls of which it gets a copy, whose answer is compared and thrown away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteInfo:
+    """How the calls of a name are answered: by the best of several alternatives."""
+
+    name: str
+    choose: str
+    """By what: ``weights``, ``latency``, ``cost`` or ``success``."""
+    alternatives: tuple[RouteAlternative, ...]
+    fallback: tuple[str, ...]
+    """What is asked, one after the other, when the alternatives have failed."""
+    attempts: int
+    """At a call, the first included."""
+    hedged: bool
+    """Whether a second attempt may run beside the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +71,36 @@ class FunctionInfo:
     """JSON Schema of the result, or of one item of the stream."""
     example: Mapping[str, Any]
     """Arguments that fit, to start from: ``client.call(info.name, **info.example)``."""
+    route: RouteInfo | None = None
+    """How its calls are answered, where it has a route."""
+    model_routes: tuple[RouteInfo, ...] = ()
+    """Where its calls name a language model: how those are answered whose model has a route."""
+    pure: bool = False
+    """Whether it is declared to depend on its arguments alone and to change nothing."""
+    thread_safe: bool = False
+    module: str = ""
+    """The module of the app that it came from, such as ``pricing`` for ``shop/pricing.py``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolInfo:
+    """A tool that a client hosts."""
+
+    name: str
+    description: str
+    arguments_schema: Mapping[str, Any]
+    on_error: str
+    """``observe``: the model is told of a failure; ``abort``: the run ends with it."""
+    timeout_ms: int
+    """How long a call may take; 0 for as long as the run may."""
+    max_concurrent: int
+    """Calls that may run at a time; 0 for as many as the registration may have."""
+    idempotent: bool
+    registration: str
+    connected: bool
+    """Whether its host is connected."""
+    open_calls: int
+    """Calls that are open, those that wait included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,64 +311,3 @@ class BatchScore:
     """All examples together: the corpus score where the metric defines one, else the mean."""
     parameters: Mapping[str, Any]
     signature: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionInfo:
-    """A session as the server sees it."""
-
-    id: str
-    workers: Mapping[str, str]
-    """Its worker in each pool that it has used."""
-    epoch: int
-    opened_at: datetime.datetime
-    ttl: float
-    """Seconds without a call after which it ends."""
-    calls: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """A worker process."""
-
-    id: str
-    pid: int
-    state: str
-    running: int
-    calls: int
-    rss_bytes: int
-    age_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerExit:
-    """The end of a worker process."""
-
-    worker: str
-    cause: str
-    stderr_tail: str
-    age_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """A pool of worker processes."""
-
-    name: str
-    state: str
-    """``starting``, ``ready``, ``failed``, ``draining`` or ``missing_extra``."""
-    cause: str
-    size: int
-    concurrency: int
-    queued: int
-    queue_limit: int
-    running: int
-    memory_limit_bytes: int
-    """0 for no limit."""
-    restarts: int
-    calls: int
-    functions: tuple[str, ...]
-    workers: tuple[Worker, ...]
-    proof_age_s: float | None
-    """Seconds since a call went through the pool's whole path; None before the first."""
-    exits: tuple[WorkerExit, ...]

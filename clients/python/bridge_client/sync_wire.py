@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import grpc
 
+from bridge_client.errors import BridgeError
 from bridge_client.failures import to_error
+from bridge_client.retries import Repetition
 from bridge_client.wire import Envelope, Operation, UnknownEvent, hand_out_receipt, one, only, seal
 
 if TYPE_CHECKING:
@@ -40,6 +43,22 @@ class SyncWire:
 
     def unary(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call and wait for its result. Raises `BridgeError`."""
+        if self.options.retries:
+            return self._repeat(lambda wire: wire.once(operation))
+        return self.once(operation)
+
+    def _repeat(self, attempt: Callable[[SyncWire], ResultT]) -> ResultT:
+        repetition = Repetition(self.options)
+        while True:
+            try:
+                return attempt(self.with_options(repetition.next_options()))
+            except BridgeError as error:
+                if (pause := repetition.pause_after(error)) is None:
+                    raise
+            time.sleep(pause)
+
+    def once(self, operation: Operation[ResultT]) -> ResultT:
+        """Make a call that is not repeated."""
         envelope = seal(self.address, operation.path, self.options)
         try:
             reply, call = self._start(self.channel.unary_unary(operation.path).with_call, operation, envelope)
@@ -51,9 +70,12 @@ class SyncWire:
 
     def only(self, operation: Operation[Iterator[ResultT]]) -> ResultT:
         """Make a streaming call and wait for its one result. Raises `BridgeError`."""
-        with self.stream_several(operation) as results:
-            found = list(results)
-        return only(found)
+
+        def attempt(wire: SyncWire) -> ResultT:
+            with wire.stream_several(operation) as results:
+                return only(list(results))
+
+        return self._repeat(attempt) if self.options.retries else attempt(self)
 
     def stream(self, operation: Operation[ResultT]) -> Stream[ResultT]:
         """Start a call whose results come one by one."""

@@ -70,23 +70,28 @@ class Tensor:
 
 
 def encode_arguments(arguments: Mapping[str, Any]) -> common_pb2.Payload:
-    """The payload of a call's arguments.
+    """The payload of a call's arguments; see `encode_value`."""
+    return encode_value(dict(arguments))
+
+
+def encode_value(value: Any) -> common_pb2.Payload:
+    """The payload of a value.
 
     Takes what MessagePack has (integers of 64 bits, floats, text, bytes, None, lists, dictionaries) and dataclasses,
     pydantic models, dates, UUIDs, enums, decimals, sets, numpy arrays and scalars. Raises TypeError for anything else.
     """
     tensors: list[common_pb2.Tensor] = []
 
-    def encode_other(value: object) -> Any:
-        return _encode_other(value, tensors)
+    def encode_other(other: object) -> Any:
+        return _encode_other(other, tensors)
 
     try:
-        body = msgspec.msgpack.encode(dict(arguments), enc_hook=encode_other)
+        body = msgspec.msgpack.encode(value, enc_hook=encode_other)
     except OverflowError:
         msg = "expected integers between -2**63 and 2**64-1, got a larger one; send it as text"
         raise TypeError(msg) from None
     except RecursionError:
-        msg = "expected arguments without cycles and with less nesting, got some too deep to send"
+        msg = "expected values without cycles and with less nesting, got some too deep to send"
         raise TypeError(msg) from None
     return common_pb2.Payload(msgpack=body, tensors=tensors)
 

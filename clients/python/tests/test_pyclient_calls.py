@@ -459,7 +459,7 @@ def test_a_client_is_shared_between_threads(stub):
 
 def test_channel_arguments():
     arguments = dict(bridge_client.ChannelOptions(max_message_bytes=5, extra=(("grpc.x", 1),)).arguments())
-    assert arguments["grpc.enable_retries"] == 0
+    assert "grpc.enable_retries" not in arguments  # GRPC repeats what no server has seen, and nothing else
     assert arguments["grpc.max_send_message_length"] == arguments["grpc.max_receive_message_length"] == 5
     assert arguments["grpc.keepalive_time_ms"] >= 10_000  # the bridge breaks connections that ask more often
     assert arguments["grpc.x"] == 1

@@ -1,18 +1,40 @@
 """The two clients have one surface, and all of it is public, documented and typed."""
 
+import importlib
 import inspect
+import pkgutil
 
 import bridge_client
 import pytest
-from bridge_client import models, programs, texts
 
-PAIRS = [
-    (bridge_client.Client, bridge_client.AsyncClient),
-    (programs.Programs, programs.AsyncPrograms),
-    (models.Models, models.AsyncModels),
-    (texts.EmbeddingModels, texts.AsyncEmbeddingModels),
-    (texts.Metrics, texts.AsyncMetrics),
-]
+INTERNAL = {"AsyncChannel", "AsyncWire"}
+"""Classes of one kind only, which no caller sees."""
+RENAMED = {"aclose": "close"}
+"""What Python itself calls otherwise in asyncio, of iterators."""
+OTHERWISE = {"ToolHost.close", "Stream.close"}
+"""Methods whose documentation tells how the two differ."""
+
+
+def asynchronous_classes():
+    """Every class of the package whose name begins with Async, by name."""
+    found = {}
+    for module in pkgutil.iter_modules(bridge_client.__path__, "bridge_client."):
+        if not module.ispkg:
+            members = vars(importlib.import_module(module.name)).values()
+            found |= {one.__name__: one for one in members if inspect.isclass(one) and one.__name__.startswith("Async")}
+    return {name: cls for name, cls in found.items() if name not in INTERNAL}
+
+
+def twin(cls):
+    """The blocking class of the same name, wherever it is defined."""
+    name = cls.__name__.removeprefix("Async")
+    for module in pkgutil.iter_modules(bridge_client.__path__, "bridge_client."):
+        if not module.ispkg and hasattr(loaded := importlib.import_module(module.name), name):
+            return getattr(loaded, name)
+    raise AssertionError(f"{cls.__name__} has no blocking twin")
+
+
+PAIRS = [(twin(cls), cls) for cls in asynchronous_classes().values()]
 
 
 def public(cls):
@@ -21,13 +43,20 @@ def public(cls):
 
 @pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS, ids=lambda cls: cls.__name__)
 def test_method_for_method(blocking, asynchronous):
-    assert public(blocking).keys() == public(asynchronous).keys()
+    theirs = {RENAMED.get(name, name): member for name, member in public(asynchronous).items()}
+    assert public(blocking).keys() == theirs.keys()
     for name, member in public(blocking).items():
         if isinstance(member, property):
             continue
-        other = public(asynchronous)[name]
+        other = theirs[name]
         assert inspect.signature(member).parameters == inspect.signature(other).parameters, name
-        assert member.__doc__.replace("a `with`", "an `async with`") == other.__doc__, name
+        if f"{blocking.__name__}.{name}" not in OTHERWISE:
+            assert member.__doc__.replace("a `with`", "an `async with`") == other.__doc__, name
+
+
+def test_all_twins_were_found():
+    names = {blocking.__name__ for blocking, _ in PAIRS}
+    assert names >= {"Client", "Programs", "Models", "EmbeddingModels", "Metrics", "Variables", "Operator", "Stream"}
 
 
 def test_connect_and_connect_async_take_the_same():

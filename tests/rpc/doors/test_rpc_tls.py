@@ -1,0 +1,236 @@
+"""TLS and mTLS on the gRPC port, with one process that takes gRPC and with several, and certificates that change."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+Code = grpc.StatusCode
+
+
+@pytest.fixture(params=[1, 2], ids=["one process", "two fronts"])
+def fronts(request):
+    return request.param
+
+
+@pytest.fixture
+def serve(start_server, fronts, tmp_path, add_app, small_config):
+    """`serve(pair, extra, env)` serves with these files; they are looked at often."""
+
+    def start(pair, extra="", env=None):
+        files = pair.write(tmp_path)
+        lines = [f"{name} = {json.dumps(path)}" for name, path in files.items()]
+        server = "\n".join(["[server]", f"fronts = {fronts}", "tls_reload_s = 0.1", *lines, extra])
+        return start_server(add_app, f"{server}\n{small_config}", env)
+
+    return start
+
+
+def der(pair):
+    return ssl.PEM_cert_to_DER_cert(pair.certificate.decode())
+
+
+def test_clients_that_trust_the_ca_are_served_and_others_are_not(
+    serve, authority, another_authority, open_channel, add_over
+):
+    server = serve(authority.issue())
+
+    with open_channel(server.address, authority.certificate) as channel:
+        assert add_over(channel) == 5
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        asked = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(
+            iter([reflection_pb2.ServerReflectionRequest(list_services="")]), timeout=10
+        )
+        names = {service.name for service in next(asked).list_services_response.service}
+        assert "bridge.v1.InvokeService" in names
+    for other in (another_authority.certificate, None):
+        with open_channel(server.address, other) as channel, pytest.raises(grpc.RpcError) as refused:
+            add_over(channel, 5)
+        assert refused.value.code() is Code.UNAVAILABLE
+    with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as refused:
+        add_over(channel, 5)
+    assert refused.value.code() is Code.UNAVAILABLE
+
+
+def test_the_name_in_the_certificate_counts(serve, authority, open_channel, add_over):
+    server = serve(authority.issue("bridge.example"))
+    port = server.address.rpartition(":")[2]
+
+    with open_channel(f"127.0.0.1:{port}", authority.certificate) as channel:
+        assert add_over(channel) == 5, "the address is one of its names"
+    with open_channel(f"localhost:{port}", authority.certificate) as channel, pytest.raises(grpc.RpcError):
+        add_over(channel, 5)
+
+
+def test_mtls_serves_only_clients_with_a_certificate_of_the_ca(
+    serve, authority, another_authority, open_channel, add_over, tmp_path
+):
+    (tmp_path / "clients.pem").write_bytes(authority.certificate)
+    server = serve(authority.issue(), f"tls_client_ca = {json.dumps(str(tmp_path / 'clients.pem'))}")
+    ca = authority.certificate
+
+    with open_channel(server.address, ca, authority.issue("app", client=True)) as channel:
+        assert add_over(channel) == 5
+    strangers = (None, another_authority.issue("app", client=True), authority.issue("app", days=-1, client=True))
+    for stranger in strangers:
+        with open_channel(server.address, ca, stranger) as channel, pytest.raises(grpc.RpcError) as refused:
+            add_over(channel, 5)
+        assert refused.value.code() is Code.UNAVAILABLE
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+def test_tls_1_2_and_newer_only(serve, authority, served_certificate):
+    server = serve(authority.issue())
+
+    def try_version(version):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.set_ciphers("ALL:@SECLEVEL=0")  # else OpenSSL itself would not offer the old versions
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = version
+        return served_certificate(server.address, context)
+
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            try_version(version)
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        assert try_version(version)
+
+
+def test_a_new_certificate_is_served_without_a_restart(
+    serve, authority, another_authority, open_channel, add_over, served_certificate, tmp_path, eventually
+):
+    old, new = authority.issue(), another_authority.issue()
+    server = serve(old)
+
+    with open_channel(server.address, authority.certificate) as standing:
+        assert add_over(standing) == 5
+        new.write(tmp_path)
+        server.wait_for_log("new TLS certificate for localhost, 127.0.0.1, valid until")
+        eventually(lambda: {served_certificate(server.address) for _ in range(8)} == {der(new)}, "it in each front")
+        assert add_over(standing) == 5, "a connection that stands goes on"
+    with open_channel(server.address, another_authority.certificate) as channel:
+        assert add_over(channel) == 5
+    with open_channel(server.address, authority.certificate) as channel, pytest.raises(grpc.RpcError):
+        add_over(channel, 5)
+
+
+def test_what_can_not_be_served_is_told_and_the_old_certificate_stays(
+    serve, authority, served_certificate, tmp_path, eventually
+):
+    old, new = authority.issue(), authority.issue()
+    server = serve(old)
+
+    broken = {
+        "expected a PEM file with '-----BEGIN CERTIFICATE-----'": type(old)(b"no certificate", new.key),
+        "this is not the key of the certificate": type(old)(new.certificate, old.key),
+        "has expired at": authority.issue(days=-1),
+    }
+    for words, pair in broken.items():
+        pair.write(tmp_path)
+        line = server.wait_for_log(words)
+        assert "the new TLS certificate is not served, the one before it stays" in line
+        assert served_certificate(server.address) == der(old)
+    (tmp_path / "server.pem").unlink()
+    server.wait_for_log("No such file")
+    assert served_certificate(server.address) == der(old)
+
+    new.write(tmp_path)
+    eventually(lambda: served_certificate(server.address) == der(new), "the good certificate")
+    assert "BEGIN" not in server.stderr.text.replace("'-----BEGIN CERTIFICATE-----'", ""), "no key in the log"
+
+
+def test_a_reload_looks_at_once_and_a_new_client_ca_counts(
+    start_server, fronts, authority, another_authority, open_channel, add_over, tmp_path, add_app, small_config
+):
+    files = authority.issue().write(tmp_path) | {"tls_client_ca": str(tmp_path / "clients.pem")}
+    (tmp_path / "clients.pem").write_bytes(authority.certificate)
+    lines = [f"{name} = {json.dumps(path)}" for name, path in files.items()]
+    server = start_server(add_app, "\n".join(["[server]", f"fronts = {fronts}", *lines, small_config]))
+    was, now = authority.issue("app", client=True), another_authority.issue("app", client=True)
+    with open_channel(server.address, authority.certificate, was) as channel:
+        assert add_over(channel) == 5
+
+    (tmp_path / "clients.pem").write_bytes(another_authority.certificate)
+    os.kill(server.pid, signal.SIGHUP)
+    server.wait_for_log("new TLS certificate")
+
+    with open_channel(server.address, authority.certificate, now) as channel:
+        assert add_over(channel) == 5
+    with open_channel(server.address, authority.certificate, was) as channel, pytest.raises(grpc.RpcError):
+        add_over(channel, 5)
+
+
+def test_a_key_from_the_environment(start_server, authority, open_channel, add_over, tmp_path, add_app, small_config):
+    pair = authority.issue()
+    path = pair.write(tmp_path)["tls_certificate"]
+    (tmp_path / "server.key").unlink()
+    config = f"[server]\ntls_certificate = {json.dumps(path)}\ntls_key = 'env:MY_TLS_KEY'\n{small_config}"
+
+    server = start_server(add_app, config, {"MY_TLS_KEY": pair.key.decode()})
+
+    with open_channel(server.address, authority.certificate) as channel:
+        assert add_over(channel) == 5
+
+
+def test_a_front_that_is_replaced_shows_the_newest_certificate(
+    start_server, authority, served_certificate, tmp_path, add_app, small_config, eventually
+):
+    old, new = authority.issue(), authority.issue()
+    lines = [f"{name} = {json.dumps(path)}" for name, path in old.write(tmp_path).items()]
+    server = start_server(add_app, "\n".join(["[server]", "fronts = 2", "tls_reload_s = 0.1", *lines, small_config]))
+    fronts = [process for process in server.processes() if "bridge.fronts.process" in process.cmdline()]
+    assert len(fronts) == 2
+    new.write(tmp_path)
+    server.wait_for_log("new TLS certificate")
+
+    for front in fronts:
+        front.kill()
+    server.wait_for_log("front serves")
+
+    eventually(lambda: _ask(served_certificate, server.address) == der(new), "a front with the new certificate")
+
+
+def _ask(served_certificate, address):
+    try:
+        return served_certificate(address)
+    except (OSError, ssl.SSLError):
+        return None  # no front listens yet
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ({"tls_certificate": "missing.pem"}, "server.tls_certificate: can not read missing.pem: No such file"),
+        ({"tls_key": "server.pem"}, "server.tls_key: expected a PEM file with '-----BEGIN PRIVATE KEY-----'"),
+        ({"tls_client_ca": "server.key"}, "server.tls_client_ca: expected a PEM file with certificates"),
+    ],
+)
+def test_a_server_does_not_start_with_files_that_can_not_be_used(broken, words, authority, tmp_path, small_config):
+    files = {"tls_certificate": "server.pem", "tls_key": "server.key"} | broken
+    authority.issue().write(tmp_path)
+    (tmp_path / "app.py").write_text("def one() -> int:\n    return 1\n")
+    lines = [f"{name} = {json.dumps(path)}" for name, path in files.items()]
+    (tmp_path / "bridge.toml").write_text("\n".join(["[server]", *lines, small_config]))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "bridge.cli", "serve", "app.py", "--address", "127.0.0.1:0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert words in ended.stderr
+    assert "PRIVATE KEY" not in ended.stderr.replace("'-----BEGIN PRIVATE KEY-----'", "")
