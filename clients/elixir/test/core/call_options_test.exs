@@ -20,8 +20,8 @@ defmodule Bridge.CallOptionsTest do
              budget: [usd: 0.05, tokens: 10, calls: 2],
              metadata: %{"x-tenant" => "acme", "trace-bin" => <<255, 0>>}
            ) == [
-             {"traceparent", "00-abc-def-01"},
              {"trace-bin", "/wA"},
+             {"traceparent", "00-abc-def-01"},
              {"x-budget-calls", "2"},
              {"x-budget-tokens", "10"},
              {"x-budget-usd", "0.050000000000"},
@@ -72,10 +72,8 @@ defmodule Bridge.CallOptionsTest do
   test "unknown options are named with the known ones" do
     assert CallOptions.split([timeout: 1, model: "m"], [:model]) == {[model: "m"], [timeout: 1]}
     error = assert_raise ArgumentError, fn -> CallOptions.split([timout: 1], [:model]) end
-
-    assert (error.message =~ ":timeout" and error.message =~ ":model" and error.message =~ "timout: 1") or
-             error.message =~ "{:timout, 1}"
-
+    assert error.message =~ "expected options of :model, :timeout"
+    assert error.message =~ "got {:timout, 1}"
     assert_raise ArgumentError, fn -> CallOptions.split([:timeout], []) end
     assert_raise ArgumentError, fn -> CallOptions.split(%{}, []) end
   end
