@@ -33,6 +33,9 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines reach the server without TLS and keys.")
     ] = False,
+    exit_with_stdin: Annotated[
+        bool, typer.Option("--exit-with-stdin", help="For a sidecar: drain and end when standard input ends.")
+    ] = False,
     pool: PoolChanges = None,
     settings: Changes = None,
     as_json: Json = False,
@@ -52,6 +55,7 @@ def serve(
             "server.tls_client_ca": tls_client_ca,
             "server.insecure": "true" if insecure else None,
         },
+        exit_with_stdin=exit_with_stdin,
         pools=tuple(pool or ()),
         settings=tuple(settings or ()),
     )

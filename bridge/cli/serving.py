@@ -19,6 +19,7 @@ from bridge.cli.arguments import command
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.output import Output, clean, duration
 from bridge.cli.ports import check_free
+from bridge.cli.stdin_end import end_with_stdin
 from bridge.settings.door_tables import is_loopback
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class ServeOptions:
     fronts: int | None
     doors: Mapping[str, str | None]
     """Settings that have flags of their own."""
+    exit_with_stdin: bool
     pools: tuple[str, ...]
     settings: tuple[str, ...]
 
@@ -57,6 +59,8 @@ def run(options: ServeOptions, output: Output) -> int:
     for app in options.apps:
         check_app(app)
     _check_something_to_serve(options.apps, config)
+    if options.exit_with_stdin:
+        end_with_stdin()
     if config.server.address:
         check_free(config.server.address)
     pools = ", ".join(f"{name} ({_workers(pool.size)})" for name, pool in config.pools.items())
