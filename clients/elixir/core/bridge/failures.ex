@@ -203,6 +203,18 @@ defmodule Bridge.Failures do
     }
   end
 
+  @doc "The error for a message that this client does not send, or take."
+  @spec too_large(facts(), String.t(), non_neg_integer(), pos_integer()) :: Error.t()
+  def too_large(facts, message, size, limit) do
+    %Error{
+      code: :resource_exhausted,
+      reason: "MESSAGE_TOO_LARGE",
+      message: "#{facts.path}: #{message}",
+      metadata: %{"size_bytes" => "#{size}", "limit_bytes" => "#{limit}"},
+      request_id: facts.request_id
+    }
+  end
+
   @doc "gRPC's percent-encoding, undone; what is not encoded well stays as it is."
   @spec percent_decode(String.t()) :: String.t()
   def percent_decode(text), do: percent_decode(text, [])

@@ -54,7 +54,7 @@ defmodule Bridge.Caller do
   end
 
   defp once(call, moved? \\ false) do
-    with {:ok, info} <- checkout(call) do
+    with {:ok, info} <- checkout(call), :ok <- fits(call, info) do
       case info |> send_request(call) |> Transport.reply() do
         {:ok, message, trailers} ->
           Receipts.hand_out(trailers, call.options)
@@ -116,7 +116,7 @@ defmodule Bridge.Caller do
   end
 
   defp begin(call, moved?) do
-    with {:ok, info} <- checkout(call) do
+    with {:ok, info} <- checkout(call), :ok <- fits(call, info) do
       transport = send_request(info, call)
 
       case Transport.next(transport) do
@@ -196,6 +196,20 @@ defmodule Bridge.Caller do
 
   defp checkout(call) do
     Connection.checkout(call.connection, call.deadline, call.options.wait_for_ready, call.facts.request_id)
+  end
+
+  defp fits(call, info) do
+    limit = info.settings.max_message_bytes
+    size = IO.iodata_length(call.operation.request)
+
+    if size <= limit do
+      :ok
+    else
+      message =
+        "the request has #{size} bytes, and this client sends at most #{limit}; raise it with the connection's max_message_bytes"
+
+      {:error, Failures.too_large(call.facts, message, size, limit)}
+    end
   end
 
   defp send_request(info, call) do

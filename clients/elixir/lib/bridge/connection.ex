@@ -13,7 +13,8 @@ defmodule Bridge.Connection do
 
   ## Options
 
-    * `:address` - `"HOST:PORT"` or `"unix:/path"`; required
+    * `:address` - `"HOST:PORT"` or `"unix:/path"`
+    * `:server` - instead of an address the name of a `Bridge.Server`, which is asked for it at each attempt
     * `:name` - what calls name it by; default `Bridge.Connection`; `nil` for none
     * `:key` - an API key, or where it is: `"env:NAME"`, `"file:PATH"`, read anew at each connection
     * `:tls` - `true`, or `[ca: PATH, certificate: PATH, key: PATH, server_name: NAME]`, each optional: encrypts the
@@ -252,8 +253,11 @@ defmodule Bridge.Connection do
   defp connect(state) do
     state = cancel_timer(state)
 
-    case Gun.open(state.settings) do
-      {:ok, gun, headers} -> %{state | gun: gun, monitor: Process.monitor(gun), status: :connecting, headers: headers}
+    with {:ok, settings} <- Settings.located(state.settings),
+         {:ok, gun, headers} <- Gun.open(settings) do
+      monitor = Process.monitor(gun)
+      %{state | settings: settings, gun: gun, monitor: monitor, status: :connecting, headers: headers}
+    else
       {:error, cause} -> failed(state, cause)
     end
   end

@@ -204,16 +204,11 @@ defmodule Bridge.Transport do
     close(call)
     limit = call.info.settings.max_message_bytes
 
-    error = %Bridge.Error{
-      code: :resource_exhausted,
-      reason: "MESSAGE_TOO_LARGE",
-      message:
-        "#{call.facts.path}: a reply has #{size} bytes, and this client takes at most #{limit}; raise it with the " <>
-          "connection's max_message_bytes, or stream with chunk_bytes: SIZE",
-      metadata: %{"size_bytes" => "#{size}", "limit_bytes" => "#{limit}"},
-      request_id: call.facts.request_id
-    }
+    message =
+      "a reply has #{size} bytes, and this client takes at most #{limit}; raise it with the connection's " <>
+        "max_message_bytes, or stream with chunk_bytes: SIZE"
 
+    error = Failures.too_large(call.facts, message, size, limit)
     {:error, error, %{}}
   end
 

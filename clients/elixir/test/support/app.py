@@ -7,8 +7,6 @@ from pathlib import Path
 import dspy
 import numpy as np
 
-ended: list[str] = []
-
 
 def add(a: int, b: int) -> int:
     """Add two numbers."""
@@ -34,14 +32,15 @@ def drip(path: str, number: int) -> Iterator[int]:
 
 
 def slow(seconds: float, path: str = "") -> str:
-    """Sleep; write to the file where that is ended early."""
+    """Sleep; write to the file that it has begun, and whether it is ended early."""
+    write = Path(path).write_text if path else len
+    write("begun")
     try:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.01)
     except BaseException:
-        if path:
-            Path(path).write_text("ended")
+        write("ended")
         raise
     return "done"
 

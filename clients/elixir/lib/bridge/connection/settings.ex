@@ -8,6 +8,7 @@ defmodule Bridge.Connection.Settings do
   defstruct [
     :address,
     :target,
+    :server,
     :defaults,
     :name,
     :key,
@@ -22,7 +23,7 @@ defmodule Bridge.Connection.Settings do
 
   @type t :: %__MODULE__{}
 
-  @own [:address, :name, :key, :tls, :backoff, :connect_timeout, :keepalive, :grace, :max_message_bytes]
+  @own [:address, :server, :name, :key, :tls, :backoff, :connect_timeout, :keepalive, :grace, :max_message_bytes]
   @tls [:ca, :certificate, :key, :server_name]
   @least_keepalive 10_000
 
@@ -30,13 +31,14 @@ defmodule Bridge.Connection.Settings do
   def new(options) do
     {own, defaults} = CallOptions.split(options, @own)
     _checked = CallOptions.new(defaults)
-    address = own[:address] || raise ArgumentError, ~s(expected address: "HOST:PORT" or "unix:/path", got none)
+    {address, target} = place(own[:address], own[:server])
     backoff = Keyword.merge([min: 100, max: 5_000], own[:backoff] || [])
     _checked = Bridge.Backoff.new(backoff[:min], backoff[:max])
 
     %__MODULE__{
       address: address,
-      target: target(address),
+      target: target,
+      server: own[:server],
       defaults: defaults,
       name: Keyword.get(own, :name, Bridge.Connection),
       key: key(own[:key]),
@@ -48,6 +50,24 @@ defmodule Bridge.Connection.Settings do
       grace: grace(Keyword.get(own, :grace, 250)),
       max_message_bytes: positive(own, :max_message_bytes, 256 * 1024 * 1024)
     }
+  end
+
+  defp place(nil, nil),
+    do: raise(ArgumentError, ~s(expected address: "HOST:PORT" or "unix:/path", or server: NAME, got none))
+
+  defp place(nil, server), do: {inspect(server), nil}
+  defp place(address, nil), do: {address, target(address)}
+  defp place(_address, _server), do: raise(ArgumentError, "expected either address: or server:, got both")
+
+  @doc "The settings with the address that the server beside has now."
+  @spec located(t()) :: {:ok, t()} | {:error, String.t()}
+  def located(%__MODULE__{server: nil} = settings), do: {:ok, settings}
+
+  def located(settings) do
+    case Bridge.Server.address(settings.server) do
+      {:ok, address} -> {:ok, %{settings | address: address, target: target(address)}}
+      {:error, :down} -> {:error, "the server #{inspect(settings.server)} is not ready"}
+    end
   end
 
   @spec target(String.t()) :: {:tcp, charlist(), :inet.port_number()} | {:unix, String.t()}
