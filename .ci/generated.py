@@ -23,6 +23,7 @@ so the development tools pin grpcio-tools exactly."""
 GENERATORS = {
     "clients/python/generate.py": ("python", "clients/python/generate.py"),
     "clients/elixir/generate.py": ("python", "clients/elixir/generate.py"),
+    "clients/go/generate.py": ("python", "clients/go/generate.py"),
     "clients/typescript/scripts/protos.mjs": ("node", "clients/typescript/scripts/protos.mjs"),
     "bridge/cli/reference.py": ("python", "-m", "bridge.cli.reference"),
 }

@@ -117,7 +117,7 @@ class App:
         self._readers = SlowReaders(config.server.slow_reader_timeout_s)
         self._loop_lag = LoopLag()
         self._metrics = MetricsParts(config.metrics.address)
-        self._listener = Listener(config.server, _fatal)
+        self._listener = Listener(config, self._telemetry, _fatal)
         self._runners: Runners | None = None
         self._multiplexer: Multiplexer | None = None
         self._nested: NestedCalls | None = None
@@ -290,7 +290,7 @@ class App:
             self._nested.renew(config.server.max_message_bytes)
         self._health.renew(config.health)
         self._readers.renew(config.server.slow_reader_timeout_s)
-        self._listener.renew(config.server)
+        self._listener.renew(config)
         if self._typed is not None:
             self._typed.adopt(config.typed, self._registry.snapshot.functions, self._listener)
         set_log(config.log.level, config.log.format)

@@ -6,9 +6,9 @@ frames: `pool.asks` brings what workers ask.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pool.entry import Answer
 
 AtOnce = Callable[[Call, bytes], bytes]
-Later = Callable[[Call, bytes], Awaitable[bytes]]
+Later = Callable[[Call, bytes], bytes | Awaitable[bytes]]
+"""Answers what may take a while; where it does not, it may answer at once all the same."""
 
 _NATIVE: ContextVar[Call | None] = ContextVar("native_call", default=None)
 """The native call that the running code belongs to."""
@@ -42,21 +43,33 @@ class Asks:
         self._later |= later
         self._at_once |= at_once or {}
 
-    async def of_worker(self, job: Job, name: str, body: bytes) -> Answer:
-        """Answer what a call asks in a worker."""
+    def of_worker(self, job: Job, name: str, body: bytes) -> Answer | Coroutine[Any, Any, Answer]:
+        """Answer what a call asks in a worker: at once where nothing has to be waited for."""
         if not isinstance(job.context, Call):
             error = BridgeError(Code.FAILED_PRECONDITION, "NO_SESSION", "what runs here is no call of a client")
             return _failed(error)
         if job.context.job is None:  # it stands for the calls of a batch
             job.context.job = job
-        return await self.answer(job.context, name, body)
+        return self._begin(job.context, name, body)
 
     async def answer(self, call: Call, name: str, body: bytes) -> Answer:
         """Answer what a call asks."""
+        answer = self._begin(call, name, body)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _begin(self, call: Call, name: str, body: bytes) -> Answer | Coroutine[Any, Any, Answer]:
         if (found := self._later.get(name)) is None:
             return self.answer_now(call, name, body)
         try:
-            return True, await found(call, body)
+            answer = found(call, body)
+        except (BridgeError, HandlerError, PoolError) as error:
+            return _failed(error)
+        return (True, answer) if isinstance(answer, bytes) else self._awaited(answer)
+
+    @staticmethod
+    async def _awaited(answer: Awaitable[bytes]) -> Answer:
+        try:
+            return True, await answer
         except (BridgeError, HandlerError, PoolError) as error:
             return _failed(error)
 
@@ -93,6 +106,10 @@ class NativeAsker:
     async def aask(self, name: str, body: bytes) -> Answer:
         """Answer an async function."""
         return await self._asks.answer(self._call(), name, body)
+
+    def tell(self, name: str, body: bytes) -> None:
+        """Take in what waits for no answer. Raises AskRefused where it could not be done at once."""
+        self._asks.answer_now(self._call(), name, body)
 
     @staticmethod
     def _call() -> Call:

@@ -149,12 +149,19 @@ class Breakers:
         self._rule_of = rule_of
         self._breakers: dict[str, _Breaker] = {}
         self._tickets = itertools.count(1)
+        self._unsound = 0
+        """Breakers of providers that are not closed."""
 
     def renew(self, rule_of: Callable[[str], BreakerRule | None]) -> None:
         """Take over other rules. What is open stays so."""
         self._rule_of = rule_of
         for key, breaker in self._breakers.items():
             breaker.rule = rule_of(key)
+
+    @property
+    def providers_sound(self) -> bool:
+        """Whether no provider's breaker keeps any call back."""
+        return not self._unsound
 
     def allows(self, key: str) -> bool:
         """Return whether a call would be let through now. Only `enter` takes a trial."""
@@ -262,6 +269,8 @@ class Breakers:
 
     def _change(self, key: str, breaker: _Breaker, new: State, cause: str, seconds: float = 0.0) -> None:
         old, breaker.state = breaker.state, new
+        if key.startswith(PROVIDER):
+            self._unsound += (new is not State.CLOSED) - (old is not State.CLOSED)
         breaker.trials.clear()
         breaker.passed = 0
         if new is State.OPEN:

@@ -41,6 +41,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     budget: Budget | None = None
     bare: bool = False
     """Whether it has neither session, tenant, trace nor budget, and no caller on this server: the usual call."""
+    key_name: str = ""
+    """Of the API key that it came with."""
 
 
 class Call(msgspec.Struct, eq=False):
@@ -88,6 +90,8 @@ class Call(msgspec.Struct, eq=False):
     """Of a created program, the version that runs."""
     definition: int = 0
     """The number of that version's definition; see `CallMeta`."""
+    sound_at: float = 0.0
+    """Of a program, when all providers of models were found sound; see `CallMeta`."""
 
 
 def new_call(method: str, identity: Identity, request: bytes, deadline: float) -> Call:

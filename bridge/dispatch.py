@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from bridge import receipts
 from bridge.attempts_work import Attempts
 from bridge.batch_members import Member
-from bridge.created_runner import CreatedRunner
 from bridge.errors import BridgeError, Code
 from bridge.nested import HostedRunner
-from bridge.router import Batched, Created, Measured, Native, Pooled, Routed
+from bridge.program_runner import ProgramRunner
+from bridge.router import Batched, Measured, Native, Pooled, Program, Routed
 from bridge.session_line import Line
 from bridge.spending import BudgetedRunner, Estimates
 from pool.errors import CancelledByOperator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bridge.attempts import AttemptsRunner
     from bridge.auto import AutoRunner
     from bridge.batching import BatchedRunner
+    from bridge.breakers import Breakers
     from bridge.call import Call
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
@@ -70,6 +71,7 @@ class Dispatcher:
         attempts: AttemptsRunner,
         sessions: Sessions,
         choose: Callable[[Call], None],
+        breakers: Breakers,
     ) -> None:
         self._resolver = resolver
         self._router = router
@@ -84,7 +86,7 @@ class Dispatcher:
             Batched: batched,
             Measured: auto,
             Routed: attempts,
-            Created: CreatedRunner(choose, pooled),
+            Program: ProgramRunner(choose, breakers, pooled),
             HostedRunner: HostedRunner(choose),
         }
         attempts.bind(self._runners)

@@ -13,7 +13,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class Model:
         self.name = name
         self.config = config
         self.keys = keys
+        self.unasked: Passed = tuple((key, 0, False) for key in keys)
+        """What a request has passed that went out without asking, while all its breakers were closed."""
         self.requests = 0
         self.cooling_until = 0.0
         self.limiter: Limiter | None = None
@@ -164,7 +166,7 @@ class Gateway:
         """Return for how long a model is passed over."""
         return max(0.0, model.cooling_until - self._clock())
 
-    async def _begin(self, outer: Call, body: bytes) -> bytes:
+    def _begin(self, outer: Call, body: bytes) -> bytes | Awaitable[bytes]:
         asked = _begin(body)
         caller = asking(outer, asked.within)
         if caller.ended_at:
@@ -177,17 +179,45 @@ class Gateway:
             inside_of(before.caller).leases.discard(before)
             lease.flight, before.flight = before.flight, None
         elif asked.digest and model.cache is not None:
-            answer = await self._kept(model, model.cache, lease, asked.digest)
-            if answer is not None:
-                return _encode(Begun(0, answer.data))
+            return self._kept_or_passed(lease, asked, model.cache)
+        if model.limiter is not None:
+            return self._passed_in_turn(lease, asked, model.limiter)
+        return self._passed(lease, asked)
+
+    async def _kept_or_passed(self, lease: Lease, asked: Begin, cache: AnswerCache) -> bytes:
+        answer = await self._kept(lease.model, cache, lease, asked.digest)
+        if answer is not None:
+            return _encode(Begun(0, answer.data))
+        if lease.model.limiter is not None:
+            return await self._passed_in_turn(lease, asked, lease.model.limiter)
+        return self._passed(lease, asked)
+
+    def _passed(self, lease: Lease, asked: Begin) -> bytes:
+        """Let a request pass all that may keep it back. Raises BridgeError where something does."""
         try:
-            await self._pass(lease, asked)
+            self._reserve(lease, asked)
+            lease.passed = self._door.enter(lease.model.keys)
         except BaseException:
             self._undo(lease)
             raise
-        model.requests += 1
+        return self._let_go(lease)
+
+    async def _passed_in_turn(self, lease: Lease, asked: Begin, limiter: Limiter) -> bytes:
+        """Do as `_passed` where requests may have to wait."""
+        try:
+            self._reserve(lease, asked)
+            patience_s = min(lease.model.max_wait_s, lease.caller.deadline - self._clock())
+            lease.entry = await limiter.enter(asked.tokens, patience_s)
+            lease.passed = self._door.enter(lease.model.keys)
+        except BaseException:
+            self._undo(lease)
+            raise
+        return self._let_go(lease)
+
+    def _let_go(self, lease: Lease) -> bytes:
+        lease.model.requests += 1
         self._leases[lease.number] = lease
-        inside_of(caller).leases.add(lease)
+        inside_of(lease.caller).leases.add(lease)
         return _encode(Begun(lease.number))
 
     async def _kept(self, model: Model, cache: AnswerCache, lease: Lease, digest: bytes) -> Answer | None:
@@ -207,8 +237,8 @@ class Gateway:
         self._note(lease, "cache" if cache.shared == before else "shared", age_s, found.origin)
         return found
 
-    async def _pass(self, lease: Lease, asked: Begin) -> None:
-        """Pass all that may keep a request back. Raises BridgeError where something does."""
+    def _reserve(self, lease: Lease, asked: Begin) -> None:
+        """Reserve what a request may use. Raises BridgeError where there is no such room, or its model is cooling."""
         model, caller = lease.model, lease.caller
         cooling_s = self.cooling_s(model)
         if cooling_s and not asked.last:
@@ -218,10 +248,6 @@ class Gateway:
             )
         lease.of_call = reserve(caller, lease.number, asked.tokens, asked.usd)
         lease.standing = self.budgets.reserve(caller.identity, model.name, model.key_reference, asked.tokens, asked.usd)
-        if model.limiter is not None:
-            patience_s = min(model.max_wait_s, caller.deadline - self._clock())
-            lease.entry = await model.limiter.enter(asked.tokens, patience_s)
-        lease.passed = self._door.enter(model.keys)
 
     def _undo(self, lease: Lease) -> None:
         """Give back what a request has that does not go out."""
@@ -233,6 +259,11 @@ class Gateway:
 
     def _end(self, _outer: Call, body: bytes) -> bytes:
         told = _end(body)
+        if told.model:
+            if (model := self.models.get(told.model)) is not None:
+                model.requests += 1
+                self._door.tell(model.unasked, told.sound)
+            return b""
         lease = self._leases.get(told.number)
         if lease is not None and not lease.ended:
             self.end(lease, told)

@@ -1,7 +1,7 @@
 """Where the server takes gRPC: in this process, or in several fronts on one port. The rest of the server sees no
 difference.
 
-Owns whichever of the two there is.
+Owns whichever of the two there is, and what stands before all handlers: reflection, and the gate where there are keys.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.server import AddressInUse, GrpcServer, ListenFailed, ServerOptions
@@ -16,12 +17,15 @@ from bridge.server import AddressInUse, GrpcServer, ListenFailed, ServerOptions
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from bridge.config import ServerConfig
+    from bridge.config import Config
     from bridge.doors.identity import TlsIdentity
     from bridge.doors.tls import Tls
     from bridge.fronts.front import Front
     from bridge.fronts.fronts import Fronts
+    from bridge.keys.gate import Gate
+    from bridge.reflection import Reflection
     from bridge.server import Conversation, Streaming, Unary
+    from bridge.telemetry import Telemetry
 
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
@@ -30,20 +34,28 @@ LAST_WORDS_S = 1.0
 class Listener:
     """`start` early, `serve` once there is something to serve, `stop` last; `stop` alone is always safe."""
 
-    def __init__(self, config: ServerConfig, fatal: Callable[[BaseException], None]) -> None:
-        self._config = config
-        self._server: GrpcServer | None = None
-        self.tls: Tls | None = None
-        self._watching: asyncio.Task[None] | None = None
+    def __init__(self, config: Config, telemetry: Telemetry, fatal: Callable[[BaseException], None]) -> None:
+        self._config = config.server
         self._fatal = fatal
+        self._server: GrpcServer | None = None
+        self._reflection: Reflection | None = None
+        self._gate: Gate | None = None
+        self.tls: Tls | None = None
+        self._watching: list[asyncio.Task[None]] = []
         self.fronts: Fronts | None = None
-        if config.fronts > 1:
+        if config.server.fronts > 1:
             from bridge.fronts.fronts import Fronts
 
-            self.fronts = Fronts(config.fronts, fatal)
+            self.fronts = Fronts(config.server.fronts, fatal)
+        if config.keys.file is not None:
+            from bridge.keys.gate import Gate
+
+            self._gate = Gate(Path(config.keys.file), telemetry)
 
     def start(self) -> None:
-        """Begin with what takes long. Raises ListenFailed."""
+        """Begin with what takes long, once it is known who may call. Raises ListenFailed."""
+        if self._gate is not None:
+            self._open_gate(self._gate)
         if self._config.tls_certificate is not None:
             from bridge.doors.tls import Tls
 
@@ -54,6 +66,14 @@ class Listener:
             self.fronts.start(self._config.address)
         except AddressInUse as error:
             raise _in_use(error) from None
+
+    def _open_gate(self, gate: Gate) -> None:
+        from bridge.keys.key_file import KeyFileProblem
+
+        try:
+            gate.open()
+        except KeyFileProblem as problem:
+            raise ListenFailed(str(problem)) from None
 
     async def serve(
         self,
@@ -71,24 +91,32 @@ class Listener:
         options = ServerOptions(
             address=config.address,
             max_message_bytes=config.max_message_bytes,
-            reflection=config.reflection,
             keepalive_time_s=config.keepalive_time_s,
             keepalive_timeout_s=config.keepalive_timeout_s,
             tls=None if self.tls is None else self.tls.identity,
         )
+        if config.reflection:
+            from bridge.reflection import SERVICES, Reflection
+
+            self._reflection = Reflection(names, files)
+            names, conversations = [*names, *SERVICES], {**conversations, **self._reflection.conversations()}
+        if self._gate is not None:
+            self._gate.look()  # the pools have taken their time
+            self._gate.learn(names, files)
+            unary, streaming = self._gate.unary(unary), self._gate.streaming(streaming)
+            conversations = self._gate.conversations(conversations)
         if self.fronts is not None:
-            address = await self.fronts.serve(
-                options, unary, streaming, conversations, names, config.slow_reader_timeout_s, files
-            )
+            address = await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
         else:
-            self._server = GrpcServer(options, unary, streaming, conversations, list(names), files)
+            self._server = GrpcServer(options, unary, streaming, conversations)
             try:
                 address = await self._server.start()
             except AddressInUse as error:
                 raise _in_use(error) from None
-        if self.tls is not None:
-            self._watching = asyncio.create_task(self.tls.watch())
-            self._watching.add_done_callback(self._end_on_bug)
+        for part in (self._gate, self.tls):
+            if part is not None:
+                self._watching.append(asyncio.create_task(part.watch()))
+                self._watching[-1].add_done_callback(self._end_on_bug)
         return address
 
     def _new_identity(self, identity: TlsIdentity) -> None:
@@ -102,28 +130,34 @@ class Listener:
             self._fatal(error)
 
     def look(self) -> None:
-        """Look at the files of the TLS certificate now."""
-        if self.tls is not None:
-            self.tls.look()
+        """Look at the files of the TLS certificate and of the keys now."""
+        for part in (self._gate, self.tls):
+            if part is not None:
+                part.look()
 
     def processes(self) -> list[Front]:
         """Return the fronts that there are now; none where this process takes gRPC by itself."""
         return [] if self.fronts is None else self.fronts.fronts
 
     def families(self) -> list[Metric]:
-        """Return the fronts' figures for Prometheus; none where there are no fronts."""
-        if self.fronts is None:
-            return []
-        from bridge.fronts.figures import families
+        """Return for Prometheus the figures of the fronts and of the gate, where there are any."""
+        found: list[Metric] = []
+        if self._gate is not None:
+            from bridge.keys.figures import families as of_gate
 
-        return families(self.fronts)
+            found += of_gate(self._gate)
+        if self.fronts is not None:
+            from bridge.fronts.figures import families
 
-    def renew(self, config: ServerConfig) -> None:
+            found += families(self.fronts)
+        return found
+
+    def renew(self, config: Config) -> None:
         """Take over settings that a reload has changed."""
         if self.tls is not None:
-            self.tls.renew(config)
+            self.tls.renew(config.server)
         if self.fronts is not None:
-            self.fronts.renew(config)
+            self.fronts.renew(config.server)
 
     def change(
         self,
@@ -133,9 +167,16 @@ class Listener:
         files: Sequence[bytes],
     ) -> bool:
         """Serve these handlers too and tell of these services; return whether that was possible without a restart."""
+        if self.fronts is not None and not self.fronts.serves([*unary, *streaming]):
+            return False
+        if self._reflection is not None:
+            self._reflection.tell(names, files)
         if self._server is None:
-            return self.fronts is None or self.fronts.serves([*unary, *streaming])
-        self._server.change(unary, streaming, list(names), files)
+            return True
+        if self._gate is not None:
+            self._gate.learn(names, files)
+            unary, streaming = self._gate.unary(unary), self._gate.streaming(streaming)
+        self._server.change(unary, streaming)
         return True
 
     def drain(self) -> None:
@@ -145,8 +186,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Send the answers that are made, refuse what comes, and end."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._watching:
+            task.cancel()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
         if self.fronts is not None:

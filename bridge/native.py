@@ -110,7 +110,7 @@ class NativeRunner:
 def call_meta(call: Call) -> bytes:
     """Return what an entry is told about a call: a `CallMeta`."""
     identity = call.identity
-    if identity.bare:
+    if identity.bare and not call.sound_at:
         return _encode((call.method, identity.request_id))
     return _encode(whole_meta(call))
 
@@ -121,7 +121,7 @@ def whole_meta(call: Call, within: int = 0) -> CallMeta:
     epoch, mode = (0, "") if session is None else (session.epoch, session.mode)
     who = (identity.request_id, identity.session_id, epoch, identity.tenant, identity.traceparent)
     of_models = 0 if identity.budget is None else identity.budget.of_models
-    return CallMeta(call.method, *who, mode, of_models, within, call.version, call.definition)
+    return CallMeta(call.method, *who, mode, of_models, within, call.version, call.definition, call.sound_at)
 
 
 _ID = "\0id\0"

@@ -108,6 +108,13 @@ def session_epoch(epoch: int) -> bytes:
     return b"8" + varint(epoch) if epoch else b""
 
 
+@lru_cache(maxsize=1024)
+def key_name(name: str) -> bytes:
+    """Return field 46, to be added to a receipt."""
+    data = name.encode()
+    return b"\xf2\x02%b%b" % (varint(len(data)), data)
+
+
 def batch(size: int, batch_us: int) -> bytes:
     """Return fields 20 and 21, to be added to a receipt."""
     return b"\xa0\x01%b\xa8\x01%b" % (varint(size), varint(batch_us))

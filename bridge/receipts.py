@@ -62,6 +62,8 @@ def compact(call: Call) -> tuple[Shared | None, bytes]:
         data += receipt_wire.memory_change(call.memory_change)
     elif call.batch_size:
         data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
+    if call.identity.key_name:
+        data += receipt_wire.key_name(call.identity.key_name)
     return (call.function, call.route, call.reason, call.pool, call.worker), data
 
 
@@ -97,6 +99,8 @@ def _ordinary(call: Call) -> Trailers:
         data += receipt_wire.memory_change(call.memory_change)
     elif call.batch_size:
         data += receipt_wire.batch(call.batch_size, call.batch_ns // 1000)
+    if call.identity.key_name:
+        data += receipt_wire.key_name(call.identity.key_name)
     session, route = call.session, _ROUTE_PAIRS[call.route]
     if session is None:
         if worker:
@@ -132,6 +136,8 @@ def receipt(call: Call) -> Receipt:
             _add_answers(message, call.inside)
         room = RECEIPT_BYTES if call.inside is None else RECEIPT_BYTES // 2
         message.usage.extend(_entries(call.meta.usage, room - message.ByteSize()))
+    if call.identity.key_name:
+        message.key_name = call.identity.key_name
     if call.version:
         message.program_version = call.version
     if call.inside is not None:

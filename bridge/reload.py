@@ -48,6 +48,7 @@ FIXED = (
     ("sessions", ()),
     ("programs", ("directory", "max_programs", "max_versions")),
     ("metrics", ()),
+    ("keys", ()),
 )
 """Settings that need a restart: by section, all of it where no key is named."""
 DETAIL_LINES = 15

@@ -44,8 +44,8 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
-    """Run it in a worker of this pool, in the version that is the call's."""
+class Program:
+    """Run it in a worker of this pool, in the version that is the call's; its worker is told of models' providers."""
 
     pool: str
     reason: str
@@ -59,7 +59,7 @@ class Routed:
     reason: str
 
 
-Fixed = Pooled | Batched | Routed | Created
+Fixed = Pooled | Batched | Routed | Program
 Decision = Native | Measured | Fixed
 
 
@@ -122,8 +122,8 @@ def in_a_worker(spec: FunctionSpec, why: str = "") -> Fixed:
     """Return the decision for calls of a function that are not to run in the front."""
     if isinstance(spec, RoutedSpec):
         return Routed(str(spec.pool), "routed")
-    if spec.program is not None and spec.program.version:
-        return Created(str(spec.pool), why or "created program")
+    if spec.program is not None:
+        return Program(str(spec.pool), why or ("created program" if spec.program.version else "declared pooled"))
     if spec.batch is not None:
         return Batched(str(spec.pool), why or "declared batched")
     return Pooled(str(spec.pool), why or "declared pooled")

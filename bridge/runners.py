@@ -63,6 +63,7 @@ class Runners:
             self.attempts,
             sessions.sessions,
             choose,
+            routes.breakers,
         )
 
     def renew(self, config: Config, native: Entry) -> None:

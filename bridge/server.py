@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,6 @@ import msgspec
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc
-from grpc_reflection.v1alpha.reflection import ReflectionServicer
 
 from bridge.accepting import make_server
 from bridge.doors.credentials import ServedIdentity
@@ -59,7 +58,6 @@ class ServerOptions:
     address: str
     """HOST:PORT; empty for no port."""
     max_message_bytes: int
-    reflection: bool
     tls: TlsIdentity | None = None
     """Given: the port takes TLS alone."""
     keepalive_time_s: float = 30.0
@@ -76,6 +74,8 @@ class AddressInUse(ListenFailed):
     """The address can not be bound."""
 
 
+UNKNOWN = "*"
+"""In place of a path: the conversation that answers for all methods that there are not."""
 LAST_WORDS_S = 1.0
 """How long the end of a stream may wait for a client that does not read; the client gets it when it reads on."""
 RECEIVE_FACTOR = 2
@@ -162,40 +162,20 @@ class GrpcServer:
         unary: Mapping[str, Unary],
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
-        names: list[str],
-        files: Sequence[bytes] = (),
     ) -> None:
         self._options = options
         others = {path: _streaming(handler) for path, handler in streaming.items()}
         others |= {path: _conversation(handler) for path, handler in conversations.items()}
+        unknown = others.pop(UNKNOWN, None)
         self._unary, self._others = dict(unary), others
-        handlers = _Handlers(self._unary, others)
+        handlers = _Handlers(self._unary, others, unknown)
         self._server = make_server(_channel_arguments(options), handlers, unary, others)
-        self._reflection: ReflectionServicer | None = None
         self._identity = None if options.tls is None else ServedIdentity(options.tls)
-        if options.reflection:
-            self._add_reflection(names, files)
 
-    def _add_reflection(self, names: list[str], files: Sequence[bytes]) -> None:
-        """Offer v1 and v1alpha, which differ in name only: old tools ask for the one, new ones for the other."""
-        _describe_v1()
-        self._reflection = _reflection(names, files)
-
-        def behave(requests: Any, context: Any) -> Any:
-            assert self._reflection is not None
-            return self._reflection.ServerReflectionInfo(requests, context)
-
-        for version in ("v1alpha", "v1"):
-            self._server.add_generic_rpc_handlers((_reflection_handler(behave, version),))
-
-    def change(
-        self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming], names: list[str], files: Sequence[bytes]
-    ) -> None:
-        """Serve these handlers too, and tell of these services from now on."""
+    def change(self, unary: Mapping[str, Unary], streaming: Mapping[str, Streaming]) -> None:
+        """Serve these handlers too, from now on."""
         self._unary.update(unary)
         self._others.update((path, _streaming(handler)) for path, handler in streaming.items())
-        if self._reflection is not None:
-            self._reflection = _reflection(names, files)
 
     async def start(self) -> str:
         """Bind and serve; return the address with its real port. Raises AddressInUse."""
@@ -223,16 +203,22 @@ class GrpcServer:
 class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds a handler by the method's path: one look-up for all services."""
 
-    def __init__(self, unary: Mapping[str, Unary], others: Mapping[str, grpc.RpcMethodHandler]) -> None:
+    def __init__(
+        self,
+        unary: Mapping[str, Unary],
+        others: Mapping[str, grpc.RpcMethodHandler],
+        unknown: grpc.RpcMethodHandler | None,
+    ) -> None:
         self._unary = unary
         self._others = others
+        self._unknown = unknown
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | _UnaryCall | None:
-        """Return the handler, or None for an unknown method."""
+        """Return the handler; for an unknown method what answers for all of them, or None."""
         unary = self._unary.get(handler_call_details.method)
         if unary is not None:
             return _UnaryCall(unary, handler_call_details.invocation_metadata or ())
-        return self._others.get(handler_call_details.method)
+        return self._others.get(handler_call_details.method, self._unknown)
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
@@ -250,54 +236,3 @@ def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ]
-
-
-def _describe_v1() -> None:
-    """Make reflection's own v1 file known to tools that describe all they find: v1alpha's under its other name."""
-    from google.protobuf import descriptor_pool
-    from google.protobuf.descriptor_pb2 import FileDescriptorProto
-    from grpc_reflection.v1alpha import reflection_pb2
-
-    pool, name = descriptor_pool.Default(), "grpc/reflection/v1/reflection.proto"
-    try:
-        pool.FindFileByName(name)
-    except KeyError:
-        old, new = "grpc.reflection.v1alpha", "grpc.reflection.v1"
-        file = FileDescriptorProto(name=name)
-        reflection_pb2.DESCRIPTOR.CopyToProto(file)
-        file.name, file.package = name, new
-        for field in (field for message in file.message_type for field in message.field):
-            if field.type_name:
-                field.type_name = field.type_name.replace(old, new)
-        for method in (method for service in file.service for method in service.method):
-            method.input_type = method.input_type.replace(old, new)
-            method.output_type = method.output_type.replace(old, new)
-        pool.AddSerializedFile(file.SerializeToString())
-
-
-def _reflection(names: list[str], files: Sequence[bytes]) -> ReflectionServicer:
-    """Return what tells of services; where some are described by `files`, out of a pool of its own."""
-    names = [*names, *(f"grpc.reflection.{version}.ServerReflection" for version in ("v1alpha", "v1"))]
-    if not files:
-        return ReflectionServicer(names)
-    from google.protobuf import descriptor_pool
-
-    from bridge.fronts.described import described
-
-    pool = descriptor_pool.DescriptorPool()
-    for data in described(names, files):
-        pool.AddSerializedFile(data)
-    return ReflectionServicer(names, pool)
-
-
-def _reflection_handler(behave: Callable[[Any, Any], Any], version: str) -> grpc.GenericRpcHandler:
-    from grpc_reflection.v1alpha import reflection_pb2
-
-    handler = grpc.stream_stream_rpc_method_handler(
-        behave,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    return grpc.method_handlers_generic_handler(
-        f"grpc.reflection.{version}.ServerReflection", {"ServerReflectionInfo": handler}
-    )

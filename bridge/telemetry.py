@@ -245,6 +245,7 @@ def _fields(call: Call, code: int, reason: str) -> dict[str, object]:
         ("function", call.function),
         ("version", call.version),
         ("session", call.identity.session_id),
+        ("key", call.identity.key_name),
         ("pool", call.pool),
         ("worker", call.worker),
     )

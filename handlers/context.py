@@ -91,6 +91,16 @@ class CallContext:
             return await boundary.athrough("ask", [name, packed(body)], lambda: self._aasked(name, body), ASKED)
         return await self._aasked(name, body)
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Tell the front something, and wait for nothing; it is heard before the call's end. Raises AskRefused."""
+        if (calls := current_loop_calls()) is not None:
+            calls.run(lambda: self._atell(name, body))
+        else:
+            self._front.tell(name, body)
+
+    async def _atell(self, name: str, body: bytes) -> None:
+        self._front.tell(name, body)
+
     async def _aasked(self, name: str, body: bytes) -> bytes:
         return _answer(*await self._front.aask(name, body))
 

@@ -238,6 +238,11 @@ class CallMeta(msgspec.Struct, frozen=True, array_like=True):
     """Of a created program, the version that runs."""
     definition: int = 0
     """The front's number of that version's definition, by which it is asked for it; no two have the same."""
+    sound_at: float = 0.0
+    """When all providers of models were found sound, in seconds of `time.monotonic()`; 0 where that is not told.
+
+    A request to a model that only circuit breakers guard may go out shortly after without asking the front.
+    """
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -293,6 +298,10 @@ class Asker(Protocol):
 
     async def aask(self, name: str, body: bytes) -> tuple[bool, bytes]:
         """Ask, and await the answer: for async code."""
+        ...
+
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask, and wait for no answer. The front hears it before the call's end."""
         ...
 
 

@@ -38,6 +38,10 @@ class Host:
         """Ask the front: for async code."""
         return await self._asker.aask(name, body)
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Tell the front."""
+        self._asker.tell(name, body)
+
     def number(self) -> int:
         """Return a number that no other nested call of this process has."""
         return next(self._numbers)

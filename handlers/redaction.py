@@ -10,6 +10,7 @@ MASK = "[redacted]"
 _SHORTEST_SECRET = 4
 _KEY_SHAPES = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|AIza)[-_]?[A-Za-z0-9_\-]{16,}"  # what providers' keys look like
+    r"|\bbk_[0-9a-z]{10}_[A-Za-z0-9_\-]{16,}"  # the bridge's own
     r"|(?<=Bearer )[A-Za-z0-9._~+/\-]{8,}=*",
     re.IGNORECASE,
 )

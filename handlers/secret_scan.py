@@ -24,6 +24,7 @@ _NAME = re.compile(
 _SHAPES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*-----|\Z)")),
     ("a provider's key", re.compile(r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|tgp|pplx)[-_][A-Za-z0-9_\-]{16,}")),
+    ("a key of the bridge", re.compile(r"\bbk_[0-9a-z]{10}_[A-Za-z0-9_\-]{16,}")),
     ("a Google key", re.compile(r"\bAIza[0-9A-Za-z_\-]{30,}")),
     ("an AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
     ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})")),

@@ -43,6 +43,10 @@ class LocalSession:
         """Answer async code."""
         return self.ask(name, body)
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Take in what waits for no answer."""
+        self.ask(name, body)
+
     def _change(self, name: str, variable: str, *rest: Any) -> tuple[bool, bytes]:
         expected = rest[1] if name == "session.set" else rest[0]
         version = self._version(variable)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pool import frames
 from pool.entry import Answer
 from pool.errors import AskRefused
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 ASKING_CALL: ContextVar[int] = ContextVar("bridge_asking_call", default=0)
 """The id of the call that the running code belongs to; tasks that outlive their call still name it, and are refused."""
@@ -40,6 +43,22 @@ def check_size(name: str, body: bytes, open_asks: int) -> bytes:
             f"the call waits for {open_asks} answers, which is as many as it may; await some before it asks more"
         )
     return encoded
+
+
+def following(last: int) -> int:
+    """Return the id of the next ask: never the one that stands for no answer."""
+    return (last + 1) & 0xFFFFFFFF or frames.TOLD + 1
+
+
+def settle(future: Future[Answer], answer: Answer | None) -> None:
+    """Give who awaits it an answer, or AskRefused where there will be none."""
+    if future.done():
+        return
+    if answer is None:
+        future.set_exception(AskRefused(ENDED))
+        future.exception()  # seen: what has asked may never look again
+    else:
+        future.set_result(answer)
 
 
 def refuse_on_loop() -> None:

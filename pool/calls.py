@@ -91,7 +91,7 @@ class Call:
         self.buffer = StreamBuffer(future) if stream else None
         self.worker: Slots | None = None
         self.pinned: str | None = None
-        self.asking: dict[int, asyncio.Task[Answer]] | None = None
+        self.asking: dict[int, asyncio.Handle | asyncio.Task[Answer]] | None = None
         self.on_ask: AskHandler | None = None
         self.context: object = None
         self.grace: asyncio.TimerHandle | None = None
@@ -114,8 +114,8 @@ class Call:
             self.future.exception()  # a caller that has left must not make asyncio complain
 
 
-AskHandler = Callable[[Call, str, bytes], Coroutine[Any, Any, Answer]]
-"""Answers what a running call asks: (call, name, bytes) to (ok, bytes)."""
+AskHandler = Callable[[Call, str, bytes], Answer | Coroutine[Any, Any, Answer]]
+"""Answers what a running call asks: (call, name, bytes) to (ok, bytes), at once or awaited."""
 
 
 class Slots(Protocol):

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from pool import frames, heap, packed
-from pool.asking import ASKING_CALL, ENDED, Deliver, Holding, check_size, refuse_on_loop
+from pool.asking import ASKING_CALL, ENDED, Deliver, Holding, check_size, following, refuse_on_loop, settle
 from pool.chunked import Keeper
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
@@ -275,13 +275,8 @@ class Blocking(Holding):
         future: asyncio.Future[Answer] = loop.create_future()
 
         def deliver(answer: Answer | None) -> None:
-            if future.done() or loop.is_closed():
-                return
-            if answer is None:
-                future.set_exception(AskRefused(ENDED))
-                future.exception()  # seen: what has asked may never look again
-            else:
-                future.set_result(answer)
+            if not loop.is_closed():
+                settle(future, answer)
 
         _, ask_id = self._send_ask(name, body, deliver)
         self._watch(loop)
@@ -293,7 +288,11 @@ class Blocking(Holding):
             if not self._asks:
                 self._watch(None)
 
-    def _send_ask(self, name: str, body: bytes, deliver: Deliver) -> tuple[int, int]:
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask the front, and wait for no answer. Raises AskRefused."""
+        self._send_ask(name, body, None)
+
+    def _send_ask(self, name: str, body: bytes, deliver: Deliver | None) -> tuple[int, int]:
         """Send what is asked; return the ids of the call and of the ask."""
         if threading.get_ident() != self._thread:
             raise AskRefused("a worker that runs one call at a time asks in the thread of the call, not in another one")
@@ -301,8 +300,10 @@ class Blocking(Holding):
         if not call_id or ASKING_CALL.get() != call_id:
             raise AskRefused(ENDED)
         encoded = check_size(name, body, len(self._asks))
-        self._last_ask = ask_id = (self._last_ask + 1) & 0xFFFFFFFF
-        self._asks[ask_id] = deliver
+        ask_id = frames.TOLD
+        if deliver is not None:
+            self._last_ask = ask_id = following(self._last_ask)
+            self._asks[ask_id] = deliver
         self._running = 0
         self._send(frames.ask_head(call_id, ask_id, encoded, len(body)), body)
         self._interruptible(call_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import socket
 import threading
@@ -19,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 from pool import frames, heap
-from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, refuse_on_loop
+from pool.asking import ASKING_CALL, ENDED, Deliver, check_size, following, refuse_on_loop, settle
 from pool.entry import Answer, Entry, Result
 from pool.errors import AskRefused, CallCancelled
 from pool.frames import Request
@@ -107,7 +106,7 @@ class Concurrent:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="call")
         self._write = threading.Lock()
         self._room_made: dict[int, asyncio.Event] = {}
-        self._asks = itertools.count(1)
+        self._last_ask = 0
         self.in_thread = Offload().run
         if (bind := getattr(entry, "bind", None)) is not None:
             bind(self)
@@ -279,21 +278,12 @@ class Concurrent:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
 
-        def settle(answer: Answer | None) -> None:
-            if future.done():
-                return
-            if answer is None:
-                future.set_exception(AskRefused(ENDED))
-                future.exception()  # seen: what has asked may never look again
-            else:
-                future.set_result(answer)
-
         def deliver(answer: Answer | None) -> None:
             if loop is self._loop:
-                settle(answer)
+                settle(future, answer)
             else:
                 with contextlib.suppress(RuntimeError):  # that loop has been closed
-                    loop.call_soon_threadsafe(settle, answer)
+                    loop.call_soon_threadsafe(settle, future, answer)
 
         running, ask_id = self._send_ask(name, body, deliver)
         try:
@@ -301,21 +291,27 @@ class Concurrent:
         finally:
             (running.asks or {}).pop(ask_id, None)
 
-    def _send_ask(self, name: str, body: bytes, deliver: Deliver) -> tuple[_Running, int]:
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask the front, and wait for no answer. Raises AskRefused."""
+        self._send_ask(name, body, None)
+
+    def _send_ask(self, name: str, body: bytes, deliver: Deliver | None) -> tuple[_Running, int]:
         """Send what is asked; return its call and its id. Under the lock: its frame must precede the call's result."""
         call_id = ASKING_CALL.get()
         running = self._calls.get(call_id)
         if running is None:
             raise AskRefused(ENDED)
         encoded = check_size(name, body, len(running.asks or ()))
-        ask_id = next(self._asks) & 0xFFFFFFFF
-        head = frames.ask_head(call_id, ask_id, encoded, len(body))
         with self._write:
             if self._calls.get(call_id) is not running or running.cancelled:
                 raise AskRefused(ENDED)
-            if running.asks is None:
-                running.asks = {}
-            running.asks[ask_id] = deliver
+            ask_id = frames.TOLD
+            if deliver is not None:
+                self._last_ask = ask_id = following(self._last_ask)
+                if running.asks is None:
+                    running.asks = {}
+                running.asks[ask_id] = deliver
+            head = frames.ask_head(call_id, ask_id, encoded, len(body))
             self._sock.sendall(head + body)
         return running, ask_id
 

@@ -18,7 +18,7 @@ Answer = tuple[bool, bytes]
 class Asker(Protocol):
     """How a running call asks the front something. It knows by itself which call runs where it is used.
 
-    Both raise AskRefused where no question can be asked, and let the cancel of the call through.
+    All raise AskRefused where no question can be asked, and let the cancel of the call through.
     """
 
     def ask(self, name: str, body: bytes) -> Answer:
@@ -27,6 +27,10 @@ class Asker(Protocol):
 
     async def aask(self, name: str, body: bytes) -> Answer:
         """Ask, and await the answer: for async code."""
+        ...
+
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask, and wait for no answer. The front hears it before the call's end."""
         ...
 
 

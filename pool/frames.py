@@ -59,6 +59,8 @@ OPEN_ASKS = 256
 ASK_BYTES = 64 << 20
 """The largest body of an ask or an answer."""
 ASK_NAME_BYTES = 128
+TOLD = 0
+"""The id of an ask that has no answer."""
 
 
 class Reply:

@@ -31,16 +31,28 @@ class FakeAsker:
 
     async def aask(self, name: str, body: bytes) -> Answer:
         """Ask and await the answer. Raises AskRefused."""
-        call = RUNNING.get()
-        if call is None or (call.future.done() and not call.abandoned) or call.worker is None:
-            raise AskRefused(ENDED)
-        encoded = check_size(name, body, len(call.asking or ()))
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def send(head: bytes, rest: bytes) -> None:
             if not future.done():
                 future.set_result(frames.read_answer(memoryview(head[frames.HEADER_SIZE :] + rest))[1])
 
-        head = frames.ask_head(call.id, next(self._ids), encoded, len(body))
-        asks.begin(call, memoryview(head[frames.HEADER_SIZE :] + body), send)
+        self._send(next(self._ids), name, body, send)
         return await future
+
+    def tell(self, name: str, body: bytes) -> None:
+        """Ask, and wait for no answer. Raises AskRefused."""
+        self._send(frames.TOLD, name, body, _nowhere)
+
+    @staticmethod
+    def _send(ask_id: int, name: str, body: bytes, send: asks.Send) -> None:
+        call = RUNNING.get()
+        if call is None or (call.future.done() and not call.abandoned) or call.worker is None:
+            raise AskRefused(ENDED)
+        encoded = check_size(name, body, len(call.asking or ()))
+        head = frames.ask_head(call.id, ask_id, encoded, len(body))
+        asks.begin(call, memoryview(head[frames.HEADER_SIZE :] + body), send)
+
+
+def _nowhere(_head: bytes, _rest: bytes) -> None:
+    raise AssertionError("what is told has no answer")

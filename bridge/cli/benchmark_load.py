@@ -18,7 +18,8 @@ import grpc.aio
 import uvloop
 
 from bridge.cli.benchmark_figures import Step
-from bridge.cli.connection import LOOPBACK, encoded_details, read_details, read_trailers
+from bridge.cli.connection import channel_arguments, encoded_details, read_details, read_trailers
+from bridge.cli.ways_in import way_in_of
 
 WARM_UP_S = 0.3
 SAMPLED = 8
@@ -45,9 +46,17 @@ def run_step(address: str, work: Work, step: Step, seconds: float, tick: Callabl
     return uvloop.run(_Run(address, work, step, seconds, tick).run())
 
 
+def _channel(address: str, options: list[tuple[str, int]]) -> Any:
+    credentials = way_in_of(address).credentials()
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, credentials, options=options)
+
+
 class _Run:
     def __init__(self, address: str, work: Work, step: Step, seconds: float, tick: Callable[[float], None]) -> None:
         self._address = address
+        self._metadata = way_in_of(address).metadata()
         self._work = work
         self._measured = step
         self._seconds = seconds
@@ -57,14 +66,8 @@ class _Run:
         self._end = 0.0
 
     async def run(self) -> Step:
-        options: list[tuple[str, int]] = [
-            ("grpc.max_receive_message_length", -1),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.use_local_subchannel_pool", 1),
-        ]
-        if self._address.startswith(LOOPBACK):
-            options.append(("grpc.enable_http_proxy", 0))
-        async with grpc.aio.insecure_channel(self._address, options=options) as channel:
+        options = [*channel_arguments(self._address), ("grpc.use_local_subchannel_pool", 1)]
+        async with _channel(self._address, options) as channel:
             self._call: Any = (channel.unary_stream if self._work.streaming else channel.unary_unary)(self._work.path)
             self._begin = time.perf_counter() + WARM_UP_S
             self._end = self._begin + self._seconds
@@ -113,7 +116,7 @@ class _Run:
     async def _one(self, due: float) -> bool:
         """Make a call that was due at that time and count it, unless it belongs to the warm-up; False on failure."""
         try:
-            call = self._call(self._work.request, timeout=self._work.timeout_s)
+            call = self._call(self._work.request, timeout=self._work.timeout_s, metadata=self._metadata)
             if self._work.streaming:
                 async for _ in call:
                     pass

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.failures import ExitCode, Failure
+from bridge.cli.ways_in import UNIX, Target, way_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,9 @@ _COMMAND = "import sys; from bridge.cli.main import main; sys.exit(main())"
 
 
 def is_address(target: str) -> bool:
-    """Return whether HOST:PORT is meant, not a file or a module."""
+    """Return whether HOST:PORT or unix:PATH is meant, not a file or a module."""
+    if target.startswith(UNIX):
+        return True
     host, colon, port = target.rpartition(":")
     return bool(colon and host) and port.isdigit() and not Path(target).exists()
 
@@ -50,7 +53,7 @@ def served(target: str, config: Path | None, *settings: str) -> Iterator[str]:
             assert server.stdout is not None
             line = server.stdout.readline()
             watchdog.cancel()
-            yield _address(line, target)
+            yield Target(_address(line, target), way_in_of(target))
         finally:
             watchdog.cancel()
             server.send_signal(signal.SIGTERM)

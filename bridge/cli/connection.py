@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.output import last_words
+from bridge.cli.ways_in import UNIX, handshake_hint, way_in_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -34,7 +35,8 @@ ANSWER_TIMEOUT_S = 15.0
 """For questions that a server answers itself, without a worker."""
 SHOWN_STDERR_LINES = 10
 
-LOOPBACK = ("127.", "localhost:", "[::1]:")
+LOOPBACK = ("127.", "localhost:", "[::1]:", UNIX)
+"""How addresses begin that no proxy can reach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +63,15 @@ class Connection:
     """A channel to one server. Use it as a context manager."""
 
     def __init__(self, address: str) -> None:
+        """Make the channel; it connects at the first question. Raises Failure."""
         self.address = address
-        options: list[tuple[str, int]] = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        if address.startswith(LOOPBACK):
-            options.append(("grpc.enable_http_proxy", 0))
-        self.channel: Any = grpc.insecure_channel(address, options=options)
+        credentials = way_in_of(address).credentials()
+        self._metadata = way_in_of(address).metadata()
+        arguments = channel_arguments(address)
+        if credentials is None:
+            self.channel: Any = grpc.insecure_channel(address, options=arguments)
+        else:
+            self.channel = grpc.secure_channel(address, credentials, options=arguments)
 
     def __enter__(self) -> Connection:
         return self
@@ -76,7 +82,9 @@ class Connection:
     def ask(self, method: str, request: Message, reply: type[Reply], timeout_s: float = ANSWER_TIMEOUT_S) -> Reply:
         """Return the reply to a question that needs no worker, such as "PoolService/List". Raises Failure."""
         try:
-            return cast("Reply", self._unary(method, request, reply)(request, timeout=timeout_s))
+            return cast(
+                "Reply", self._unary(method, request, reply)(request, timeout=timeout_s, metadata=self._metadata)
+            )
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and not encoded_details(error):
                 raise no_connection(self.address, f"no answer within {timeout_s:.3g} s") from None
@@ -88,14 +96,14 @@ class Connection:
         """Return the reply of a call and what came with it. Raises Failure."""
         unary = self._unary(method, request, reply)
         try:
-            answer, call = unary.with_call(request, timeout=timeout_s, metadata=metadata)
+            answer, call = unary.with_call(request, timeout=timeout_s, metadata=(*metadata, *self._metadata))
         except grpc.RpcError as error:
             raise to_failure(error, self.address) from None
         return answer, read_trailers(call.trailing_metadata())
 
     def begin(self, method: str, request: Message, reply: type[Message], timeout_s: float) -> Any:
         """Begin a call and return grpc's future of it; `to_failure` says what its exception means."""
-        return self._unary(method, request, reply).future(request, timeout=timeout_s)
+        return self._unary(method, request, reply).future(request, timeout=timeout_s, metadata=self._metadata)
 
     def stream(
         self, method: str, request: Message, reply: type[Reply], timeout_s: float | None, metadata: Metadata = ()
@@ -105,7 +113,7 @@ class Connection:
         opened = self.channel.unary_stream(
             path, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
-        replies = opened(request, timeout=timeout_s, metadata=metadata)
+        replies = opened(request, timeout=timeout_s, metadata=(*metadata, *self._metadata))
         try:
             yield from replies
         except grpc.RpcError as error:
@@ -118,6 +126,12 @@ class Connection:
         return self.channel.unary_unary(
             _path(method), request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
+
+
+def channel_arguments(address: str) -> list[tuple[str, int]]:
+    """Return how a channel to an address is made."""
+    arguments = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    return [*arguments, ("grpc.enable_http_proxy", 0)] if address.startswith(LOOPBACK) else arguments
 
 
 def _path(method: str) -> str:
@@ -142,10 +156,11 @@ def read_trailers(metadata: Sequence[tuple[str, str | bytes]] | None) -> Trailer
 
 
 def no_connection(address: str, cause: str) -> Failure:
-    """Return the failure for a server that is not there."""
+    """Return the failure for a server that is not there, or does not let this client in."""
+    hint = handshake_hint(cause)
     return Failure(
         ExitCode.NO_CONNECTION,
-        f"cannot connect to {address}; start a server with: bridge serve app.py",
+        f"cannot connect to {address}; {hint or 'start a server with: bridge serve app.py'}",
         lines=(cause,) if cause else (),
         fields={"address": address, "code": "UNAVAILABLE", "cause": cause},
     )

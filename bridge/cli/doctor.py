@@ -13,19 +13,21 @@ from bridge.cli.checks_pools import check_cgroups, check_configured, check_ends,
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.findings import Finding
 from bridge.cli.output import Output, clean
+from bridge.cli.ways_in import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bridge.cli.ways_in import WayIn
     from bridge.config import Config
 
 _COLOURS = {"ok": "green", "note": "yellow", "problem": "bold red"}
 
 
-def run(path: Path | None, changes: dict[str, str], output: Output) -> int:
+def run(path: Path | None, changes: dict[str, str], output: Output, way_in: WayIn) -> int:
     """Print every finding; UNHEALTHY if something would stop a server."""
-    found = list(findings(path, changes))
+    found = list(findings(path, changes, way_in))
     problems = sum(item.level == "problem" for item in found)
     if output.machine:
         output.json({"ok": not problems, "findings": [item.as_fields() for item in found]})
@@ -37,7 +39,7 @@ def run(path: Path | None, changes: dict[str, str], output: Output) -> int:
     return ExitCode.UNHEALTHY if problems else ExitCode.OK
 
 
-def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
+def findings(path: Path | None, changes: dict[str, str], way_in: WayIn) -> Iterator[Finding]:
     """Yield what all checks find."""
     yield check_platform()
     yield check_installation()
@@ -56,18 +58,18 @@ def findings(path: Path | None, changes: dict[str, str]) -> Iterator[Finding]:
     yield check_cgroups(config)
     yield from check_ends()
     if config is not None:
-        yield from check_address(config)
+        yield from check_address(config, way_in)
         yield from check_metrics(config)
         yield from check_secrets(config)
         yield from check_models(config)
         yield check_created_programs(config)
 
 
-def check_address(config: Config) -> Iterator[Finding]:
+def check_address(config: Config, way_in: WayIn) -> Iterator[Finding]:
     """Yield whether the address is free, and how workers start: as a server that holds it says, or as configured."""
     address = config.server.address
     found = check_port(address)
-    running = running_server(address) if found.level == "problem" else None
+    running = running_server(Target(address, way_in)) if found.level == "problem" else None
     if running is None:
         yield found
         yield check_configured_fronts(config.server.fronts, len(os.sched_getaffinity(0)))

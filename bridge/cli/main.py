@@ -15,6 +15,7 @@ from bridge.cli.breaker_commands import breaker_app
 from bridge.cli.client_commands import client_app
 from bridge.cli.explaining import explain
 from bridge.cli.failures import ExitCode
+from bridge.cli.key_commands import keys_app
 from bridge.cli.model_commands import model_app
 from bridge.cli.options import DEFAULT_ADDRESS, Changes, ConfigFile, Json, Listen, Server, finish
 from bridge.cli.pool_commands import pool_app
@@ -22,6 +23,7 @@ from bridge.cli.program_commands import program_app
 from bridge.cli.proto_commands import proto_app
 from bridge.cli.replaying import replay
 from bridge.cli.serve_command import serve
+from bridge.cli.ways_in import let_in, way_in_of
 
 app = typer.Typer(
     help="Serve Python functions, DSPy programs and models to every language over gRPC.",
@@ -35,6 +37,7 @@ config_app = typer.Typer(help="Show or check the configuration.", no_args_is_hel
 app.add_typer(config_app, name="config")
 app.add_typer(pool_app, name="pool")
 app.add_typer(breaker_app, name="breaker")
+app.add_typer(keys_app, name="keys")
 app.add_typer(program_app, name="program")
 app.add_typer(model_app, name="model")
 app.add_typer(proto_app, name="proto")
@@ -211,7 +214,7 @@ def doctor(
     faults = tuple(filter(None, fault.replace(" ", "").split(",")))
     if chaos:
         finish(as_json, lambda output: breaking.run(address, pool, faults, output, yes=yes))
-    finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output))
+    finish(as_json, lambda output: command.run(config, overrides(settings or (), (), None), output, way_in_of(address)))
 
 
 @app.command()
@@ -314,6 +317,9 @@ def config_check(config: ConfigFile = None, settings: Changes = None, as_json: J
     from bridge.cli.settings import overrides
 
     finish(as_json, lambda output: config_commands.run_check(config, overrides(settings or (), (), None), output))
+
+
+let_in(app, {"serve": (), "demo": (), "bench": ("target", "vs")})
 
 
 def main() -> None:

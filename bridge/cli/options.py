@@ -18,7 +18,10 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Server = Annotated[
-    str, typer.Option("--address", "-a", envvar="BRIDGE_ADDRESS", metavar="HOST:PORT", help="The server's address.")
+    str,
+    typer.Option(
+        "--address", "-a", envvar="BRIDGE_ADDRESS", metavar="ADDRESS", help="The server: HOST:PORT or unix:PATH."
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,

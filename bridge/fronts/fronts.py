@@ -16,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.fronts import wire
-from bridge.fronts.described import described
 from bridge.fronts.front import LOOK_S, Front
 from bridge.fronts.port import Claim
 from bridge.fronts.served import Handlers
@@ -79,9 +78,7 @@ class Fronts:
         unary: Mapping[str, Unary],
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
-        names: Sequence[str],
         slow_reader_timeout_s: float,
-        files: Sequence[bytes] = (),
     ) -> str:
         """Let the fronts serve; return the address with its real port once all do. Raises ListenFailed."""
         assert self._claim is not None
@@ -96,8 +93,6 @@ class Fronts:
             streaming=self._handlers.streaming,
             conversations=self._handlers.conversations,
             lost=HEALTH_LAST,
-            services=tuple(names) if options.reflection else (),
-            files=described(names, files) if options.reflection else (),
             tls=options.tls,
         )
         for place in self._places:

@@ -18,8 +18,6 @@ import time
 from typing import Any
 
 import uvloop
-from google.protobuf import descriptor_pool
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from bridge.doors.identity import TlsIdentity
 from bridge.fronts import wire
@@ -116,14 +114,12 @@ class Front:
         options = ServerOptions(
             address=setup.address,
             max_message_bytes=setup.max_message_bytes,
-            reflection=bool(setup.services),
             keepalive_time_s=setup.keepalive_time_s,
             keepalive_timeout_s=setup.keepalive_timeout_s,
             tls=self._tls or setup.tls,
             shared=True,
         )
-        _describe(setup.files)
-        server = self._server = GrpcServer(options, *relay.handlers(setup), list(setup.services))
+        server = self._server = GrpcServer(options, *relay.handlers(setup))
         try:
             await server.start()
         except AddressInUse as error:
@@ -184,16 +180,6 @@ class Front:
             )
             self._link.send(wire.FIGURES, 0, 0, wire.encode(figures))
             await asyncio.sleep(FIGURES_S)
-
-
-def _describe(files: tuple[bytes, ...]) -> None:
-    """Make descriptions known that reflection tells of, but for those that this process has itself."""
-    pool = descriptor_pool.Default()
-    for data in files:
-        try:
-            pool.FindFileByName(FileDescriptorProto.FromString(data).name)
-        except KeyError:
-            pool.AddSerializedFile(data)
 
 
 async def _run(sock: socket.socket, parent: int) -> int:

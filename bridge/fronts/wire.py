@@ -62,10 +62,6 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     conversations: tuple[str, ...]
     lost: dict[str, bytes]
     """By path, the last message that a client gets where the main process is gone; other requests get an error."""
-    services: tuple[str, ...] = ()
-    """What reflection tells of; empty for no reflection."""
-    files: tuple[bytes, ...] = ()
-    """The descriptions of those services, each file after those that it imports."""
     tls: TlsIdentity | None = None
 
 

@@ -139,6 +139,14 @@ async def guard_nested(run: Awaitable[T], call: Call, counter: Counter) -> T | B
     return found
 
 
+def refuse(
+    error: BridgeError, method: str, request: bytes, metadata: Metadata, telemetry: Telemetry, key_name: str
+) -> Answer:
+    """Return the answer to a request that was let go no further, counted; `key_name` is of its key, where known."""
+    identity = Identity(request_id_of(metadata), key_name=key_name)
+    return _refusal(error, new_call(method, identity, request, 0.0), telemetry)
+
+
 def refused(error: BaseException, call: Call, telemetry: Telemetry) -> bytes:
     """Return the status of a failed call of a multiplexed stream, as bytes. Raises what is no answer."""
     _, status_bytes = _refusal(error, call, telemetry).trailers[0]

@@ -22,10 +22,18 @@ PRIORITIES = {"high": HIGH, "normal": NORMAL, "low": LOW}
 _STANDING = frozenset(("x-session-id", "x-session-mode", "x-session-ordered", "x-tenant", "x-priority"))
 """The keys whose values are the same in many requests: what they mean is remembered."""
 _LIMITS = {"x-budget-usd": "pico_usd", "x-budget-tokens": "tokens", "x-budget-calls": "calls"}
-_READ = _STANDING | _LIMITS.keys() | {"x-request-id", "x-timeout-ms", "traceparent"}
+CALLER = "bridge-caller"
+"""The name of the caller's API key, where the gate has put it there."""
+_READ = _STANDING | _LIMITS.keys() | {"x-request-id", "x-timeout-ms", "traceparent", CALLER}
 """The keys that mean something here: most requests have none of them."""
 
 Metadata = Sequence[tuple[str, str | bytes]]
+
+
+class VerifiedName(str):
+    """A name that was verified. No text that comes over the wire is of this type, so no client can claim one."""
+
+    __slots__ = ()
 
 
 def new_request_id() -> str:
@@ -42,7 +50,7 @@ def identify(metadata: Metadata) -> Identity:
 
 
 def _identify(metadata: Metadata) -> Identity:
-    request_id = traceparent = ""
+    request_id = traceparent = key_name = ""
     timeout_ms: int | None = None
     limits: dict[str, int] | None = None
     standing: tuple[tuple[str, str | bytes], ...] = ()
@@ -59,11 +67,13 @@ def _identify(metadata: Metadata) -> Identity:
         elif key in _LIMITS:
             limits = limits or {}
             limits[_LIMITS[key]] = _limit(key, _text(key, value))
+        elif key == CALLER and isinstance(value, VerifiedName):
+            key_name = value
     session_id, tenant, priority, mode, ordered = _standing(standing)
     who = (request_id or new_request_id(), session_id, tenant, traceparent, timeout_ms, priority, mode, ordered)
     if limits is not None:
-        return Identity(*who, Budget(**limits))
-    return Identity(*who, None, not session_id and not tenant and not traceparent)
+        return Identity(*who, Budget(**limits), False, key_name)
+    return Identity(*who, None, not session_id and not tenant and not traceparent, key_name)
 
 
 @lru_cache(maxsize=1024)
@@ -104,7 +114,7 @@ def identify_member(of: Identity, number: int, options: MultiplexOptions | None)
     session_id, mode, ordered = of.session_id, of.session_mode, of.session_ordered
     if options is None:
         parts = of.traceparent, of.timeout_ms, of.priority
-        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered, of.budget, of.bare)
+        return Identity(request_id, session_id, of.tenant, *parts, mode, ordered, of.budget, of.bare, of.key_name)
     if options.session_id:
         session_id, mode, ordered = _text("x-session-id", options.session_id), None, None
     return Identity(
@@ -117,6 +127,8 @@ def identify_member(of: Identity, number: int, options: MultiplexOptions | None)
         _MODES.get(options.session_mode, mode),
         ordered,
         of.budget,
+        False,
+        of.key_name,
     )
 
 

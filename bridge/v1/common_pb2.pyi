@@ -75,7 +75,7 @@ class Blob(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Receipt(_message.Message):
-    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "program_version", "attempts", "alternative", "hedged", "fallback", "tried", "tools", "tool_calls", "tool_us", "answers")
+    __slots__ = ("request_id", "function", "route", "reason", "pool", "worker", "session_epoch", "queue_us", "worker_us", "model_us", "total_us", "bytes_in", "bytes_out", "memory_change_bytes", "usage", "batch_size", "batch_us", "nested", "budget", "program_version", "attempts", "alternative", "hedged", "fallback", "tried", "tools", "tool_calls", "tool_us", "answers", "key_name")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
@@ -105,6 +105,7 @@ class Receipt(_message.Message):
     TOOL_CALLS_FIELD_NUMBER: _ClassVar[int]
     TOOL_US_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    KEY_NAME_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     function: str
     route: Route
@@ -134,7 +135,8 @@ class Receipt(_message.Message):
     tool_calls: int
     tool_us: int
     answers: _containers.RepeatedCompositeFieldContainer[ModelAnswer]
-    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., program_version: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., tool_calls: _Optional[int] = ..., tool_us: _Optional[int] = ..., answers: _Optional[_Iterable[_Union[ModelAnswer, _Mapping]]] = ...) -> None: ...
+    key_name: str
+    def __init__(self, request_id: _Optional[str] = ..., function: _Optional[str] = ..., route: _Optional[_Union[Route, str]] = ..., reason: _Optional[str] = ..., pool: _Optional[str] = ..., worker: _Optional[str] = ..., session_epoch: _Optional[int] = ..., queue_us: _Optional[int] = ..., worker_us: _Optional[int] = ..., model_us: _Optional[int] = ..., total_us: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., memory_change_bytes: _Optional[int] = ..., usage: _Optional[_Iterable[_Union[ModelUsage, _Mapping]]] = ..., batch_size: _Optional[int] = ..., batch_us: _Optional[int] = ..., nested: _Optional[_Union[NestedCalls, _Mapping]] = ..., budget: _Optional[_Union[BudgetState, _Mapping]] = ..., program_version: _Optional[int] = ..., attempts: _Optional[int] = ..., alternative: _Optional[str] = ..., hedged: _Optional[bool] = ..., fallback: _Optional[bool] = ..., tried: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., tools: _Optional[_Iterable[_Union[ToolUse, _Mapping]]] = ..., tool_calls: _Optional[int] = ..., tool_us: _Optional[int] = ..., answers: _Optional[_Iterable[_Union[ModelAnswer, _Mapping]]] = ..., key_name: _Optional[str] = ...) -> None: ...
 
 class ModelAnswer(_message.Message):
     __slots__ = ("model", "cause", "passed", "age_ms", "origin_request_id")

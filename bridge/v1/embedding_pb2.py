@@ -22,29 +22,34 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bridge.v1 import access_pb2 as bridge_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62ridge/v1/embedding.proto\x12\tbridge.v1\"R\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x16\n\tnormalize\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_normalize\"\\\n\rEmbedResponse\x12(\n\nembeddings\x18\x01 \x03(\x0b\x32\x14.bridge.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x82\x01\n\x11SimilarityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04left\x18\x02 \x03(\t\x12\r\n\x05right\x18\x03 \x03(\t\x12/\n\x08\x66unction\x18\x04 \x01(\x0e\x32\x1d.bridge.v1.SimilarityFunction\x12\x10\n\x08pairwise\x18\x05 \x01(\x08\"K\n\x12SimilarityResponse\x12&\n\x04rows\x18\x01 \x03(\x0b\x32\x18.bridge.v1.SimilarityRow\x12\r\n\x05model\x18\x02 \x01(\t\"\x1f\n\rSimilarityRow\x12\x0e\n\x06scores\x18\x01 \x03(\x02*\xbc\x01\n\x12SimilarityFunction\x12#\n\x1fSIMILARITY_FUNCTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIMILARITY_FUNCTION_COSINE\x10\x01\x12\x1b\n\x17SIMILARITY_FUNCTION_DOT\x10\x02\x12!\n\x1dSIMILARITY_FUNCTION_EUCLIDEAN\x10\x03\x12!\n\x1dSIMILARITY_FUNCTION_MANHATTAN\x10\x04\x32\x99\x01\n\x10\x45mbeddingService\x12:\n\x05\x45mbed\x12\x17.bridge.v1.EmbedRequest\x1a\x18.bridge.v1.EmbedResponse\x12I\n\nSimilarity\x12\x1c.bridge.v1.SimilarityRequest\x1a\x1d.bridge.v1.SimilarityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62ridge/v1/embedding.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/access.proto\"R\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x16\n\tnormalize\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_normalize\"\\\n\rEmbedResponse\x12(\n\nembeddings\x18\x01 \x03(\x0b\x32\x14.bridge.v1.Embedding\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\r\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x82\x01\n\x11SimilarityRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04left\x18\x02 \x03(\t\x12\r\n\x05right\x18\x03 \x03(\t\x12/\n\x08\x66unction\x18\x04 \x01(\x0e\x32\x1d.bridge.v1.SimilarityFunction\x12\x10\n\x08pairwise\x18\x05 \x01(\x08\"K\n\x12SimilarityResponse\x12&\n\x04rows\x18\x01 \x03(\x0b\x32\x18.bridge.v1.SimilarityRow\x12\r\n\x05model\x18\x02 \x01(\t\"\x1f\n\rSimilarityRow\x12\x0e\n\x06scores\x18\x01 \x03(\x02*\xbc\x01\n\x12SimilarityFunction\x12#\n\x1fSIMILARITY_FUNCTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIMILARITY_FUNCTION_COSINE\x10\x01\x12\x1b\n\x17SIMILARITY_FUNCTION_DOT\x10\x02\x12!\n\x1dSIMILARITY_FUNCTION_EUCLIDEAN\x10\x03\x12!\n\x1dSIMILARITY_FUNCTION_MANHATTAN\x10\x04\x32\xa5\x01\n\x10\x45mbeddingService\x12@\n\x05\x45mbed\x12\x17.bridge.v1.EmbedRequest\x1a\x18.bridge.v1.EmbedResponse\"\x04\xa8\xd4\x18\x01\x12O\n\nSimilarity\x12\x1c.bridge.v1.SimilarityRequest\x1a\x1d.bridge.v1.SimilarityResponse\"\x04\xa8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SIMILARITYFUNCTION']._serialized_start=491
-  _globals['_SIMILARITYFUNCTION']._serialized_end=679
-  _globals['_EMBEDREQUEST']._serialized_start=40
-  _globals['_EMBEDREQUEST']._serialized_end=122
-  _globals['_EMBEDRESPONSE']._serialized_start=124
-  _globals['_EMBEDRESPONSE']._serialized_end=216
-  _globals['_EMBEDDING']._serialized_start=218
-  _globals['_EMBEDDING']._serialized_end=245
-  _globals['_SIMILARITYREQUEST']._serialized_start=248
-  _globals['_SIMILARITYREQUEST']._serialized_end=378
-  _globals['_SIMILARITYRESPONSE']._serialized_start=380
-  _globals['_SIMILARITYRESPONSE']._serialized_end=455
-  _globals['_SIMILARITYROW']._serialized_start=457
-  _globals['_SIMILARITYROW']._serialized_end=488
-  _globals['_EMBEDDINGSERVICE']._serialized_start=682
-  _globals['_EMBEDDINGSERVICE']._serialized_end=835
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Embed']._serialized_options = b'\250\324\030\001'
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Similarity']._loaded_options = None
+  _globals['_EMBEDDINGSERVICE'].methods_by_name['Similarity']._serialized_options = b'\250\324\030\001'
+  _globals['_SIMILARITYFUNCTION']._serialized_start=515
+  _globals['_SIMILARITYFUNCTION']._serialized_end=703
+  _globals['_EMBEDREQUEST']._serialized_start=64
+  _globals['_EMBEDREQUEST']._serialized_end=146
+  _globals['_EMBEDRESPONSE']._serialized_start=148
+  _globals['_EMBEDRESPONSE']._serialized_end=240
+  _globals['_EMBEDDING']._serialized_start=242
+  _globals['_EMBEDDING']._serialized_end=269
+  _globals['_SIMILARITYREQUEST']._serialized_start=272
+  _globals['_SIMILARITYREQUEST']._serialized_end=402
+  _globals['_SIMILARITYRESPONSE']._serialized_start=404
+  _globals['_SIMILARITYRESPONSE']._serialized_end=479
+  _globals['_SIMILARITYROW']._serialized_start=481
+  _globals['_SIMILARITYROW']._serialized_end=512
+  _globals['_EMBEDDINGSERVICE']._serialized_start=706
+  _globals['_EMBEDDINGSERVICE']._serialized_end=871
 # @@protoc_insertion_point(module_scope)

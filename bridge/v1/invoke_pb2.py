@@ -22,61 +22,74 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bridge.v1 import access_pb2 as bridge_dot_v1_dot_access__pb2
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 from bridge.v1 import session_pb2 as bridge_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\x1a\x17\x62ridge/v1/session.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"t\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x11\n\taggregate\x18\x03 \x01(\x08\x12\x13\n\x0b\x63hunk_bytes\x18\x14 \x01(\x04\"|\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x05items\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x04part\x18\x14 \x01(\x0b\x32\x13.bridge.v1.ItemPart\"7\n\x08ItemPart\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"R\n\x10MultiplexRequest\x12\'\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x18.bridge.v1.MultiplexCall\x12\x15\n\rcancelled_ids\x18\x02 \x03(\x04\"r\n\rMultiplexCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.bridge.v1.CallRequest\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.bridge.v1.MultiplexOptions\"\xb8\x01\n\x10MultiplexOptions\x12\x12\n\ntimeout_ms\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12,\n\x0csession_mode\x18\x04 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.bridge.v1.Priority\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"\x85\x01\n\x11MultiplexResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.MultiplexResult\x12+\n\x0fshared_receipts\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0emax_open_calls\x18\x03 \x01(\r\"\xa3\x01\n\x0fMultiplexResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x08response\x18\x02 \x01(\x0b\x32\x17.bridge.v1.CallResponseH\x00\x12\x0f\n\x05\x65rror\x18\x03 \x01(\x0cH\x00\x12#\n\x07receipt\x18\x04 \x01(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0eshared_receipt\x18\x05 \x01(\rB\t\n\x07outcome\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo\"`\n\x0e\x45xplainRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x15\n\rrequest_bytes\x18\x02 \x01(\x04\x12%\n\targuments\x18\x03 \x01(\x0b\x32\x12.bridge.v1.Payload\"\xc6\x01\n\x0f\x45xplainResponse\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\'\n\tplacement\x18\x02 \x01(\x0e\x32\x14.bridge.v1.Placement\x12\x15\n\rrequest_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12,\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32\x16.bridge.v1.Alternative\x12#\n\x05\x66ront\x18\x06 \x01(\x0b\x32\x14.bridge.v1.FrontLoad\"\x88\x04\n\x0b\x41lternative\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x1f\n\x05route\x18\x02 \x01(\x0e\x32\x10.bridge.v1.Route\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x04 \x01(\x08\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\t\x12)\n\nprediction\x18\x06 \x01(\x0b\x32\x15.bridge.v1.Prediction\x12)\n\x07service\x18\x07 \x01(\x0b\x32\x18.bridge.v1.MeasuredTimes\x12*\n\x08transfer\x18\x08 \x01(\x0b\x32\x18.bridge.v1.MeasuredTimes\x12!\n\x04load\x18\t \x01(\x0b\x32\x13.bridge.v1.PoolLoad\x12\x0e\n\x06worker\x18\n \x01(\t\x12\x13\n\x06weight\x18\x14 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x63ost_usd\x18\x15 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0c\x66\x61ilure_rate\x18\x16 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07\x62reaker\x18\x17 \x01(\t\x12\x13\n\x0b\x63opies_only\x18\x18 \x01(\x08\x12\r\n\x05label\x18\x19 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x1a \x01(\x08\x12*\n\x08\x61ttempts\x18\x1b \x01(\x0b\x32\x18.bridge.v1.MeasuredTimesB\t\n\x07_weightB\x0b\n\t_cost_usdB\x0f\n\r_failure_rate\"l\n\nPrediction\x12\x10\n\x08total_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x13\n\x0btransfer_us\x18\x03 \x01(\x04\x12\x12\n\nservice_us\x18\x04 \x01(\x04\x12\x11\n\tburden_us\x18\x05 \x01(\x04\"\x87\x01\n\rMeasuredTimes\x12\x0f\n\x07samples\x18\x01 \x01(\x01\x12\x0f\n\x07mean_us\x18\x02 \x01(\x04\x12\x0e\n\x06p50_us\x18\x03 \x01(\x04\x12\x0e\n\x06p99_us\x18\x04 \x01(\x04\x12\x19\n\x11min_request_bytes\x18\x05 \x01(\x04\x12\x19\n\x11max_request_bytes\x18\x06 \x01(\x04\"=\n\x08PoolLoad\x12\x0f\n\x07workers\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x0f\n\x07wait_us\x18\x03 \x01(\x04\"\x86\x01\n\tFrontLoad\x12\x0c\n\x04\x62usy\x18\x01 \x01(\x01\x12\x0e\n\x06lag_us\x18\x02 \x01(\x04\x12\x16\n\x0enative_running\x18\x03 \x01(\r\x12\x14\n\x0cnative_limit\x18\x04 \x01(\r\x12\x19\n\x11max_request_bytes\x18\x05 \x01(\x04\x12\x12\n\nmax_p99_us\x18\x06 \x01(\x04*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x32\xd4\x03\n\rInvokeService\x12\x37\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\x12K\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse0\x01\x12J\n\tMultiplex\x12\x1b.bridge.v1.MultiplexRequest\x1a\x1c.bridge.v1.MultiplexResponse(\x01\x30\x01\x12R\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\x12[\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponse\x12@\n\x07\x45xplain\x12\x19.bridge.v1.ExplainRequest\x1a\x1a.bridge.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/invoke.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/access.proto\x1a\x16\x62ridge/v1/common.proto\x1a\x17\x62ridge/v1/session.proto\"F\n\x0b\x43\x61llRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\"2\n\x0c\x43\x61llResponse\x12\"\n\x06result\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\"t\n\x11StreamCallRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12%\n\targuments\x18\x02 \x01(\x0b\x32\x12.bridge.v1.Payload\x12\x11\n\taggregate\x18\x03 \x01(\x08\x12\x13\n\x0b\x63hunk_bytes\x18\x14 \x01(\x04\"|\n\x12StreamCallResponse\x12 \n\x04item\x18\x01 \x01(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x05items\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Payload\x12!\n\x04part\x18\x14 \x01(\x0b\x32\x13.bridge.v1.ItemPart\"7\n\x08ItemPart\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05total\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"R\n\x10MultiplexRequest\x12\'\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x18.bridge.v1.MultiplexCall\x12\x15\n\rcancelled_ids\x18\x02 \x03(\x04\"r\n\rMultiplexCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.bridge.v1.CallRequest\x12,\n\x07options\x18\x03 \x01(\x0b\x32\x1b.bridge.v1.MultiplexOptions\"\xb8\x01\n\x10MultiplexOptions\x12\x12\n\ntimeout_ms\x18\x01 \x01(\x04\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12,\n\x0csession_mode\x18\x04 \x01(\x0e\x32\x16.bridge.v1.SessionMode\x12%\n\x08priority\x18\x05 \x01(\x0e\x32\x13.bridge.v1.Priority\x12\x13\n\x0btraceparent\x18\x06 \x01(\t\"\x85\x01\n\x11MultiplexResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.bridge.v1.MultiplexResult\x12+\n\x0fshared_receipts\x18\x02 \x03(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0emax_open_calls\x18\x03 \x01(\r\"\xa3\x01\n\x0fMultiplexResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12+\n\x08response\x18\x02 \x01(\x0b\x32\x17.bridge.v1.CallResponseH\x00\x12\x0f\n\x05\x65rror\x18\x03 \x01(\x0cH\x00\x12#\n\x07receipt\x18\x04 \x01(\x0b\x32\x12.bridge.v1.Receipt\x12\x16\n\x0eshared_receipt\x18\x05 \x01(\rB\t\n\x07outcome\"M\n\x14ListFunctionsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x15ListFunctionsResponse\x12*\n\tfunctions\x18\x01 \x03(\x0b\x32\x17.bridge.v1.FunctionInfo\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x17\x44\x65scribeFunctionRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\"E\n\x18\x44\x65scribeFunctionResponse\x12)\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x17.bridge.v1.FunctionInfo\"`\n\x0e\x45xplainRequest\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x15\n\rrequest_bytes\x18\x02 \x01(\x04\x12%\n\targuments\x18\x03 \x01(\x0b\x32\x12.bridge.v1.Payload\"\xc6\x01\n\x0f\x45xplainResponse\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\'\n\tplacement\x18\x02 \x01(\x0e\x32\x14.bridge.v1.Placement\x12\x15\n\rrequest_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12,\n\x0c\x61lternatives\x18\x05 \x03(\x0b\x32\x16.bridge.v1.Alternative\x12#\n\x05\x66ront\x18\x06 \x01(\x0b\x32\x14.bridge.v1.FrontLoad\"\x88\x04\n\x0b\x41lternative\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x1f\n\x05route\x18\x02 \x01(\x0e\x32\x10.bridge.v1.Route\x12\x0c\n\x04pool\x18\x03 \x01(\t\x12\x0e\n\x06\x63hosen\x18\x04 \x01(\x08\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\t\x12)\n\nprediction\x18\x06 \x01(\x0b\x32\x15.bridge.v1.Prediction\x12)\n\x07service\x18\x07 \x01(\x0b\x32\x18.bridge.v1.MeasuredTimes\x12*\n\x08transfer\x18\x08 \x01(\x0b\x32\x18.bridge.v1.MeasuredTimes\x12!\n\x04load\x18\t \x01(\x0b\x32\x13.bridge.v1.PoolLoad\x12\x0e\n\x06worker\x18\n \x01(\t\x12\x13\n\x06weight\x18\x14 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08\x63ost_usd\x18\x15 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0c\x66\x61ilure_rate\x18\x16 \x01(\x01H\x02\x88\x01\x01\x12\x0f\n\x07\x62reaker\x18\x17 \x01(\t\x12\x13\n\x0b\x63opies_only\x18\x18 \x01(\x08\x12\r\n\x05label\x18\x19 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x1a \x01(\x08\x12*\n\x08\x61ttempts\x18\x1b \x01(\x0b\x32\x18.bridge.v1.MeasuredTimesB\t\n\x07_weightB\x0b\n\t_cost_usdB\x0f\n\r_failure_rate\"l\n\nPrediction\x12\x10\n\x08total_us\x18\x01 \x01(\x04\x12\x10\n\x08queue_us\x18\x02 \x01(\x04\x12\x13\n\x0btransfer_us\x18\x03 \x01(\x04\x12\x12\n\nservice_us\x18\x04 \x01(\x04\x12\x11\n\tburden_us\x18\x05 \x01(\x04\"\x87\x01\n\rMeasuredTimes\x12\x0f\n\x07samples\x18\x01 \x01(\x01\x12\x0f\n\x07mean_us\x18\x02 \x01(\x04\x12\x0e\n\x06p50_us\x18\x03 \x01(\x04\x12\x0e\n\x06p99_us\x18\x04 \x01(\x04\x12\x19\n\x11min_request_bytes\x18\x05 \x01(\x04\x12\x19\n\x11max_request_bytes\x18\x06 \x01(\x04\"=\n\x08PoolLoad\x12\x0f\n\x07workers\x18\x01 \x01(\r\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12\x0f\n\x07wait_us\x18\x03 \x01(\x04\"\x86\x01\n\tFrontLoad\x12\x0c\n\x04\x62usy\x18\x01 \x01(\x01\x12\x0e\n\x06lag_us\x18\x02 \x01(\x04\x12\x16\n\x0enative_running\x18\x03 \x01(\r\x12\x14\n\x0cnative_limit\x18\x04 \x01(\r\x12\x19\n\x11max_request_bytes\x18\x05 \x01(\x04\x12\x12\n\nmax_p99_us\x18\x06 \x01(\x04*^\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x32\xf8\x03\n\rInvokeService\x12=\n\x04\x43\x61ll\x12\x16.bridge.v1.CallRequest\x1a\x17.bridge.v1.CallResponse\"\x04\xa8\xd4\x18\x01\x12Q\n\nStreamCall\x12\x1c.bridge.v1.StreamCallRequest\x1a\x1d.bridge.v1.StreamCallResponse\"\x04\xa8\xd4\x18\x01\x30\x01\x12P\n\tMultiplex\x12\x1b.bridge.v1.MultiplexRequest\x1a\x1c.bridge.v1.MultiplexResponse\"\x04\xa8\xd4\x18\x01(\x01\x30\x01\x12X\n\rListFunctions\x12\x1f.bridge.v1.ListFunctionsRequest\x1a .bridge.v1.ListFunctionsResponse\"\x04\xa8\xd4\x18\x01\x12\x61\n\x10\x44\x65scribeFunction\x12\".bridge.v1.DescribeFunctionRequest\x1a#.bridge.v1.DescribeFunctionResponse\"\x04\xa8\xd4\x18\x01\x12\x46\n\x07\x45xplain\x12\x19.bridge.v1.ExplainRequest\x1a\x1a.bridge.v1.ExplainResponse\"\x04\xa8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.invoke_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=2759
-  _globals['_PRIORITY']._serialized_end=2853
-  _globals['_CALLREQUEST']._serialized_start=86
-  _globals['_CALLREQUEST']._serialized_end=156
-  _globals['_CALLRESPONSE']._serialized_start=158
-  _globals['_CALLRESPONSE']._serialized_end=208
-  _globals['_STREAMCALLREQUEST']._serialized_start=210
-  _globals['_STREAMCALLREQUEST']._serialized_end=326
-  _globals['_STREAMCALLRESPONSE']._serialized_start=328
-  _globals['_STREAMCALLRESPONSE']._serialized_end=452
-  _globals['_ITEMPART']._serialized_start=454
-  _globals['_ITEMPART']._serialized_end=509
-  _globals['_MULTIPLEXREQUEST']._serialized_start=511
-  _globals['_MULTIPLEXREQUEST']._serialized_end=593
-  _globals['_MULTIPLEXCALL']._serialized_start=595
-  _globals['_MULTIPLEXCALL']._serialized_end=709
-  _globals['_MULTIPLEXOPTIONS']._serialized_start=712
-  _globals['_MULTIPLEXOPTIONS']._serialized_end=896
-  _globals['_MULTIPLEXRESPONSE']._serialized_start=899
-  _globals['_MULTIPLEXRESPONSE']._serialized_end=1032
-  _globals['_MULTIPLEXRESULT']._serialized_start=1035
-  _globals['_MULTIPLEXRESULT']._serialized_end=1198
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=1200
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=1277
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=1279
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=1371
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=1373
-  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=1416
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=1418
-  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=1487
-  _globals['_EXPLAINREQUEST']._serialized_start=1489
-  _globals['_EXPLAINREQUEST']._serialized_end=1585
-  _globals['_EXPLAINRESPONSE']._serialized_start=1588
-  _globals['_EXPLAINRESPONSE']._serialized_end=1786
-  _globals['_ALTERNATIVE']._serialized_start=1789
-  _globals['_ALTERNATIVE']._serialized_end=2309
-  _globals['_PREDICTION']._serialized_start=2311
-  _globals['_PREDICTION']._serialized_end=2419
-  _globals['_MEASUREDTIMES']._serialized_start=2422
-  _globals['_MEASUREDTIMES']._serialized_end=2557
-  _globals['_POOLLOAD']._serialized_start=2559
-  _globals['_POOLLOAD']._serialized_end=2620
-  _globals['_FRONTLOAD']._serialized_start=2623
-  _globals['_FRONTLOAD']._serialized_end=2757
-  _globals['_INVOKESERVICE']._serialized_start=2856
-  _globals['_INVOKESERVICE']._serialized_end=3324
+  _globals['_INVOKESERVICE'].methods_by_name['Call']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['Call']._serialized_options = b'\250\324\030\001'
+  _globals['_INVOKESERVICE'].methods_by_name['StreamCall']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['StreamCall']._serialized_options = b'\250\324\030\001'
+  _globals['_INVOKESERVICE'].methods_by_name['Multiplex']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['Multiplex']._serialized_options = b'\250\324\030\001'
+  _globals['_INVOKESERVICE'].methods_by_name['ListFunctions']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['ListFunctions']._serialized_options = b'\250\324\030\001'
+  _globals['_INVOKESERVICE'].methods_by_name['DescribeFunction']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['DescribeFunction']._serialized_options = b'\250\324\030\001'
+  _globals['_INVOKESERVICE'].methods_by_name['Explain']._loaded_options = None
+  _globals['_INVOKESERVICE'].methods_by_name['Explain']._serialized_options = b'\250\324\030\001'
+  _globals['_PRIORITY']._serialized_start=2783
+  _globals['_PRIORITY']._serialized_end=2877
+  _globals['_CALLREQUEST']._serialized_start=110
+  _globals['_CALLREQUEST']._serialized_end=180
+  _globals['_CALLRESPONSE']._serialized_start=182
+  _globals['_CALLRESPONSE']._serialized_end=232
+  _globals['_STREAMCALLREQUEST']._serialized_start=234
+  _globals['_STREAMCALLREQUEST']._serialized_end=350
+  _globals['_STREAMCALLRESPONSE']._serialized_start=352
+  _globals['_STREAMCALLRESPONSE']._serialized_end=476
+  _globals['_ITEMPART']._serialized_start=478
+  _globals['_ITEMPART']._serialized_end=533
+  _globals['_MULTIPLEXREQUEST']._serialized_start=535
+  _globals['_MULTIPLEXREQUEST']._serialized_end=617
+  _globals['_MULTIPLEXCALL']._serialized_start=619
+  _globals['_MULTIPLEXCALL']._serialized_end=733
+  _globals['_MULTIPLEXOPTIONS']._serialized_start=736
+  _globals['_MULTIPLEXOPTIONS']._serialized_end=920
+  _globals['_MULTIPLEXRESPONSE']._serialized_start=923
+  _globals['_MULTIPLEXRESPONSE']._serialized_end=1056
+  _globals['_MULTIPLEXRESULT']._serialized_start=1059
+  _globals['_MULTIPLEXRESULT']._serialized_end=1222
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=1224
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=1301
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=1303
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=1395
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_start=1397
+  _globals['_DESCRIBEFUNCTIONREQUEST']._serialized_end=1440
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_start=1442
+  _globals['_DESCRIBEFUNCTIONRESPONSE']._serialized_end=1511
+  _globals['_EXPLAINREQUEST']._serialized_start=1513
+  _globals['_EXPLAINREQUEST']._serialized_end=1609
+  _globals['_EXPLAINRESPONSE']._serialized_start=1612
+  _globals['_EXPLAINRESPONSE']._serialized_end=1810
+  _globals['_ALTERNATIVE']._serialized_start=1813
+  _globals['_ALTERNATIVE']._serialized_end=2333
+  _globals['_PREDICTION']._serialized_start=2335
+  _globals['_PREDICTION']._serialized_end=2443
+  _globals['_MEASUREDTIMES']._serialized_start=2446
+  _globals['_MEASUREDTIMES']._serialized_end=2581
+  _globals['_POOLLOAD']._serialized_start=2583
+  _globals['_POOLLOAD']._serialized_end=2644
+  _globals['_FRONTLOAD']._serialized_start=2647
+  _globals['_FRONTLOAD']._serialized_end=2781
+  _globals['_INVOKESERVICE']._serialized_start=2880
+  _globals['_INVOKESERVICE']._serialized_end=3384
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from bridge.v1 import access_pb2 as _access_pb2
 from bridge.v1 import common_pb2 as _common_pb2
 from bridge.v1 import session_pb2 as _session_pb2
 from google.protobuf.internal import containers as _containers

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bridge.v1 import access_pb2 as bridge_dot_v1_dot_access__pb2
 from bridge.v1 import common_pb2 as bridge_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/metric.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/common.proto\"\x14\n\x12ListMetricsRequest\"=\n\x13ListMetricsResponse\x12&\n\x07metrics\x18\x01 \x03(\x0b\x32\x15.bridge.v1.MetricInfo\"\xa3\x01\n\nMetricInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x19\n\x11parameters_schema\x18\x03 \x01(\t\x12\'\n\tplacement\x18\x04 \x01(\x0e\x32\x14.bridge.v1.Placement\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x11\n\tavailable\x18\x06 \x01(\x08\x12\x15\n\rmissing_extra\x18\x07 \x01(\t\"7\n\rScoredExample\x12\x12\n\nprediction\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x03(\t\"]\n\x0cScoreRequest\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12)\n\x07\x65xample\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ScoredExample\x12\x12\n\nparameters\x18\x03 \x01(\t\"\x82\x01\n\x0bMetricScore\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x34\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32#.bridge.v1.MetricScore.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"]\n\rScoreResponse\x12%\n\x05score\x18\x01 \x01(\x0b\x32\x16.bridge.v1.MetricScore\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\"c\n\x11ScoreBatchRequest\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12*\n\x08\x65xamples\x18\x02 \x03(\x0b\x32\x18.bridge.v1.ScoredExample\x12\x12\n\nparameters\x18\x03 \x01(\t\"\x8e\x01\n\x12ScoreBatchResponse\x12&\n\x06scores\x18\x01 \x03(\x0b\x32\x16.bridge.v1.MetricScore\x12)\n\taggregate\x18\x02 \x01(\x0b\x32\x16.bridge.v1.MetricScore\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\t2\xe4\x01\n\rMetricService\x12L\n\x0bListMetrics\x12\x1d.bridge.v1.ListMetricsRequest\x1a\x1e.bridge.v1.ListMetricsResponse\x12:\n\x05Score\x12\x17.bridge.v1.ScoreRequest\x1a\x18.bridge.v1.ScoreResponse\x12I\n\nScoreBatch\x12\x1c.bridge.v1.ScoreBatchRequest\x1a\x1d.bridge.v1.ScoreBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ridge/v1/metric.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/access.proto\x1a\x16\x62ridge/v1/common.proto\"\x14\n\x12ListMetricsRequest\"=\n\x13ListMetricsResponse\x12&\n\x07metrics\x18\x01 \x03(\x0b\x32\x15.bridge.v1.MetricInfo\"\xa3\x01\n\nMetricInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03\x64oc\x18\x02 \x01(\t\x12\x19\n\x11parameters_schema\x18\x03 \x01(\t\x12\'\n\tplacement\x18\x04 \x01(\x0e\x32\x14.bridge.v1.Placement\x12\x0c\n\x04pool\x18\x05 \x01(\t\x12\x11\n\tavailable\x18\x06 \x01(\x08\x12\x15\n\rmissing_extra\x18\x07 \x01(\t\"7\n\rScoredExample\x12\x12\n\nprediction\x18\x01 \x01(\t\x12\x12\n\nreferences\x18\x02 \x03(\t\"]\n\x0cScoreRequest\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12)\n\x07\x65xample\x18\x02 \x01(\x0b\x32\x18.bridge.v1.ScoredExample\x12\x12\n\nparameters\x18\x03 \x01(\t\"\x82\x01\n\x0bMetricScore\x12\r\n\x05value\x18\x01 \x01(\x01\x12\x34\n\x07\x64\x65tails\x18\x02 \x03(\x0b\x32#.bridge.v1.MetricScore.DetailsEntry\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"]\n\rScoreResponse\x12%\n\x05score\x18\x01 \x01(\x0b\x32\x16.bridge.v1.MetricScore\x12\x12\n\nparameters\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\"c\n\x11ScoreBatchRequest\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12*\n\x08\x65xamples\x18\x02 \x03(\x0b\x32\x18.bridge.v1.ScoredExample\x12\x12\n\nparameters\x18\x03 \x01(\t\"\x8e\x01\n\x12ScoreBatchResponse\x12&\n\x06scores\x18\x01 \x03(\x0b\x32\x16.bridge.v1.MetricScore\x12)\n\taggregate\x18\x02 \x01(\x0b\x32\x16.bridge.v1.MetricScore\x12\x12\n\nparameters\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\t2\xf6\x01\n\rMetricService\x12R\n\x0bListMetrics\x12\x1d.bridge.v1.ListMetricsRequest\x1a\x1e.bridge.v1.ListMetricsResponse\"\x04\xa8\xd4\x18\x01\x12@\n\x05Score\x12\x17.bridge.v1.ScoreRequest\x1a\x18.bridge.v1.ScoreResponse\"\x04\xa8\xd4\x18\x01\x12O\n\nScoreBatch\x12\x1c.bridge.v1.ScoreBatchRequest\x1a\x1d.bridge.v1.ScoreBatchResponse\"\x04\xa8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,26 +35,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METRICSCORE_DETAILSENTRY']._loaded_options = None
   _globals['_METRICSCORE_DETAILSENTRY']._serialized_options = b'8\001'
-  _globals['_LISTMETRICSREQUEST']._serialized_start=61
-  _globals['_LISTMETRICSREQUEST']._serialized_end=81
-  _globals['_LISTMETRICSRESPONSE']._serialized_start=83
-  _globals['_LISTMETRICSRESPONSE']._serialized_end=144
-  _globals['_METRICINFO']._serialized_start=147
-  _globals['_METRICINFO']._serialized_end=310
-  _globals['_SCOREDEXAMPLE']._serialized_start=312
-  _globals['_SCOREDEXAMPLE']._serialized_end=367
-  _globals['_SCOREREQUEST']._serialized_start=369
-  _globals['_SCOREREQUEST']._serialized_end=462
-  _globals['_METRICSCORE']._serialized_start=465
-  _globals['_METRICSCORE']._serialized_end=595
-  _globals['_METRICSCORE_DETAILSENTRY']._serialized_start=549
-  _globals['_METRICSCORE_DETAILSENTRY']._serialized_end=595
-  _globals['_SCORERESPONSE']._serialized_start=597
-  _globals['_SCORERESPONSE']._serialized_end=690
-  _globals['_SCOREBATCHREQUEST']._serialized_start=692
-  _globals['_SCOREBATCHREQUEST']._serialized_end=791
-  _globals['_SCOREBATCHRESPONSE']._serialized_start=794
-  _globals['_SCOREBATCHRESPONSE']._serialized_end=936
-  _globals['_METRICSERVICE']._serialized_start=939
-  _globals['_METRICSERVICE']._serialized_end=1167
+  _globals['_METRICSERVICE'].methods_by_name['ListMetrics']._loaded_options = None
+  _globals['_METRICSERVICE'].methods_by_name['ListMetrics']._serialized_options = b'\250\324\030\001'
+  _globals['_METRICSERVICE'].methods_by_name['Score']._loaded_options = None
+  _globals['_METRICSERVICE'].methods_by_name['Score']._serialized_options = b'\250\324\030\001'
+  _globals['_METRICSERVICE'].methods_by_name['ScoreBatch']._loaded_options = None
+  _globals['_METRICSERVICE'].methods_by_name['ScoreBatch']._serialized_options = b'\250\324\030\001'
+  _globals['_LISTMETRICSREQUEST']._serialized_start=85
+  _globals['_LISTMETRICSREQUEST']._serialized_end=105
+  _globals['_LISTMETRICSRESPONSE']._serialized_start=107
+  _globals['_LISTMETRICSRESPONSE']._serialized_end=168
+  _globals['_METRICINFO']._serialized_start=171
+  _globals['_METRICINFO']._serialized_end=334
+  _globals['_SCOREDEXAMPLE']._serialized_start=336
+  _globals['_SCOREDEXAMPLE']._serialized_end=391
+  _globals['_SCOREREQUEST']._serialized_start=393
+  _globals['_SCOREREQUEST']._serialized_end=486
+  _globals['_METRICSCORE']._serialized_start=489
+  _globals['_METRICSCORE']._serialized_end=619
+  _globals['_METRICSCORE_DETAILSENTRY']._serialized_start=573
+  _globals['_METRICSCORE_DETAILSENTRY']._serialized_end=619
+  _globals['_SCORERESPONSE']._serialized_start=621
+  _globals['_SCORERESPONSE']._serialized_end=714
+  _globals['_SCOREBATCHREQUEST']._serialized_start=716
+  _globals['_SCOREBATCHREQUEST']._serialized_end=815
+  _globals['_SCOREBATCHRESPONSE']._serialized_start=818
+  _globals['_SCOREBATCHRESPONSE']._serialized_end=960
+  _globals['_METRICSERVICE']._serialized_start=963
+  _globals['_METRICSERVICE']._serialized_end=1209
 # @@protoc_insertion_point(module_scope)

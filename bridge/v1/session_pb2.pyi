@@ -1,5 +1,6 @@
 import datetime
 
+from bridge.v1 import access_pb2 as _access_pb2
 from bridge.v1 import common_pb2 as _common_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2

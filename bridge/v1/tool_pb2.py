@@ -22,47 +22,52 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bridge.v1 import access_pb2 as bridge_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62ridge/v1/tool.proto\x12\tbridge.v1\"\xc5\x01\n\x0bHostRequest\x12,\n\x08register\x18\x01 \x01(\x0b\x32\x18.bridge.v1.RegisterToolsH\x00\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x17.bridge.v1.HostedResultH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.bridge.v1.HostedErrorH\x00\x12)\n\x07goodbye\x18\x04 \x01(\x0b\x32\x16.bridge.v1.HostGoodbyeH\x00\x42\t\n\x07message\"\xce\x01\n\x0cHostResponse\x12\x30\n\nregistered\x18\x01 \x01(\x0b\x32\x1a.bridge.v1.ToolsRegisteredH\x00\x12%\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x15.bridge.v1.HostedCallH\x00\x12-\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1b.bridge.v1.CancelHostedCallH\x00\x12+\n\x08\x64raining\x18\x04 \x01(\x0b\x32\x17.bridge.v1.HostDrainingH\x00\x42\t\n\x07message\"\x87\x01\n\rRegisterTools\x12$\n\x05tools\x18\x01 \x03(\x0b\x32\x15.bridge.v1.HostedTool\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\nworking_on\x18\x03 \x03(\x04\x12-\n\nvisibility\x18\x04 \x01(\x0e\x32\x19.bridge.v1.ToolVisibility\"\xb7\x01\n\nHostedTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x18\n\x10\x61rguments_schema\x18\x03 \x01(\t\x12,\n\x08on_error\x18\x04 \x01(\x0e\x32\x1a.bridge.v1.ToolErrorPolicy\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x16\n\x0emax_concurrent\x18\x06 \x01(\r\x12\x12\n\nidempotent\x18\x07 \x01(\x08\"\x8b\x01\n\x0fToolsRegistered\x12\x14\n\x0cregistration\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x15\n\rresume_ttl_ms\x18\x03 \x01(\r\x12\x18\n\x10max_result_bytes\x18\x04 \x01(\r\x12\x11\n\tmax_calls\x18\x05 \x01(\r\x12\x0f\n\x07resumed\x18\x06 \x01(\x08\"\x9a\x01\n\nHostedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x12\n\nsession_id\x18\x07 \x01(\t\x12\x0e\n\x06resent\x18\x08 \x01(\x08\".\n\x10\x43\x61ncelHostedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\r\n\x0bHostGoodbye\"\x0e\n\x0cHostDraining\"C\n\x0cHostedResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x04json\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x07\n\x05value\"8\n\x0bHostedError\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"(\n\x10ListToolsRequest\x12\x14\n\x0cregistration\x18\x01 \x01(\t\"7\n\x11ListToolsResponse\x12\"\n\x05tools\x18\x01 \x03(\x0b\x32\x13.bridge.v1.ToolInfo\"l\n\x08ToolInfo\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x15.bridge.v1.HostedTool\x12\x14\n\x0cregistration\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x12\n\nopen_calls\x18\x04 \x01(\r*\x83\x01\n\x0eToolVisibility\x12\x1f\n\x1bTOOL_VISIBILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13TOOL_VISIBILITY_RUN\x10\x01\x12\x1b\n\x17TOOL_VISIBILITY_SESSION\x10\x02\x12\x1a\n\x16TOOL_VISIBILITY_TENANT\x10\x03*p\n\x0fToolErrorPolicy\x12!\n\x1dTOOL_ERROR_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19TOOL_ERROR_POLICY_OBSERVE\x10\x01\x12\x1b\n\x17TOOL_ERROR_POLICY_ABORT\x10\x02\x32\x92\x01\n\x0bToolService\x12;\n\x04Host\x12\x16.bridge.v1.HostRequest\x1a\x17.bridge.v1.HostResponse(\x01\x30\x01\x12\x46\n\tListTools\x12\x1b.bridge.v1.ListToolsRequest\x1a\x1c.bridge.v1.ListToolsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x62ridge/v1/tool.proto\x12\tbridge.v1\x1a\x16\x62ridge/v1/access.proto\"\xc5\x01\n\x0bHostRequest\x12,\n\x08register\x18\x01 \x01(\x0b\x32\x18.bridge.v1.RegisterToolsH\x00\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x17.bridge.v1.HostedResultH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.bridge.v1.HostedErrorH\x00\x12)\n\x07goodbye\x18\x04 \x01(\x0b\x32\x16.bridge.v1.HostGoodbyeH\x00\x42\t\n\x07message\"\xce\x01\n\x0cHostResponse\x12\x30\n\nregistered\x18\x01 \x01(\x0b\x32\x1a.bridge.v1.ToolsRegisteredH\x00\x12%\n\x04\x63\x61ll\x18\x02 \x01(\x0b\x32\x15.bridge.v1.HostedCallH\x00\x12-\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1b.bridge.v1.CancelHostedCallH\x00\x12+\n\x08\x64raining\x18\x04 \x01(\x0b\x32\x17.bridge.v1.HostDrainingH\x00\x42\t\n\x07message\"\x87\x01\n\rRegisterTools\x12$\n\x05tools\x18\x01 \x03(\x0b\x32\x15.bridge.v1.HostedTool\x12\r\n\x05token\x18\x02 \x01(\t\x12\x12\n\nworking_on\x18\x03 \x03(\x04\x12-\n\nvisibility\x18\x04 \x01(\x0e\x32\x19.bridge.v1.ToolVisibility\"\xb7\x01\n\nHostedTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x18\n\x10\x61rguments_schema\x18\x03 \x01(\t\x12,\n\x08on_error\x18\x04 \x01(\x0e\x32\x1a.bridge.v1.ToolErrorPolicy\x12\x12\n\ntimeout_ms\x18\x05 \x01(\r\x12\x16\n\x0emax_concurrent\x18\x06 \x01(\r\x12\x12\n\nidempotent\x18\x07 \x01(\x08\"\x8b\x01\n\x0fToolsRegistered\x12\x14\n\x0cregistration\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x15\n\rresume_ttl_ms\x18\x03 \x01(\r\x12\x18\n\x10max_result_bytes\x18\x04 \x01(\r\x12\x11\n\tmax_calls\x18\x05 \x01(\r\x12\x0f\n\x07resumed\x18\x06 \x01(\x08\"\x9a\x01\n\nHostedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04tool\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\x12\x12\n\ntimeout_ms\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x12\n\nsession_id\x18\x07 \x01(\t\x12\x0e\n\x06resent\x18\x08 \x01(\x08\".\n\x10\x43\x61ncelHostedCall\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\r\n\x0bHostGoodbye\"\x0e\n\x0cHostDraining\"C\n\x0cHostedResult\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x04json\x18\x02 \x01(\tH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x42\x07\n\x05value\"8\n\x0bHostedError\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\"(\n\x10ListToolsRequest\x12\x14\n\x0cregistration\x18\x01 \x01(\t\"7\n\x11ListToolsResponse\x12\"\n\x05tools\x18\x01 \x03(\x0b\x32\x13.bridge.v1.ToolInfo\"l\n\x08ToolInfo\x12#\n\x04tool\x18\x01 \x01(\x0b\x32\x15.bridge.v1.HostedTool\x12\x14\n\x0cregistration\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x12\n\nopen_calls\x18\x04 \x01(\r*\x83\x01\n\x0eToolVisibility\x12\x1f\n\x1bTOOL_VISIBILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13TOOL_VISIBILITY_RUN\x10\x01\x12\x1b\n\x17TOOL_VISIBILITY_SESSION\x10\x02\x12\x1a\n\x16TOOL_VISIBILITY_TENANT\x10\x03*p\n\x0fToolErrorPolicy\x12!\n\x1dTOOL_ERROR_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19TOOL_ERROR_POLICY_OBSERVE\x10\x01\x12\x1b\n\x17TOOL_ERROR_POLICY_ABORT\x10\x02\x32\x9e\x01\n\x0bToolService\x12\x41\n\x04Host\x12\x16.bridge.v1.HostRequest\x1a\x17.bridge.v1.HostResponse\"\x04\xa8\xd4\x18\x01(\x01\x30\x01\x12L\n\tListTools\x12\x1b.bridge.v1.ListToolsRequest\x1a\x1c.bridge.v1.ListToolsResponse\"\x04\xa8\xd4\x18\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bridge.v1.tool_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOOLVISIBILITY']._serialized_start=1483
-  _globals['_TOOLVISIBILITY']._serialized_end=1614
-  _globals['_TOOLERRORPOLICY']._serialized_start=1616
-  _globals['_TOOLERRORPOLICY']._serialized_end=1728
-  _globals['_HOSTREQUEST']._serialized_start=36
-  _globals['_HOSTREQUEST']._serialized_end=233
-  _globals['_HOSTRESPONSE']._serialized_start=236
-  _globals['_HOSTRESPONSE']._serialized_end=442
-  _globals['_REGISTERTOOLS']._serialized_start=445
-  _globals['_REGISTERTOOLS']._serialized_end=580
-  _globals['_HOSTEDTOOL']._serialized_start=583
-  _globals['_HOSTEDTOOL']._serialized_end=766
-  _globals['_TOOLSREGISTERED']._serialized_start=769
-  _globals['_TOOLSREGISTERED']._serialized_end=908
-  _globals['_HOSTEDCALL']._serialized_start=911
-  _globals['_HOSTEDCALL']._serialized_end=1065
-  _globals['_CANCELHOSTEDCALL']._serialized_start=1067
-  _globals['_CANCELHOSTEDCALL']._serialized_end=1113
-  _globals['_HOSTGOODBYE']._serialized_start=1115
-  _globals['_HOSTGOODBYE']._serialized_end=1128
-  _globals['_HOSTDRAINING']._serialized_start=1130
-  _globals['_HOSTDRAINING']._serialized_end=1144
-  _globals['_HOSTEDRESULT']._serialized_start=1146
-  _globals['_HOSTEDRESULT']._serialized_end=1213
-  _globals['_HOSTEDERROR']._serialized_start=1215
-  _globals['_HOSTEDERROR']._serialized_end=1271
-  _globals['_LISTTOOLSREQUEST']._serialized_start=1273
-  _globals['_LISTTOOLSREQUEST']._serialized_end=1313
-  _globals['_LISTTOOLSRESPONSE']._serialized_start=1315
-  _globals['_LISTTOOLSRESPONSE']._serialized_end=1370
-  _globals['_TOOLINFO']._serialized_start=1372
-  _globals['_TOOLINFO']._serialized_end=1480
-  _globals['_TOOLSERVICE']._serialized_start=1731
-  _globals['_TOOLSERVICE']._serialized_end=1877
+  _globals['_TOOLSERVICE'].methods_by_name['Host']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['Host']._serialized_options = b'\250\324\030\001'
+  _globals['_TOOLSERVICE'].methods_by_name['ListTools']._loaded_options = None
+  _globals['_TOOLSERVICE'].methods_by_name['ListTools']._serialized_options = b'\250\324\030\001'
+  _globals['_TOOLVISIBILITY']._serialized_start=1507
+  _globals['_TOOLVISIBILITY']._serialized_end=1638
+  _globals['_TOOLERRORPOLICY']._serialized_start=1640
+  _globals['_TOOLERRORPOLICY']._serialized_end=1752
+  _globals['_HOSTREQUEST']._serialized_start=60
+  _globals['_HOSTREQUEST']._serialized_end=257
+  _globals['_HOSTRESPONSE']._serialized_start=260
+  _globals['_HOSTRESPONSE']._serialized_end=466
+  _globals['_REGISTERTOOLS']._serialized_start=469
+  _globals['_REGISTERTOOLS']._serialized_end=604
+  _globals['_HOSTEDTOOL']._serialized_start=607
+  _globals['_HOSTEDTOOL']._serialized_end=790
+  _globals['_TOOLSREGISTERED']._serialized_start=793
+  _globals['_TOOLSREGISTERED']._serialized_end=932
+  _globals['_HOSTEDCALL']._serialized_start=935
+  _globals['_HOSTEDCALL']._serialized_end=1089
+  _globals['_CANCELHOSTEDCALL']._serialized_start=1091
+  _globals['_CANCELHOSTEDCALL']._serialized_end=1137
+  _globals['_HOSTGOODBYE']._serialized_start=1139
+  _globals['_HOSTGOODBYE']._serialized_end=1152
+  _globals['_HOSTDRAINING']._serialized_start=1154
+  _globals['_HOSTDRAINING']._serialized_end=1168
+  _globals['_HOSTEDRESULT']._serialized_start=1170
+  _globals['_HOSTEDRESULT']._serialized_end=1237
+  _globals['_HOSTEDERROR']._serialized_start=1239
+  _globals['_HOSTEDERROR']._serialized_end=1295
+  _globals['_LISTTOOLSREQUEST']._serialized_start=1297
+  _globals['_LISTTOOLSREQUEST']._serialized_end=1337
+  _globals['_LISTTOOLSRESPONSE']._serialized_start=1339
+  _globals['_LISTTOOLSRESPONSE']._serialized_end=1394
+  _globals['_TOOLINFO']._serialized_start=1396
+  _globals['_TOOLINFO']._serialized_end=1504
+  _globals['_TOOLSERVICE']._serialized_start=1755
+  _globals['_TOOLSERVICE']._serialized_end=1913
 # @@protoc_insertion_point(module_scope)

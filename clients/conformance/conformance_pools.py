@@ -9,17 +9,22 @@ from pathlib import Path
 from bridge import function
 
 
+def _pool(name: str) -> str:
+    """The pool of that name, or the only one where the server has one."""
+    return os.environ.get("CONFORMANCE_POOL", name)
+
+
 def _mark(key: str, what: str) -> Path:
     return Path(os.environ["CONFORMANCE_FOLDER"]) / f"{key}.{what}"
 
 
-@function(pool="watch")
+@function(pool=_pool("watch"))
 def begun(key: str, within_s: float = 20.0) -> bool:
     """Wait until what has this key has begun."""
     return _wait(_mark(key, "begun"), within_s)
 
 
-@function(pool="watch")
+@function(pool=_pool("watch"))
 def ended(key: str, within_s: float = 20.0) -> str:
     """Wait until what has this key has ended, and say how."""
     return _mark(key, "ended").read_text() if _wait(_mark(key, "ended"), within_s) else "still running"
@@ -34,7 +39,7 @@ def _wait(path: Path, within_s: float) -> bool:
     return True
 
 
-@function(pool="narrow")
+@function(pool=_pool("narrow"))
 def narrow_hold(key: str, seconds: float = 30.0) -> str:
     """Hold the one worker of the pool in which nothing may wait."""
     _mark(key, "begun").touch()
@@ -44,7 +49,7 @@ def narrow_hold(key: str, seconds: float = 30.0) -> str:
     return "finished"
 
 
-@function(pool="narrow")
+@function(pool=_pool("narrow"))
 def narrow() -> str:
     """Run in the pool in which nothing may wait."""
     return "ran"

@@ -19,6 +19,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 HERE = Path(__file__).resolve().parent
 GOOGLE_RPC = ("google/rpc/status.proto", "google/rpc/error_details.proto")
+SERVERS_OWN = ("bridge/v1/access.proto", "google/protobuf/descriptor.proto")
 STUB_IMPORT = re.compile(r"^from (?:bridge\.v1|google\.\w+|grpc\.health\.v1) import (\w+_pb2)", re.MULTILINE)
 
 
@@ -63,9 +64,21 @@ def compile_descriptors(proto: Path) -> FileDescriptorSet:
         target = Path(folder) / "set.binpb"
         protoc(f"-I{proto}", f"-I{common_protos()}", "--include_imports", f"--descriptor_set_out={target}",
                *ours, *GOOGLE_RPC)  # fmt: skip
-        descriptors = FileDescriptorSet.FromString(target.read_bytes())
+        descriptors = without_roles(FileDescriptorSet.FromString(target.read_bytes()))
     health_pb2.DESCRIPTOR.CopyToProto(descriptors.file.add())
     return descriptors
+
+
+def without_roles(descriptors: FileDescriptorSet) -> FileDescriptorSet:
+    """The files without what says which keys may call what: that is for the server."""
+    kept = FileDescriptorSet(file=[file for file in descriptors.file if file.name not in SERVERS_OWN])
+    for file in kept.file:
+        needed = [name for name in file.dependency if name not in SERVERS_OWN]
+        del file.dependency[:]
+        file.dependency.extend(needed)
+        for method in (method for service in file.service for method in service.method):
+            method.ClearField("options")
+    return kept
 
 
 def stubs(serialized: bytes, names: list[str]) -> dict[str, bytes]:

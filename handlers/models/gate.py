@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from handlers.boundary import BOUNDARY
 from handlers.errors import HandlerError
 from handlers.models.gate_wire import BEGIN, DOLLARS, END, Begin, Begun, End
 from handlers.models.spending import Spending, Use, size_of
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 RETRIED = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"})
 """Codes of provider's failures after which the same request may go well."""
+SOUND_S = 0.1
+"""For how long after all providers were sound a request need not ask. A breaker that opens meanwhile counts then."""
 FIRST_WAIT_S = 0.5
 LONGEST_BACKOFF_S = 30.0
 _UNANSWERED = frozenset({"UNKNOWN_METHOD", "NO_SERVER", "NO_SESSION"})
@@ -76,17 +80,25 @@ def as_it_is(error: BaseException) -> HandlerError | None:
 
 
 class Gate:
-    """One model of the configuration. Safe to use from several threads. `sleep` waits between attempts."""
+    """One model of the configuration. Safe to use from several threads.
+
+    `sleep` waits between attempts; `clock` is `time.monotonic`, which the front tells the time by as well.
+    """
 
     def __init__(
-        self, name: str, options: ModelOptions, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        name: str,
+        options: ModelOptions,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
         self.options = options
         self.spending = Spending(options)
         self.sleep = sleep
-        self.telling: set[asyncio.Task[None]] = set()
-        """Kept so that none is collected before it has told."""
+        self._clock = clock
+        self.failed_at = 0.0
+        """When a request last did not go well, in seconds of `time.monotonic()`."""
 
     def question(
         self,
@@ -127,6 +139,20 @@ class Gate:
         """Return whether the front may let a request wait, or needs its reservation: code on a loop must await that."""
         return self.asks(context) and bool(self.options.asks or (context is not None and context.meta.budget))
 
+    def free(self, context: CallContext) -> bool:
+        """Return whether a request may go out unasked: breakers alone guard it, and all were closed a moment ago."""
+        sound_at = context.meta.sound_at
+        if self.must_wait(context) or not self.failed_at < sound_at:
+            return False
+        return 0.0 <= self._clock() - sound_at < SOUND_S and BOUNDARY.get() is None
+
+    def tell(self, context: CallContext, end: End) -> None:
+        """Tell the front how a request has ended; nobody is left to tell where its call has."""
+        if not end.sound:
+            self.failed_at = self._clock()
+        with suppress(*_GONE):
+            context.tell(END, _encode(end))
+
     def begin(self, context: CallContext, question: Question, flight: int = 0) -> bytes:
         """Return what is asked before an attempt. Raises PRICE_UNKNOWN."""
         tokens, usd = 0, 0.0
@@ -157,23 +183,23 @@ class Gate:
         if context is None or not self.asks(context):
             yield
             return
-        begun = Begun()
-        try:
-            begun = _begun(context.ask(BEGIN, self.begin(context, Question(size=0))))
-        except HandlerError as error:
-            if error.reason == "BREAKER_OPEN":
-                raise
-        end = End(begun.number, True)
+        number, model = 0, self.name if self.free(context) else ""
+        if not model:
+            try:
+                number = _begun(context.ask(BEGIN, self.begin(context, Question(size=0)))).number
+            except HandlerError as error:
+                if error.reason == "BREAKER_OPEN":
+                    raise
+        end = End(number, True, model=model)
         try:
             yield
         except Exception as error:
             failure = read(error)
-            end = End(begun.number, None if failure is None else sound(failure.code))
+            end = End(number, None if failure is None else sound(failure.code), model=model)
             raise
         finally:
-            if begun.number:
-                with suppress(HandlerError):
-                    context.ask(END, _encode(end))
+            if number or model:
+                self.tell(context, end)
 
 
 @dataclass(slots=True)
@@ -197,6 +223,8 @@ class Visit:
     waited_in_full: bool = True
     attempts: int = 0
     _number: int = 0
+    _free: bool = False
+    """Whether the front was not asked, but is to be told."""
     _wait_s: float | None = 0.0
 
     def __aiter__(self) -> Visit:
@@ -215,6 +243,9 @@ class Visit:
         self.use = Use()
         if self.context is None or not self.gate.asks(self.context):
             return self
+        self._free = self.attempts == 1 and not self.question.passed and self.gate.free(self.context)
+        if self._free:
+            return self
         body = self.gate.begin(self.context, self.question, self._number)
         try:
             begun = _begun(await self.context.aask(BEGIN, body))
@@ -230,7 +261,7 @@ class Visit:
         if error is None:
             if self.answer is None:
                 self.gate.spending.learn(self.question.size, use)
-            await self._tell(True, answer=self.keep)
+            self._tell(True, answer=self.keep)
             return False
         if not isinstance(error, Exception):
             self._give_up()
@@ -240,7 +271,7 @@ class Visit:
         again = self._wait_s is not None
         verdict = None if failure is None else sound(failure.code, waited_in_full=self.waited_in_full)
         record = b"" if failure is None else _json(failure.to_record())
-        await self._tell(verdict, failure=record, again=again)
+        self._tell(verdict, failure=record, again=again)
         return again
 
     def _wait_after(self, failure: HandlerError | None) -> float | None:
@@ -260,28 +291,22 @@ class Visit:
             return None
         return wait_s
 
-    async def _tell(
-        self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False
-    ) -> None:
-        if not self._number or self.context is None:
-            return
+    def _tell(self, verdict: bool | None, *, answer: bytes = b"", failure: bytes = b"", again: bool = False) -> None:
         use = self.use
         tokens = use.input_tokens + use.output_tokens
-        end = End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again)
-        with suppress(*_GONE):
-            await self.context.aask(END, _encode(end))
+        self._told(End(self._number, verdict, True, tokens, use.cost_usd or 0.0, answer, failure, again))
 
     def _give_up(self) -> None:
         """Tell that nobody waits any more: what was used is not known. The end of the whole call tells by itself."""
-        if self._number and self.context is not None:
-            task = asyncio.get_running_loop().create_task(_told(self.context, End(self._number, None, False)))
-            self.gate.telling.add(task)
-            task.add_done_callback(self.gate.telling.discard)
+        self._told(End(self._number, None, False))
 
-
-async def _told(context: CallContext, end: End) -> None:
-    with suppress(*_GONE):
-        await context.aask(END, _encode(end))
+    def _told(self, end: End) -> None:
+        if self.context is None:
+            return
+        if self._free:
+            self.gate.tell(self.context, End(0, end.sound, model=self.gate.name))
+        elif self._number:
+            self.gate.tell(self.context, end)
 
 
 def digest_of(arguments: dict[str, Any]) -> bytes:

@@ -57,3 +57,5 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     """An ErrorRecord as JSON, where it has failed."""
     again: bool = False
     """Whether it is tried again."""
+    model: str = ""
+    """Of an attempt that has not asked, so that its number is 0: as the configuration names it."""

@@ -4,6 +4,8 @@
   there, which is most of a call's own time. Here it is remembered.
 - An asynchronous call goes through four threads for steps of microseconds, since their first time may import a library
   or read credentials. Here only the first time of each goes to a thread.
+- It makes a validator for each value of a prompt, and reads all of the environment for proxies before each request.
+  Here validators of plain types are kept, and the proxies for a second.
 - For each callback it reads the signature of the function that is called, and tries the kinds of things that it may be
   called on. Here both are remembered.
 
@@ -15,10 +17,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import inspect
+import time
 from functools import lru_cache, wraps
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from dspy.adapters import utils as prompt_values
 from dspy.clients import capabilities, costs, model_metadata
 from dspy.utils import callback
 
@@ -31,6 +36,11 @@ SMALL_STEPS = frozenset(("prepare", "capabilities", "_price_result", "_target"))
 """Functions of DSPy that take microseconds but for their first time, all of its package `dspy.clients`."""
 
 
+PLAIN_TYPES = frozenset((str, int, float, bool, bytes, list, dict, tuple, set, type(None)))
+PROXIES_S = 1.0
+"""For how long the proxies of the environment are remembered."""
+
+
 def apply() -> None:
     """Take the measures, once for this process."""
     if getattr(asyncio.to_thread, "of_bridge", False):
@@ -39,6 +49,9 @@ def apply() -> None:
     for module in (model_metadata, costs, capabilities):
         module.model_info = remembering
     asyncio.to_thread = _staying(asyncio.to_thread)
+    prompt_values.TypeAdapter = _keeping(prompt_values.TypeAdapter)
+    transport = import_module("dspy._vendor.lm15.transports._proxy")
+    transport.getproxies = _at_times(transport.getproxies, time.monotonic)  # type: ignore[attr-defined]
     callback.inspect = _Inspect()
     callback._get_on_start_handler = _choosing(callback._get_on_start_handler)
     callback._get_on_end_handler = _choosing(callback._get_on_end_handler)
@@ -91,6 +104,32 @@ def _remembering(model_info: Callable[..., dict[str, Any]]) -> Callable[..., dic
     @wraps(model_info)
     def remembered(provider: Any, model: Any, *, namespaces: Any = None) -> dict[str, Any]:
         return copy.deepcopy(known(provider, model, None if namespaces is None else tuple(namespaces)))
+
+    return remembered
+
+
+def _keeping(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep what is made of plain types: of others, two that are equal need not mean the same, such as unions."""
+    kept = lru_cache(maxsize=len(PLAIN_TYPES))(make)
+
+    @wraps(make, updated=())
+    def chosen(of: Any, **options: Any) -> Any:
+        plain = not options and isinstance(of, type) and of in PLAIN_TYPES
+        return kept(of) if plain else make(of, **options)
+
+    return chosen
+
+
+def _at_times(read: Callable[[], dict[str, str]], clock: Callable[[], float]) -> Callable[[], dict[str, str]]:
+    found: dict[str, str] = {}
+    until = 0.0
+
+    @wraps(read)
+    def remembered() -> dict[str, str]:
+        nonlocal found, until
+        if (now := clock()) >= until:
+            found, until = read(), now + PROXIES_S
+        return found
 
     return remembered
 

@@ -44,6 +44,9 @@ class _Nobody:
         """Do as `ask`."""
         return False, msgspec.json.encode(_no_server(name))
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Pass over what waits for no answer: it changes nothing of what runs again."""
+
 
 def _no_server(name: str) -> ErrorRecord:
     message = f"a replay has no server to ask for '{name}'"

@@ -17,7 +17,7 @@ def open_entry(options):
 
 
 class ContractEntry:
-    """Knows echo, fail, sleep, spin, where, meet, ask, asks, late; the streams count, note, forever and asking."""
+    """Knows echo, fail, sleep, spin, where, meet, ask, asks, tell, late; streams: count, note, forever, asking."""
 
     def __init__(self, is_async):
         self._is_async = is_async
@@ -90,6 +90,9 @@ class ContractEntry:
             return type(error).__name__
 
     def _answer(self, function, meta, body, timeout_s):
+        if function == "tell":
+            for part in body.split(b","):
+                self._asker.tell(meta.decode(), part)
         if function == "fail":
             return False, b"the reason", b""
         if function == "timeout":

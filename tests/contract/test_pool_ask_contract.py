@@ -20,8 +20,17 @@ class Front:
         self.cancelled = asyncio.Queue()
         self.release = asyncio.Event()
         self.contexts = []
+        self.heard = []
 
-    async def answer(self, call, name, body):
+    def answer(self, call, name, body):
+        self.heard.append((name, body))
+        if name == "now":
+            return True, body
+        if name == "fail now":
+            raise ValueError("no answer")
+        return self.later(call, name, body)
+
+    async def later(self, call, name, body):
         self.contexts.append(call.context)
         if name == "fail":
             raise ValueError("no answer")
@@ -106,6 +115,45 @@ async def test_a_handler_that_fails_is_reported_and_answers_with_a_record(asked_
     assert json.loads(reply.body)["reason"] == "INTERNAL"
     assert "no answer" not in json.loads(reply.body)["message"], "what broke inside is for the operator"
     assert [str(error) for error in reports] == ["no answer"]
+    assert (await reply_of(asked_pool, submit(asked_pool, "echo", b"on"))).body == b"on"
+
+
+async def test_an_answer_that_needs_no_waiting(asked_pool):
+    reply = await reply_of(asked_pool, submit(asked_pool, "now", b"at once"))
+    assert (reply.ok, reply.meta, reply.body) == (True, b"ok", b"at once")
+
+
+async def test_a_handler_that_fails_at_once_is_reported_and_answers_with_a_record(asked_pool):
+    reports = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reports.append(context["exception"]))
+    reply = await reply_of(asked_pool, submit(asked_pool, "fail now"))
+    assert (reply.meta, json.loads(reply.body)["reason"]) == (b"refused", "INTERNAL")
+    assert [str(error) for error in reports] == ["no answer"]
+    assert (await reply_of(asked_pool, submit(asked_pool, "now", b"on"))).body == b"on"
+
+
+async def test_what_is_told_is_heard_before_the_end_of_its_call(asked_pool, front):
+    for number in range(20):
+        body = b"%d,and more" % number
+        heard = []
+        submitted = submit(asked_pool, "now", body, function="tell")
+        submitted.future.add_done_callback(lambda _, heard=heard: heard.extend(front.heard))
+        assert (await reply_of(asked_pool, submitted)).body == body
+        assert heard == [("now", b"%d" % number), ("now", b"and more")]
+        front.heard.clear()
+
+
+async def test_what_is_told_takes_no_room_among_the_open_asks(asked_pool, front):
+    parts = [b"%d" % number for number in range(OPEN_ASKS + 10)]
+    await reply_of(asked_pool, submit(asked_pool, "now", b",".join(parts), function="tell"))
+    assert [body for _, body in front.heard] == parts
+
+
+async def test_what_is_told_and_takes_a_while_ends_with_its_call(asked_pool, front):
+    await reply_of(asked_pool, submit(asked_pool, "hold", b"told", function="tell"))
+    assert front.heard == [("hold", b"told")]
+    left = [task for task in asyncio.all_tasks() if task.get_coro().__name__ == "later"]
+    await asyncio.wait_for(asyncio.gather(*left, return_exceptions=True), 10)
     assert (await reply_of(asked_pool, submit(asked_pool, "echo", b"on"))).body == b"on"
 
 

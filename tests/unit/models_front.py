@@ -22,6 +22,8 @@ class Front:
     def __init__(self, models: dict[str, object], **tables: object) -> None:
         self.now = 0.0
         self.wall = 1_000_000_000.0
+        self.sound_at = 0.0
+        """What calls are told of when all providers were sound."""
         self.asked: list[str] = []
         self.breakers = Breakers(lambda: self.now, lambda _event: None, lambda _key: RULE)
         self.gateway = Gateway(self.breakers, lambda: self.wall)
@@ -41,7 +43,8 @@ class Front:
         """The same, as its worker has it."""
         call = call or self.call(**known)
         bits = 0 if call.identity.budget is None else call.identity.budget.of_models
-        return CallContext(CallMeta("ModelService/Generate", budget=bits), asker=_Asker(self, call))
+        meta = CallMeta("ModelService/Generate", budget=bits, sound_at=self.sound_at)
+        return CallContext(meta, asker=_Asker(self, call))
 
     @staticmethod
     def end(call) -> None:
@@ -69,3 +72,6 @@ class _Asker:
 
     async def aask(self, name, body):
         return await self._front.answer(self.call, name, body)
+
+    def tell(self, name, body):
+        self.ask(name, body)

@@ -31,6 +31,9 @@ class Front:
     async def aask(self, name, body):
         return self.ask(name, body)
 
+    def tell(self, name, body):
+        self.ask(name, body)
+
 
 @pytest.fixture
 def front():

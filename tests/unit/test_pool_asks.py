@@ -97,10 +97,10 @@ async def test_one_id_at_a_time(rig):
 
 
 async def test_so_many_at_a_time(rig):
-    for ask_id in range(frames.OPEN_ASKS):
+    for ask_id in range(1, frames.OPEN_ASKS + 1):
         rig.ask(ask_id)
     with pytest.raises(FrameError, match="open asks"):
-        rig.ask(frames.OPEN_ASKS)
+        rig.ask(frames.OPEN_ASKS + 1)
     asks.end(rig.call)
 
 

@@ -17,6 +17,7 @@ def test_known_secrets_go_longest_first():
         "sk-ant-api03-0123456789abcdef",
         "gsk_0123456789abcdefghij",
         "hf_0123456789abcdefghij",
+        "bk_0123456789_0123456789abcdefghij",
         "AIzaSyA0123456789abcdefghij",
     ],
 )

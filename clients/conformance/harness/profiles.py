@@ -13,6 +13,7 @@ POOLS = f"""
 [pools.general]
 size = 3
 grace_s = 0.5
+quarantine_after = 0
 
 [pools.watch]
 size = 1
@@ -24,6 +25,12 @@ size = 1
 queue_limit = 0
 grace_s = 0.3
 modules = ["{FOLDER / "conformance_pools.py"}"]
+"""
+ONE_POOL = f"""
+[pools.general]
+size = 4
+grace_s = 0.5
+modules = ["{FOLDER / "conformance_app.py"}", "{FOLDER / "conformance_pools.py"}"]
 """
 PROGRAMS = f"""
 [pools.llm]
@@ -62,6 +69,8 @@ class Profile:
     """What a case's `connect` is, for the server at that address with that folder."""
     prepare: Callable[[Path], None] = lambda _folder: None
     """Makes what the configuration names, such as certificates."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables of the server's environment."""
     facts: dict[str, str] = field(default_factory=dict)
     """What cases may write as `${name}`."""
 
@@ -76,8 +85,14 @@ PROFILES = {
         ),
         Profile(
             name="restart",
-            about="the same for cases that kill or stop the server or its workers",
-            config="[server]\ndrain_timeout_s = 5.0\n" + POOLS + PROGRAMS + NO_EMBEDDINGS,
+            about="functions in one pool, for cases that kill or stop the server or its workers: it starts quickly",
+            config="[server]\ndrain_timeout_s = 5.0\n" + ONE_POOL + NO_PROGRAMS + NO_EMBEDDINGS,
+            environment={"CONFORMANCE_POOL": "general"},
+        ),
+        Profile(
+            name="restart-programs",
+            about="programs alone, for cases that kill or stop the server",
+            config="[pools.general]\nsize = 0\n" + PROGRAMS + NO_EMBEDDINGS,
         ),
         Profile(
             name="queue",

@@ -68,11 +68,12 @@ class Server:
         command = [sys.executable, "-c", start, "serve", str(FOLDER / "conformance_app.py")]
         command += ["--address", self.address, "--config", str(self.folder / "bridge.toml"), "--json"]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        own = {"NO_COLOR": "1", "PYTHONPATH": path}
         with (self.folder / "stderr").open("a") as errors:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": path, MARK: str(self.marks)},
+                env={**os.environ, **own, MARK: str(self.marks), **self.profile.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -72,7 +72,7 @@ class Run:
         started = time.monotonic()
         until = started + step.get("patience_ms", 0) / 1000
         result = await self._try(step, index)
-        while result.get("error", {}).get("code") == "UNAVAILABLE" and time.monotonic() < until:
+        while shared.is_worth_patience(result) and time.monotonic() < until:
             await asyncio.sleep(PAUSE_S)
             result = await self._try(step, index)
         return {**result, "elapsed_ms": shared.elapsed(started)}

@@ -93,7 +93,7 @@ class Run:
         started = time.monotonic()
         until = started + step.get("patience_ms", 0) / 1000
         result = self._try(step, index)
-        while result.get("error", {}).get("code") == "UNAVAILABLE" and time.monotonic() < until:
+        while shared.is_worth_patience(result) and time.monotonic() < until:
             time.sleep(PAUSE_S)
             result = self._try(step, index)
         return {**result, "elapsed_ms": shared.elapsed(started)}

@@ -147,8 +147,7 @@ def usage_of(usage: Iterable[bridge_client.ModelUsage]) -> list[dict[str, Any]]:
 def session_of(info: bridge_client.SessionInfo) -> dict[str, Any]:
     """S of the protocol."""
     ttl_ms = round(info.ttl * 1000)
-    mode = getattr(info, "mode", None)
-    return {"id": info.id, "mode": mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
+    return {"id": info.id, "mode": info.mode, "epoch": info.epoch, "calls": info.calls, "ttl_ms": ttl_ms}
 
 
 EVENTS = {
@@ -230,6 +229,12 @@ def tool_call_of(call: bridge_client.HostedCall) -> dict[str, Any]:
         "session_id": call.session_id,
         "traceparent": call.traceparent,
     }
+
+
+def is_worth_patience(result: Mapping[str, Any]) -> bool:
+    """Whether a step with `patience_ms` is made again."""
+    error = result.get("error", {})
+    return error.get("code") == "UNAVAILABLE" or error.get("reason") == "UNKNOWN_TOOL_REGISTRATION"
 
 
 def has_come(told: list[dict[str, Any]], what: str | None) -> bool:

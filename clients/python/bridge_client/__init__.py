@@ -130,6 +130,7 @@ from bridge_client.sync_hosting import ToolHost
 from bridge_client.sync_multiplex import Multiplexed, MultiplexFuture
 from bridge_client.sync_wire import Stream
 from bridge_client.values import Tensor
+from bridge_client.ways_in import Tls
 
 __all__ = [
     "Aborted",
@@ -233,6 +234,7 @@ __all__ = [
     "Stream",
     "Tensor",
     "TextDelta",
+    "Tls",
     "Tool",
     "ToolCall",
     "ToolCallDelta",

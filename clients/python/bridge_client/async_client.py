@@ -21,6 +21,7 @@ from bridge_client.options import DEFAULT_TIMEOUT_S, CallOptions, ChannelOptions
 from bridge_client.programs import AsyncPrograms
 from bridge_client.texts import AsyncEmbeddingModels, AsyncMetrics
 from bridge_client.variables import AsyncVariables
+from bridge_client.ways_in import encrypted, read_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from bridge_client.pool_records import Pool
     from bridge_client.records import FunctionInfo, HealthStatus, ToolInfo
     from bridge_client.session_records import SessionInfo, SessionMode
+    from bridge_client.ways_in import Tls
 
 
 def connect_async(
     address: str,
     *,
-    token: str | None = None,
+    key: str | None = None,
+    tls: Tls | None = None,
     session_id: str | None = None,
     timeout: float | None = DEFAULT_TIMEOUT_S,
     metadata: Mapping[str, MetadataValue] | None = None,
@@ -49,14 +52,15 @@ def connect_async(
 ) -> AsyncClient:
     """An asyncio client of the bridge at `address`, such as ``127.0.0.1:50051``. It connects at the first call.
 
-    `token` is sent as a bearer token, `timeout` is in seconds and holds for each call, None for no limit. Without
-    `credentials` (such as ``grpc.ssl_channel_credentials()``) the connection is plain text. Everything but the address
-    can be changed for some calls by `AsyncClient.with_options`.
+    A program of the same machine may use its unix socket: ``unix:/run/bridge/bridge.sock``. `key` is an API key, or
+    ``env:NAME`` or ``file:PATH`` where it is to be found. Without `tls` (or `credentials`, gRPC's own) the connection
+    is plain text. `timeout` is in seconds and holds for each call, None for no limit. Everything but the address and
+    the key can be changed for some calls by `AsyncClient.with_options`.
     """
     options = CallOptions(
-        timeout=timeout, session_id=session_id, token=token, metadata=dict(metadata or {}), on_receipt=on_receipt
+        timeout=timeout, session_id=session_id, key=read_key(key), metadata=dict(metadata or {}), on_receipt=on_receipt
     )
-    opened = AsyncChannel(address, credentials, channel or ChannelOptions())
+    opened = AsyncChannel(address, *encrypted(address, tls, credentials, channel or ChannelOptions()))
     return AsyncClient(AsyncWire(address=address, channel=opened, options=options))
 
 

@@ -18,6 +18,7 @@ from bridge_client.sync_multiplex import Multiplexed
 from bridge_client.sync_wire import Stream, SyncWire, open_channel
 from bridge_client.texts import EmbeddingModels, Metrics
 from bridge_client.variables import Variables
+from bridge_client.ways_in import encrypted, read_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from bridge_client.pool_records import Pool
     from bridge_client.records import FunctionInfo, HealthStatus, ToolInfo
     from bridge_client.session_records import SessionInfo, SessionMode
+    from bridge_client.ways_in import Tls
 
 
 def connect(
     address: str,
     *,
-    token: str | None = None,
+    key: str | None = None,
+    tls: Tls | None = None,
     session_id: str | None = None,
     timeout: float | None = DEFAULT_TIMEOUT_S,
     metadata: Mapping[str, MetadataValue] | None = None,
@@ -46,14 +49,15 @@ def connect(
 ) -> Client:
     """A client of the bridge at `address`, such as ``127.0.0.1:50051``. It connects at the first call.
 
-    `token` is sent as a bearer token, `timeout` is in seconds and holds for each call, None for no limit. Without
-    `credentials` (such as ``grpc.ssl_channel_credentials()``) the connection is plain text. Everything but the address
-    can be changed for some calls by `Client.with_options`.
+    A program of the same machine may use its unix socket: ``unix:/run/bridge/bridge.sock``. `key` is an API key, or
+    ``env:NAME`` or ``file:PATH`` where it is to be found. Without `tls` (or `credentials`, gRPC's own) the connection
+    is plain text. `timeout` is in seconds and holds for each call, None for no limit. Everything but the address and
+    the key can be changed for some calls by `Client.with_options`.
     """
     options = CallOptions(
-        timeout=timeout, session_id=session_id, token=token, metadata=dict(metadata or {}), on_receipt=on_receipt
+        timeout=timeout, session_id=session_id, key=read_key(key), metadata=dict(metadata or {}), on_receipt=on_receipt
     )
-    opened = open_channel(address, credentials, channel or ChannelOptions())
+    opened = open_channel(address, *encrypted(address, tls, credentials, channel or ChannelOptions()))
     return Client(SyncWire(address=address, channel=opened, options=options))
 
 

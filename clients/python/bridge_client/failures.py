@@ -176,7 +176,22 @@ def _too_large(found: re.Match[str], facts: CallFacts) -> errors.MessageTooLarge
     return errors.MessageTooLarge(message, reason="MESSAGE_TOO_LARGE", metadata=metadata, request_id=facts.request_id)
 
 
+def _handshake_hint(text: str) -> str:
+    """What to do about a connection that was not made although somebody listens; empty where nothing is known."""
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return "its certificate is not trusted: give the CA that has signed it with tls=Tls(ca=...)"
+    if "WRONG_VERSION_NUMBER" in text:
+        return "it takes no TLS: leave tls out"
+    if "Hostname Verification Check failed" in text or "Peer name" in text:
+        return "its certificate has other names: use one of them in the address, or tls=Tls(server_name=...)"
+    if "Socket closed" in text:
+        return "it may take TLS alone, tls=Tls(ca=...), or ask for a certificate, Tls(..., certificate=..., key=...)"
+    return ""
+
+
 def _unavailable(text: str, facts: CallFacts) -> errors.BridgeError:
+    if "failed to connect" in text and (hint := _handshake_hint(text)):
+        return errors.CannotConnect(f"can not connect to {facts.address}; {hint} ({text})", request_id=facts.request_id)
     if any(words in text.lower() for words in _NEVER_CONNECTED):
         return errors.CannotConnect(
             f"no bridge answers at {facts.address} ({text}). Start one with "

@@ -101,7 +101,7 @@ class CallOptions:
     """How often a failed call is tried again, within its timeout, where it may run twice and the server says when to;
     a call that never reached a server always may. Streams and multiplexed calls are not repeated."""
     session_id: str | None = None
-    token: str | None = field(default=None, repr=False)
+    key: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     on_receipt: OnReceipt | None = None
     budget: Budget | None = None
@@ -121,8 +121,8 @@ class CallOptions:
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
             msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
             raise ValueError(msg)
-        for name in ("request_id", "idempotency_key", "session_id", "token"):
-            _check_text(name, getattr(self, name), secret=name == "token")
+        for name in ("request_id", "idempotency_key", "session_id", "key"):
+            _check_text(name, getattr(self, name), secret=name == "key")
         for key, value in self.metadata.items():
             _check_metadata(key, value)
 

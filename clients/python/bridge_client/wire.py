@@ -88,8 +88,8 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         metadata.append(("x-session-id", options.session_id))
     if options.budget is not None:
         metadata.extend(options.budget.metadata())
-    if options.token is not None:
-        metadata.append(("authorization", f"Bearer {options.token}"))
+    if options.key is not None:
+        metadata.append(("authorization", f"Bearer {options.key}"))
     metadata.extend(options.metadata.items())
     return Envelope(
         metadata=tuple(metadata),

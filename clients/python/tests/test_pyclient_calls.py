@@ -65,7 +65,7 @@ def test_all_options_of_a_call(runner, stub):
         )
         return view.call("f")
 
-    runner.run(use, token="secret", metadata={"x-priority": "high", "x-trace-bin": b"\x00"})
+    runner.run(use, key="secret", metadata={"x-priority": "high", "x-trace-bin": b"\x00"})
     seen = stub.last.metadata
     wanted = {
         "x-timeout-ms": "1500",
@@ -104,7 +104,7 @@ def test_a_view_leaves_its_client_as_it_was(stub):
     [
         ({"timeout": 0}, ValueError, "more than 0 seconds"),
         ({"timeout": float("nan")}, ValueError, "more than 0 seconds"),
-        ({"token": "new\nline"}, ValueError, "expected token to be printable ASCII"),
+        ({"key": "new\nline"}, ValueError, "expected key to be printable ASCII"),
         ({"session_id": ""}, ValueError, "expected session_id to be printable ASCII"),
         ({"metadata": {"X-Upper": "a"}}, ValueError, "lower-case letters"),
         ({"metadata": {"x-bin": "text"}}, TypeError, "to be bytes, because it ends in '-bin'"),
@@ -118,10 +118,10 @@ def test_options_are_checked_when_they_are_given(options, kind, message):
 
 
 def test_no_secret_in_any_text(stub):
-    client = bridge_client.connect(stub.address, token="hunter2", metadata={"x-api-key": "hunter2"})
+    client = bridge_client.connect(stub.address, key="hunter2", metadata={"x-api-key": "hunter2"})
     assert "hunter2" not in repr(client) + repr(client._wire)
-    with pytest.raises(ValueError, match="expected token") as caught:
-        bridge_client.connect(stub.address, token="hunter2\n")
+    with pytest.raises(ValueError, match="expected key") as caught:
+        bridge_client.connect(stub.address, key="hunter2\n")
     assert "hunter2" not in str(caught.value)
     client.close()
 

@@ -1,5 +1,5 @@
 // The proto files of this package: `BRIDGE_FILES` are copies of the repository's, the others belong to gRPC and Google.
-export const BRIDGE_FILES = ["common", "embedding", "invoke", "metric", "model", "pool", "program", "session", "tool"].map(
+export const BRIDGE_FILES = ["access", "common", "embedding", "invoke", "metric", "model", "pool", "program", "session", "tool"].map(
   (name) => `bridge/v1/${name}.proto`,
 );
 export const PROTO_FILES = [

@@ -5,7 +5,11 @@ import inspect
 import threading
 
 import dspy
+import pydantic
 import pytest
+from dspy._vendor.lm15.transports import _proxy
+from dspy._vendor.lm15.transports._url import parse_url
+from dspy.adapters import utils as prompt_values
 from dspy.clients import costs, model_metadata
 from dspy.utils import callback
 
@@ -99,3 +103,40 @@ def test_arguments_are_named_as_ever():
         assert callback.inspect.getcallargs(called, "me", *args, **kwargs) == expected
     with pytest.raises(TypeError):
         callback.inspect.getcallargs(called, "me")
+
+
+def test_plain_values_are_written_as_ever_and_only_their_validators_are_kept():
+    apply()
+    make = prompt_values.TypeAdapter
+    for value in ("text", 1, 1.5, True, b"bytes", ["a", 1], {"k": [1]}, (1, 2), None, Size(width=2)):
+        expected = make.__wrapped__(type(value)).dump_python(value, mode="json", fallback=str)
+        assert [prompt_values.serialize_for_json(value) for _ in range(2)] == [expected] * 2
+    assert make(str) is make(str)
+    assert make(Size) is not make(Size)
+    assert [make(int | float).validate_python("1"), make(float | int).validate_python("1")] == [
+        make.__wrapped__(int | float).validate_python("1"),
+        make.__wrapped__(float | int).validate_python("1"),
+    ]
+
+
+class Size(pydantic.BaseModel):
+    width: int
+
+
+def test_proxies_of_the_environment_are_read_again_after_a_while():
+    now, read = [5.0], []
+    known = dspy_speed._at_times(lambda: read.append(1) or {"http": f"proxy-{len(read)}"}, lambda: now[0])
+    assert [known()["http"], known()["http"]] == ["proxy-1", "proxy-1"]
+    now[0] += dspy_speed.PROXIES_S
+    assert known()["http"] == "proxy-2"
+
+
+def test_requests_go_by_the_proxies_that_are_remembered(monkeypatch):
+    apply()
+    target = parse_url("http://models.example/v1")
+    monkeypatch.setattr(_proxy, "getproxies", dspy_speed._at_times(_proxy.getproxies.__wrapped__, lambda: 0.0))
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:3128")
+    route = _proxy.proxy_route_for(target, proxy=None, trust_env=True)
+    assert (route.host, route.port) == ("127.0.0.1", 3128)

@@ -257,6 +257,9 @@ class Front:
     async def aask(self, name, body):
         return self.ask(name, body)
 
+    def tell(self, name, body):
+        self.ask(name, body)
+
 
 async def run_as_current(served, front):
     """Runs a program as the entry does: its call is the current one."""

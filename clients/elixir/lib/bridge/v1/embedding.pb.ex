@@ -9,11 +9,11 @@ defmodule Bridge.V1.SimilarityFunction do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:SIMILARITY_FUNCTION_UNSPECIFIED, 0)
-  field(:SIMILARITY_FUNCTION_COSINE, 1)
-  field(:SIMILARITY_FUNCTION_DOT, 2)
-  field(:SIMILARITY_FUNCTION_EUCLIDEAN, 3)
-  field(:SIMILARITY_FUNCTION_MANHATTAN, 4)
+  field :SIMILARITY_FUNCTION_UNSPECIFIED, 0
+  field :SIMILARITY_FUNCTION_COSINE, 1
+  field :SIMILARITY_FUNCTION_DOT, 2
+  field :SIMILARITY_FUNCTION_EUCLIDEAN, 3
+  field :SIMILARITY_FUNCTION_MANHATTAN, 4
 end
 
 defmodule Bridge.V1.EmbedRequest do
@@ -26,9 +26,9 @@ defmodule Bridge.V1.EmbedRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:texts, 2, repeated: true, type: :string)
-  field(:normalize, 3, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :texts, 2, repeated: true, type: :string
+  field :normalize, 3, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.EmbedResponse do
@@ -41,9 +41,9 @@ defmodule Bridge.V1.EmbedResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:embeddings, 1, repeated: true, type: Bridge.V1.Embedding)
-  field(:model, 2, type: :string)
-  field(:dimensions, 3, type: :uint32)
+  field :embeddings, 1, repeated: true, type: Bridge.V1.Embedding
+  field :model, 2, type: :string
+  field :dimensions, 3, type: :uint32
 end
 
 defmodule Bridge.V1.Embedding do
@@ -56,7 +56,7 @@ defmodule Bridge.V1.Embedding do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:values, 1, repeated: true, type: :float)
+  field :values, 1, repeated: true, type: :float
 end
 
 defmodule Bridge.V1.SimilarityRequest do
@@ -69,11 +69,11 @@ defmodule Bridge.V1.SimilarityRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:left, 2, repeated: true, type: :string)
-  field(:right, 3, repeated: true, type: :string)
-  field(:function, 4, type: Bridge.V1.SimilarityFunction, enum: true)
-  field(:pairwise, 5, type: :bool)
+  field :model, 1, type: :string
+  field :left, 2, repeated: true, type: :string
+  field :right, 3, repeated: true, type: :string
+  field :function, 4, type: Bridge.V1.SimilarityFunction, enum: true
+  field :pairwise, 5, type: :bool
 end
 
 defmodule Bridge.V1.SimilarityResponse do
@@ -86,8 +86,8 @@ defmodule Bridge.V1.SimilarityResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:rows, 1, repeated: true, type: Bridge.V1.SimilarityRow)
-  field(:model, 2, type: :string)
+  field :rows, 1, repeated: true, type: Bridge.V1.SimilarityRow
+  field :model, 2, type: :string
 end
 
 defmodule Bridge.V1.SimilarityRow do
@@ -100,7 +100,7 @@ defmodule Bridge.V1.SimilarityRow do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:scores, 1, repeated: true, type: :float)
+  field :scores, 1, repeated: true, type: :float
 end
 
 defmodule Bridge.V1.EmbeddingService.Service do
@@ -110,9 +110,9 @@ defmodule Bridge.V1.EmbeddingService.Service do
 
   use GRPC.Service, name: "bridge.v1.EmbeddingService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Embed, Bridge.V1.EmbedRequest, Bridge.V1.EmbedResponse)
+  rpc :Embed, Bridge.V1.EmbedRequest, Bridge.V1.EmbedResponse
 
-  rpc(:Similarity, Bridge.V1.SimilarityRequest, Bridge.V1.SimilarityResponse)
+  rpc :Similarity, Bridge.V1.SimilarityRequest, Bridge.V1.SimilarityResponse
 end
 
 defmodule Bridge.V1.EmbeddingService.Stub do

@@ -9,10 +9,10 @@ defmodule Bridge.V1.Priority do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:PRIORITY_UNSPECIFIED, 0)
-  field(:PRIORITY_LOW, 1)
-  field(:PRIORITY_NORMAL, 2)
-  field(:PRIORITY_HIGH, 3)
+  field :PRIORITY_UNSPECIFIED, 0
+  field :PRIORITY_LOW, 1
+  field :PRIORITY_NORMAL, 2
+  field :PRIORITY_HIGH, 3
 end
 
 defmodule Bridge.V1.CallRequest do
@@ -25,8 +25,8 @@ defmodule Bridge.V1.CallRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
-  field(:arguments, 2, type: Bridge.V1.Payload)
+  field :function, 1, type: :string
+  field :arguments, 2, type: Bridge.V1.Payload
 end
 
 defmodule Bridge.V1.CallResponse do
@@ -39,7 +39,7 @@ defmodule Bridge.V1.CallResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:result, 1, type: Bridge.V1.Payload)
+  field :result, 1, type: Bridge.V1.Payload
 end
 
 defmodule Bridge.V1.StreamCallRequest do
@@ -52,10 +52,10 @@ defmodule Bridge.V1.StreamCallRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
-  field(:arguments, 2, type: Bridge.V1.Payload)
-  field(:aggregate, 3, type: :bool)
-  field(:chunk_bytes, 20, type: :uint64, json_name: "chunkBytes")
+  field :function, 1, type: :string
+  field :arguments, 2, type: Bridge.V1.Payload
+  field :aggregate, 3, type: :bool
+  field :chunk_bytes, 20, type: :uint64, json_name: "chunkBytes"
 end
 
 defmodule Bridge.V1.StreamCallResponse do
@@ -69,9 +69,9 @@ defmodule Bridge.V1.StreamCallResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:item, 1, type: Bridge.V1.Payload)
-  field(:items, 2, repeated: true, type: Bridge.V1.Payload)
-  field(:part, 20, type: Bridge.V1.ItemPart)
+  field :item, 1, type: Bridge.V1.Payload
+  field :items, 2, repeated: true, type: Bridge.V1.Payload
+  field :part, 20, type: Bridge.V1.ItemPart
 end
 
 defmodule Bridge.V1.ItemPart do
@@ -85,9 +85,9 @@ defmodule Bridge.V1.ItemPart do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:offset, 1, type: :uint64)
-  field(:total, 2, type: :uint64)
-  field(:data, 3, type: :bytes)
+  field :offset, 1, type: :uint64
+  field :total, 2, type: :uint64
+  field :data, 3, type: :bytes
 end
 
 defmodule Bridge.V1.MultiplexRequest do
@@ -100,8 +100,8 @@ defmodule Bridge.V1.MultiplexRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:calls, 1, repeated: true, type: Bridge.V1.MultiplexCall)
-  field(:cancelled_ids, 2, repeated: true, type: :uint64, json_name: "cancelledIds")
+  field :calls, 1, repeated: true, type: Bridge.V1.MultiplexCall
+  field :cancelled_ids, 2, repeated: true, type: :uint64, json_name: "cancelledIds"
 end
 
 defmodule Bridge.V1.MultiplexCall do
@@ -114,9 +114,9 @@ defmodule Bridge.V1.MultiplexCall do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :uint64)
-  field(:request, 2, type: Bridge.V1.CallRequest)
-  field(:options, 3, type: Bridge.V1.MultiplexOptions)
+  field :id, 1, type: :uint64
+  field :request, 2, type: Bridge.V1.CallRequest
+  field :options, 3, type: Bridge.V1.MultiplexOptions
 end
 
 defmodule Bridge.V1.MultiplexOptions do
@@ -129,12 +129,12 @@ defmodule Bridge.V1.MultiplexOptions do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:timeout_ms, 1, type: :uint64, json_name: "timeoutMs")
-  field(:request_id, 2, type: :string, json_name: "requestId")
-  field(:session_id, 3, type: :string, json_name: "sessionId")
-  field(:session_mode, 4, type: Bridge.V1.SessionMode, json_name: "sessionMode", enum: true)
-  field(:priority, 5, type: Bridge.V1.Priority, enum: true)
-  field(:traceparent, 6, type: :string)
+  field :timeout_ms, 1, type: :uint64, json_name: "timeoutMs"
+  field :request_id, 2, type: :string, json_name: "requestId"
+  field :session_id, 3, type: :string, json_name: "sessionId"
+  field :session_mode, 4, type: Bridge.V1.SessionMode, json_name: "sessionMode", enum: true
+  field :priority, 5, type: Bridge.V1.Priority, enum: true
+  field :traceparent, 6, type: :string
 end
 
 defmodule Bridge.V1.MultiplexResponse do
@@ -148,9 +148,9 @@ defmodule Bridge.V1.MultiplexResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:results, 1, repeated: true, type: Bridge.V1.MultiplexResult)
-  field(:shared_receipts, 2, repeated: true, type: Bridge.V1.Receipt, json_name: "sharedReceipts")
-  field(:max_open_calls, 3, type: :uint32, json_name: "maxOpenCalls")
+  field :results, 1, repeated: true, type: Bridge.V1.MultiplexResult
+  field :shared_receipts, 2, repeated: true, type: Bridge.V1.Receipt, json_name: "sharedReceipts"
+  field :max_open_calls, 3, type: :uint32, json_name: "maxOpenCalls"
 end
 
 defmodule Bridge.V1.MultiplexResult do
@@ -163,13 +163,13 @@ defmodule Bridge.V1.MultiplexResult do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:outcome, 0)
+  oneof :outcome, 0
 
-  field(:id, 1, type: :uint64)
-  field(:response, 2, type: Bridge.V1.CallResponse, oneof: 0)
-  field(:error, 3, type: :bytes, oneof: 0)
-  field(:receipt, 4, type: Bridge.V1.Receipt)
-  field(:shared_receipt, 5, type: :uint32, json_name: "sharedReceipt")
+  field :id, 1, type: :uint64
+  field :response, 2, type: Bridge.V1.CallResponse, oneof: 0
+  field :error, 3, type: :bytes, oneof: 0
+  field :receipt, 4, type: Bridge.V1.Receipt
+  field :shared_receipt, 5, type: :uint32, json_name: "sharedReceipt"
 end
 
 defmodule Bridge.V1.ListFunctionsRequest do
@@ -182,9 +182,9 @@ defmodule Bridge.V1.ListFunctionsRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:prefix, 1, type: :string)
-  field(:page_size, 2, type: :int32, json_name: "pageSize")
-  field(:page_token, 3, type: :string, json_name: "pageToken")
+  field :prefix, 1, type: :string
+  field :page_size, 2, type: :int32, json_name: "pageSize"
+  field :page_token, 3, type: :string, json_name: "pageToken"
 end
 
 defmodule Bridge.V1.ListFunctionsResponse do
@@ -197,8 +197,8 @@ defmodule Bridge.V1.ListFunctionsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:functions, 1, repeated: true, type: Bridge.V1.FunctionInfo)
-  field(:next_page_token, 2, type: :string, json_name: "nextPageToken")
+  field :functions, 1, repeated: true, type: Bridge.V1.FunctionInfo
+  field :next_page_token, 2, type: :string, json_name: "nextPageToken"
 end
 
 defmodule Bridge.V1.DescribeFunctionRequest do
@@ -211,7 +211,7 @@ defmodule Bridge.V1.DescribeFunctionRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
+  field :function, 1, type: :string
 end
 
 defmodule Bridge.V1.DescribeFunctionResponse do
@@ -224,7 +224,7 @@ defmodule Bridge.V1.DescribeFunctionResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: Bridge.V1.FunctionInfo)
+  field :function, 1, type: Bridge.V1.FunctionInfo
 end
 
 defmodule Bridge.V1.ExplainRequest do
@@ -237,9 +237,9 @@ defmodule Bridge.V1.ExplainRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
-  field(:request_bytes, 2, type: :uint64, json_name: "requestBytes")
-  field(:arguments, 3, type: Bridge.V1.Payload)
+  field :function, 1, type: :string
+  field :request_bytes, 2, type: :uint64, json_name: "requestBytes"
+  field :arguments, 3, type: Bridge.V1.Payload
 end
 
 defmodule Bridge.V1.ExplainResponse do
@@ -252,12 +252,12 @@ defmodule Bridge.V1.ExplainResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
-  field(:placement, 2, type: Bridge.V1.Placement, enum: true)
-  field(:request_bytes, 3, type: :uint64, json_name: "requestBytes")
-  field(:reason, 4, type: :string)
-  field(:alternatives, 5, repeated: true, type: Bridge.V1.Alternative)
-  field(:front, 6, type: Bridge.V1.FrontLoad)
+  field :function, 1, type: :string
+  field :placement, 2, type: Bridge.V1.Placement, enum: true
+  field :request_bytes, 3, type: :uint64, json_name: "requestBytes"
+  field :reason, 4, type: :string
+  field :alternatives, 5, repeated: true, type: Bridge.V1.Alternative
+  field :front, 6, type: Bridge.V1.FrontLoad
 end
 
 defmodule Bridge.V1.Alternative do
@@ -270,24 +270,24 @@ defmodule Bridge.V1.Alternative do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
-  field(:route, 2, type: Bridge.V1.Route, enum: true)
-  field(:pool, 3, type: :string)
-  field(:chosen, 4, type: :bool)
-  field(:excluded, 5, type: :string)
-  field(:prediction, 6, type: Bridge.V1.Prediction)
-  field(:service, 7, type: Bridge.V1.MeasuredTimes)
-  field(:transfer, 8, type: Bridge.V1.MeasuredTimes)
-  field(:load, 9, type: Bridge.V1.PoolLoad)
-  field(:worker, 10, type: :string)
-  field(:weight, 20, proto3_optional: true, type: :double)
-  field(:cost_usd, 21, proto3_optional: true, type: :double, json_name: "costUsd")
-  field(:failure_rate, 22, proto3_optional: true, type: :double, json_name: "failureRate")
-  field(:breaker, 23, type: :string)
-  field(:copies_only, 24, type: :bool, json_name: "copiesOnly")
-  field(:label, 25, type: :string)
-  field(:fallback, 26, type: :bool)
-  field(:attempts, 27, type: Bridge.V1.MeasuredTimes)
+  field :function, 1, type: :string
+  field :route, 2, type: Bridge.V1.Route, enum: true
+  field :pool, 3, type: :string
+  field :chosen, 4, type: :bool
+  field :excluded, 5, type: :string
+  field :prediction, 6, type: Bridge.V1.Prediction
+  field :service, 7, type: Bridge.V1.MeasuredTimes
+  field :transfer, 8, type: Bridge.V1.MeasuredTimes
+  field :load, 9, type: Bridge.V1.PoolLoad
+  field :worker, 10, type: :string
+  field :weight, 20, proto3_optional: true, type: :double
+  field :cost_usd, 21, proto3_optional: true, type: :double, json_name: "costUsd"
+  field :failure_rate, 22, proto3_optional: true, type: :double, json_name: "failureRate"
+  field :breaker, 23, type: :string
+  field :copies_only, 24, type: :bool, json_name: "copiesOnly"
+  field :label, 25, type: :string
+  field :fallback, 26, type: :bool
+  field :attempts, 27, type: Bridge.V1.MeasuredTimes
 end
 
 defmodule Bridge.V1.Prediction do
@@ -300,11 +300,11 @@ defmodule Bridge.V1.Prediction do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:total_us, 1, type: :uint64, json_name: "totalUs")
-  field(:queue_us, 2, type: :uint64, json_name: "queueUs")
-  field(:transfer_us, 3, type: :uint64, json_name: "transferUs")
-  field(:service_us, 4, type: :uint64, json_name: "serviceUs")
-  field(:burden_us, 5, type: :uint64, json_name: "burdenUs")
+  field :total_us, 1, type: :uint64, json_name: "totalUs"
+  field :queue_us, 2, type: :uint64, json_name: "queueUs"
+  field :transfer_us, 3, type: :uint64, json_name: "transferUs"
+  field :service_us, 4, type: :uint64, json_name: "serviceUs"
+  field :burden_us, 5, type: :uint64, json_name: "burdenUs"
 end
 
 defmodule Bridge.V1.MeasuredTimes do
@@ -317,12 +317,12 @@ defmodule Bridge.V1.MeasuredTimes do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:samples, 1, type: :double)
-  field(:mean_us, 2, type: :uint64, json_name: "meanUs")
-  field(:p50_us, 3, type: :uint64, json_name: "p50Us")
-  field(:p99_us, 4, type: :uint64, json_name: "p99Us")
-  field(:min_request_bytes, 5, type: :uint64, json_name: "minRequestBytes")
-  field(:max_request_bytes, 6, type: :uint64, json_name: "maxRequestBytes")
+  field :samples, 1, type: :double
+  field :mean_us, 2, type: :uint64, json_name: "meanUs"
+  field :p50_us, 3, type: :uint64, json_name: "p50Us"
+  field :p99_us, 4, type: :uint64, json_name: "p99Us"
+  field :min_request_bytes, 5, type: :uint64, json_name: "minRequestBytes"
+  field :max_request_bytes, 6, type: :uint64, json_name: "maxRequestBytes"
 end
 
 defmodule Bridge.V1.PoolLoad do
@@ -335,9 +335,9 @@ defmodule Bridge.V1.PoolLoad do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:workers, 1, type: :uint32)
-  field(:waiting, 2, type: :uint32)
-  field(:wait_us, 3, type: :uint64, json_name: "waitUs")
+  field :workers, 1, type: :uint32
+  field :waiting, 2, type: :uint32
+  field :wait_us, 3, type: :uint64, json_name: "waitUs"
 end
 
 defmodule Bridge.V1.FrontLoad do
@@ -350,12 +350,12 @@ defmodule Bridge.V1.FrontLoad do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:busy, 1, type: :double)
-  field(:lag_us, 2, type: :uint64, json_name: "lagUs")
-  field(:native_running, 3, type: :uint32, json_name: "nativeRunning")
-  field(:native_limit, 4, type: :uint32, json_name: "nativeLimit")
-  field(:max_request_bytes, 5, type: :uint64, json_name: "maxRequestBytes")
-  field(:max_p99_us, 6, type: :uint64, json_name: "maxP99Us")
+  field :busy, 1, type: :double
+  field :lag_us, 2, type: :uint64, json_name: "lagUs"
+  field :native_running, 3, type: :uint32, json_name: "nativeRunning"
+  field :native_limit, 4, type: :uint32, json_name: "nativeLimit"
+  field :max_request_bytes, 5, type: :uint64, json_name: "maxRequestBytes"
+  field :max_p99_us, 6, type: :uint64, json_name: "maxP99Us"
 end
 
 defmodule Bridge.V1.InvokeService.Service do
@@ -365,17 +365,17 @@ defmodule Bridge.V1.InvokeService.Service do
 
   use GRPC.Service, name: "bridge.v1.InvokeService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Call, Bridge.V1.CallRequest, Bridge.V1.CallResponse, %{__name_collision__: true})
+  rpc :Call, Bridge.V1.CallRequest, Bridge.V1.CallResponse, %{__name_collision__: true}
 
-  rpc(:StreamCall, Bridge.V1.StreamCallRequest, stream(Bridge.V1.StreamCallResponse))
+  rpc :StreamCall, Bridge.V1.StreamCallRequest, stream(Bridge.V1.StreamCallResponse)
 
-  rpc(:Multiplex, stream(Bridge.V1.MultiplexRequest), stream(Bridge.V1.MultiplexResponse))
+  rpc :Multiplex, stream(Bridge.V1.MultiplexRequest), stream(Bridge.V1.MultiplexResponse)
 
-  rpc(:ListFunctions, Bridge.V1.ListFunctionsRequest, Bridge.V1.ListFunctionsResponse)
+  rpc :ListFunctions, Bridge.V1.ListFunctionsRequest, Bridge.V1.ListFunctionsResponse
 
-  rpc(:DescribeFunction, Bridge.V1.DescribeFunctionRequest, Bridge.V1.DescribeFunctionResponse)
+  rpc :DescribeFunction, Bridge.V1.DescribeFunctionRequest, Bridge.V1.DescribeFunctionResponse
 
-  rpc(:Explain, Bridge.V1.ExplainRequest, Bridge.V1.ExplainResponse)
+  rpc :Explain, Bridge.V1.ExplainRequest, Bridge.V1.ExplainResponse
 end
 
 defmodule Bridge.V1.InvokeService.Stub do

@@ -19,7 +19,7 @@ defmodule Bridge.V1.ListMetricsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:metrics, 1, repeated: true, type: Bridge.V1.MetricInfo)
+  field :metrics, 1, repeated: true, type: Bridge.V1.MetricInfo
 end
 
 defmodule Bridge.V1.MetricInfo do
@@ -32,13 +32,13 @@ defmodule Bridge.V1.MetricInfo do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:doc, 2, type: :string)
-  field(:parameters_schema, 3, type: :string, json_name: "parametersSchema")
-  field(:placement, 4, type: Bridge.V1.Placement, enum: true)
-  field(:pool, 5, type: :string)
-  field(:available, 6, type: :bool)
-  field(:missing_extra, 7, type: :string, json_name: "missingExtra")
+  field :name, 1, type: :string
+  field :doc, 2, type: :string
+  field :parameters_schema, 3, type: :string, json_name: "parametersSchema"
+  field :placement, 4, type: Bridge.V1.Placement, enum: true
+  field :pool, 5, type: :string
+  field :available, 6, type: :bool
+  field :missing_extra, 7, type: :string, json_name: "missingExtra"
 end
 
 defmodule Bridge.V1.ScoredExample do
@@ -51,8 +51,8 @@ defmodule Bridge.V1.ScoredExample do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:prediction, 1, type: :string)
-  field(:references, 2, repeated: true, type: :string)
+  field :prediction, 1, type: :string
+  field :references, 2, repeated: true, type: :string
 end
 
 defmodule Bridge.V1.ScoreRequest do
@@ -65,9 +65,9 @@ defmodule Bridge.V1.ScoreRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:metric, 1, type: :string)
-  field(:example, 2, type: Bridge.V1.ScoredExample)
-  field(:parameters, 3, type: :string)
+  field :metric, 1, type: :string
+  field :example, 2, type: Bridge.V1.ScoredExample
+  field :parameters, 3, type: :string
 end
 
 defmodule Bridge.V1.MetricScore.DetailsEntry do
@@ -77,8 +77,8 @@ defmodule Bridge.V1.MetricScore.DetailsEntry do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:key, 1, type: :string)
-  field(:value, 2, type: :double)
+  field :key, 1, type: :string
+  field :value, 2, type: :double
 end
 
 defmodule Bridge.V1.MetricScore do
@@ -91,8 +91,8 @@ defmodule Bridge.V1.MetricScore do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:value, 1, type: :double)
-  field(:details, 2, repeated: true, type: Bridge.V1.MetricScore.DetailsEntry, map: true)
+  field :value, 1, type: :double
+  field :details, 2, repeated: true, type: Bridge.V1.MetricScore.DetailsEntry, map: true
 end
 
 defmodule Bridge.V1.ScoreResponse do
@@ -105,9 +105,9 @@ defmodule Bridge.V1.ScoreResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:score, 1, type: Bridge.V1.MetricScore)
-  field(:parameters, 2, type: :string)
-  field(:signature, 3, type: :string)
+  field :score, 1, type: Bridge.V1.MetricScore
+  field :parameters, 2, type: :string
+  field :signature, 3, type: :string
 end
 
 defmodule Bridge.V1.ScoreBatchRequest do
@@ -120,9 +120,9 @@ defmodule Bridge.V1.ScoreBatchRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:metric, 1, type: :string)
-  field(:examples, 2, repeated: true, type: Bridge.V1.ScoredExample)
-  field(:parameters, 3, type: :string)
+  field :metric, 1, type: :string
+  field :examples, 2, repeated: true, type: Bridge.V1.ScoredExample
+  field :parameters, 3, type: :string
 end
 
 defmodule Bridge.V1.ScoreBatchResponse do
@@ -135,10 +135,10 @@ defmodule Bridge.V1.ScoreBatchResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:scores, 1, repeated: true, type: Bridge.V1.MetricScore)
-  field(:aggregate, 2, type: Bridge.V1.MetricScore)
-  field(:parameters, 3, type: :string)
-  field(:signature, 4, type: :string)
+  field :scores, 1, repeated: true, type: Bridge.V1.MetricScore
+  field :aggregate, 2, type: Bridge.V1.MetricScore
+  field :parameters, 3, type: :string
+  field :signature, 4, type: :string
 end
 
 defmodule Bridge.V1.MetricService.Service do
@@ -148,11 +148,11 @@ defmodule Bridge.V1.MetricService.Service do
 
   use GRPC.Service, name: "bridge.v1.MetricService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:ListMetrics, Bridge.V1.ListMetricsRequest, Bridge.V1.ListMetricsResponse)
+  rpc :ListMetrics, Bridge.V1.ListMetricsRequest, Bridge.V1.ListMetricsResponse
 
-  rpc(:Score, Bridge.V1.ScoreRequest, Bridge.V1.ScoreResponse)
+  rpc :Score, Bridge.V1.ScoreRequest, Bridge.V1.ScoreResponse
 
-  rpc(:ScoreBatch, Bridge.V1.ScoreBatchRequest, Bridge.V1.ScoreBatchResponse)
+  rpc :ScoreBatch, Bridge.V1.ScoreBatchRequest, Bridge.V1.ScoreBatchResponse
 end
 
 defmodule Bridge.V1.MetricService.Stub do

@@ -9,11 +9,11 @@ defmodule Bridge.V1.Role do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:ROLE_UNSPECIFIED, 0)
-  field(:ROLE_SYSTEM, 1)
-  field(:ROLE_USER, 2)
-  field(:ROLE_ASSISTANT, 3)
-  field(:ROLE_TOOL, 4)
+  field :ROLE_UNSPECIFIED, 0
+  field :ROLE_SYSTEM, 1
+  field :ROLE_USER, 2
+  field :ROLE_ASSISTANT, 3
+  field :ROLE_TOOL, 4
 end
 
 defmodule Bridge.V1.ImageDetail do
@@ -27,9 +27,9 @@ defmodule Bridge.V1.ImageDetail do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:IMAGE_DETAIL_UNSPECIFIED, 0)
-  field(:IMAGE_DETAIL_LOW, 1)
-  field(:IMAGE_DETAIL_HIGH, 2)
+  field :IMAGE_DETAIL_UNSPECIFIED, 0
+  field :IMAGE_DETAIL_LOW, 1
+  field :IMAGE_DETAIL_HIGH, 2
 end
 
 defmodule Bridge.V1.ToolMode do
@@ -43,10 +43,10 @@ defmodule Bridge.V1.ToolMode do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:TOOL_MODE_UNSPECIFIED, 0)
-  field(:TOOL_MODE_AUTO, 1)
-  field(:TOOL_MODE_NONE, 2)
-  field(:TOOL_MODE_REQUIRED, 3)
+  field :TOOL_MODE_UNSPECIFIED, 0
+  field :TOOL_MODE_AUTO, 1
+  field :TOOL_MODE_NONE, 2
+  field :TOOL_MODE_REQUIRED, 3
 end
 
 defmodule Bridge.V1.FinishReason do
@@ -60,11 +60,11 @@ defmodule Bridge.V1.FinishReason do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:FINISH_REASON_UNSPECIFIED, 0)
-  field(:FINISH_REASON_STOP, 1)
-  field(:FINISH_REASON_LENGTH, 2)
-  field(:FINISH_REASON_TOOL_CALLS, 3)
-  field(:FINISH_REASON_CONTENT_FILTER, 4)
+  field :FINISH_REASON_UNSPECIFIED, 0
+  field :FINISH_REASON_STOP, 1
+  field :FINISH_REASON_LENGTH, 2
+  field :FINISH_REASON_TOOL_CALLS, 3
+  field :FINISH_REASON_CONTENT_FILTER, 4
 end
 
 defmodule Bridge.V1.ImageDelivery do
@@ -78,9 +78,9 @@ defmodule Bridge.V1.ImageDelivery do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:IMAGE_DELIVERY_UNSPECIFIED, 0)
-  field(:IMAGE_DELIVERY_DATA, 1)
-  field(:IMAGE_DELIVERY_URL, 2)
+  field :IMAGE_DELIVERY_UNSPECIFIED, 0
+  field :IMAGE_DELIVERY_DATA, 1
+  field :IMAGE_DELIVERY_URL, 2
 end
 
 defmodule Bridge.V1.Message do
@@ -93,11 +93,11 @@ defmodule Bridge.V1.Message do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:role, 1, type: Bridge.V1.Role, enum: true)
-  field(:content, 2, type: :string)
-  field(:tool_calls, 3, repeated: true, type: Bridge.V1.ToolCall, json_name: "toolCalls")
-  field(:tool_call_id, 4, type: :string, json_name: "toolCallId")
-  field(:parts, 30, repeated: true, type: Bridge.V1.ContentPart)
+  field :role, 1, type: Bridge.V1.Role, enum: true
+  field :content, 2, type: :string
+  field :tool_calls, 3, repeated: true, type: Bridge.V1.ToolCall, json_name: "toolCalls"
+  field :tool_call_id, 4, type: :string, json_name: "toolCallId"
+  field :parts, 30, repeated: true, type: Bridge.V1.ContentPart
 end
 
 defmodule Bridge.V1.ContentPart do
@@ -110,10 +110,10 @@ defmodule Bridge.V1.ContentPart do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:part, 0)
+  oneof :part, 0
 
-  field(:text, 1, type: :string, oneof: 0)
-  field(:image, 2, type: Bridge.V1.ImageInput, oneof: 0)
+  field :text, 1, type: :string, oneof: 0
+  field :image, 2, type: Bridge.V1.ImageInput, oneof: 0
 end
 
 defmodule Bridge.V1.ImageInput do
@@ -126,12 +126,12 @@ defmodule Bridge.V1.ImageInput do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:source, 0)
+  oneof :source, 0
 
-  field(:url, 1, type: :string, oneof: 0)
-  field(:data, 2, type: :bytes, oneof: 0)
-  field(:media_type, 3, type: :string, json_name: "mediaType")
-  field(:detail, 4, type: Bridge.V1.ImageDetail, enum: true)
+  field :url, 1, type: :string, oneof: 0
+  field :data, 2, type: :bytes, oneof: 0
+  field :media_type, 3, type: :string, json_name: "mediaType"
+  field :detail, 4, type: Bridge.V1.ImageDetail, enum: true
 end
 
 defmodule Bridge.V1.Tool do
@@ -141,9 +141,9 @@ defmodule Bridge.V1.Tool do
 
   use Protobuf, full_name: "bridge.v1.Tool", protoc_gen_elixir_version: "0.17.0", syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:description, 2, type: :string)
-  field(:parameters_schema, 3, type: :string, json_name: "parametersSchema")
+  field :name, 1, type: :string
+  field :description, 2, type: :string
+  field :parameters_schema, 3, type: :string, json_name: "parametersSchema"
 end
 
 defmodule Bridge.V1.ToolChoice do
@@ -156,10 +156,10 @@ defmodule Bridge.V1.ToolChoice do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:choice, 0)
+  oneof :choice, 0
 
-  field(:mode, 1, type: Bridge.V1.ToolMode, enum: true, oneof: 0)
-  field(:name, 2, type: :string, oneof: 0)
+  field :mode, 1, type: Bridge.V1.ToolMode, enum: true, oneof: 0
+  field :name, 2, type: :string, oneof: 0
 end
 
 defmodule Bridge.V1.ToolCall do
@@ -172,9 +172,9 @@ defmodule Bridge.V1.ToolCall do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:name, 2, type: :string)
-  field(:arguments, 3, type: :string)
+  field :id, 1, type: :string
+  field :name, 2, type: :string
+  field :arguments, 3, type: :string
 end
 
 defmodule Bridge.V1.GenerationOptions do
@@ -187,11 +187,11 @@ defmodule Bridge.V1.GenerationOptions do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:temperature, 1, proto3_optional: true, type: :double)
-  field(:top_p, 2, proto3_optional: true, type: :double, json_name: "topP")
-  field(:max_tokens, 3, proto3_optional: true, type: :int32, json_name: "maxTokens")
-  field(:stop, 4, repeated: true, type: :string)
-  field(:seed, 5, proto3_optional: true, type: :int64)
+  field :temperature, 1, proto3_optional: true, type: :double
+  field :top_p, 2, proto3_optional: true, type: :double, json_name: "topP"
+  field :max_tokens, 3, proto3_optional: true, type: :int32, json_name: "maxTokens"
+  field :stop, 4, repeated: true, type: :string
+  field :seed, 5, proto3_optional: true, type: :int64
 end
 
 defmodule Bridge.V1.GenerateRequest do
@@ -204,18 +204,17 @@ defmodule Bridge.V1.GenerateRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:messages, 2, repeated: true, type: Bridge.V1.Message)
-  field(:options, 3, type: Bridge.V1.GenerationOptions)
-  field(:tools, 4, repeated: true, type: Bridge.V1.Tool)
-  field(:cache, 20, proto3_optional: true, type: :bool)
-  field(:tool_choice, 30, type: Bridge.V1.ToolChoice, json_name: "toolChoice")
+  field :model, 1, type: :string
+  field :messages, 2, repeated: true, type: Bridge.V1.Message
+  field :options, 3, type: Bridge.V1.GenerationOptions
+  field :tools, 4, repeated: true, type: Bridge.V1.Tool
+  field :cache, 20, proto3_optional: true, type: :bool
+  field :tool_choice, 30, type: Bridge.V1.ToolChoice, json_name: "toolChoice"
 
-  field(:parallel_tool_calls, 31,
+  field :parallel_tool_calls, 31,
     proto3_optional: true,
     type: :bool,
     json_name: "parallelToolCalls"
-  )
 end
 
 defmodule Bridge.V1.GenerateResponse do
@@ -228,11 +227,11 @@ defmodule Bridge.V1.GenerateResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:text, 1, type: :string)
-  field(:finish_reason, 2, type: Bridge.V1.FinishReason, json_name: "finishReason", enum: true)
-  field(:model, 3, type: :string)
-  field(:usage, 4, type: Bridge.V1.ModelUsage)
-  field(:tool_calls, 5, repeated: true, type: Bridge.V1.ToolCall, json_name: "toolCalls")
+  field :text, 1, type: :string
+  field :finish_reason, 2, type: Bridge.V1.FinishReason, json_name: "finishReason", enum: true
+  field :model, 3, type: :string
+  field :usage, 4, type: Bridge.V1.ModelUsage
+  field :tool_calls, 5, repeated: true, type: Bridge.V1.ToolCall, json_name: "toolCalls"
 end
 
 defmodule Bridge.V1.StreamGenerateRequest do
@@ -245,18 +244,17 @@ defmodule Bridge.V1.StreamGenerateRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:messages, 2, repeated: true, type: Bridge.V1.Message)
-  field(:options, 3, type: Bridge.V1.GenerationOptions)
-  field(:tools, 4, repeated: true, type: Bridge.V1.Tool)
-  field(:cache, 20, proto3_optional: true, type: :bool)
-  field(:tool_choice, 30, type: Bridge.V1.ToolChoice, json_name: "toolChoice")
+  field :model, 1, type: :string
+  field :messages, 2, repeated: true, type: Bridge.V1.Message
+  field :options, 3, type: Bridge.V1.GenerationOptions
+  field :tools, 4, repeated: true, type: Bridge.V1.Tool
+  field :cache, 20, proto3_optional: true, type: :bool
+  field :tool_choice, 30, type: Bridge.V1.ToolChoice, json_name: "toolChoice"
 
-  field(:parallel_tool_calls, 31,
+  field :parallel_tool_calls, 31,
     proto3_optional: true,
     type: :bool,
     json_name: "parallelToolCalls"
-  )
 end
 
 defmodule Bridge.V1.StreamGenerateResponse do
@@ -269,11 +267,11 @@ defmodule Bridge.V1.StreamGenerateResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:event, 0)
+  oneof :event, 0
 
-  field(:text_delta, 1, type: :string, json_name: "textDelta", oneof: 0)
-  field(:final, 2, type: Bridge.V1.GenerateResponse, oneof: 0)
-  field(:tool_call_delta, 30, type: Bridge.V1.ToolCallDelta, json_name: "toolCallDelta", oneof: 0)
+  field :text_delta, 1, type: :string, json_name: "textDelta", oneof: 0
+  field :final, 2, type: Bridge.V1.GenerateResponse, oneof: 0
+  field :tool_call_delta, 30, type: Bridge.V1.ToolCallDelta, json_name: "toolCallDelta", oneof: 0
 end
 
 defmodule Bridge.V1.ToolCallDelta do
@@ -287,10 +285,10 @@ defmodule Bridge.V1.ToolCallDelta do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:index, 1, type: :int32)
-  field(:id, 2, type: :string)
-  field(:name, 3, type: :string)
-  field(:arguments_delta, 4, type: :string, json_name: "argumentsDelta")
+  field :index, 1, type: :int32
+  field :id, 2, type: :string
+  field :name, 3, type: :string
+  field :arguments_delta, 4, type: :string, json_name: "argumentsDelta"
 end
 
 defmodule Bridge.V1.ExtractRequest do
@@ -303,12 +301,12 @@ defmodule Bridge.V1.ExtractRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:messages, 2, repeated: true, type: Bridge.V1.Message)
-  field(:schema, 3, type: :string)
-  field(:options, 4, type: Bridge.V1.GenerationOptions)
-  field(:max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries")
-  field(:cache, 20, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :messages, 2, repeated: true, type: Bridge.V1.Message
+  field :schema, 3, type: :string
+  field :options, 4, type: Bridge.V1.GenerationOptions
+  field :max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries"
+  field :cache, 20, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.ExtractResponse do
@@ -321,10 +319,10 @@ defmodule Bridge.V1.ExtractResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:json, 1, type: :string)
-  field(:model, 2, type: :string)
-  field(:usage, 3, type: Bridge.V1.ModelUsage)
-  field(:attempts, 4, type: :int32)
+  field :json, 1, type: :string
+  field :model, 2, type: :string
+  field :usage, 3, type: Bridge.V1.ModelUsage
+  field :attempts, 4, type: :int32
 end
 
 defmodule Bridge.V1.ListModelsRequest do
@@ -348,7 +346,7 @@ defmodule Bridge.V1.ListModelsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:models, 1, repeated: true, type: Bridge.V1.ModelInfo)
+  field :models, 1, repeated: true, type: Bridge.V1.ModelInfo
 end
 
 defmodule Bridge.V1.ModelInfo do
@@ -361,31 +359,30 @@ defmodule Bridge.V1.ModelInfo do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:model, 2, type: :string)
-  field(:fallbacks, 3, repeated: true, type: :string)
+  field :name, 1, type: :string
+  field :model, 2, type: :string
+  field :fallbacks, 3, repeated: true, type: :string
 
-  field(:requests_per_minute, 4,
+  field :requests_per_minute, 4,
     proto3_optional: true,
     type: :uint32,
     json_name: "requestsPerMinute"
-  )
 
-  field(:tokens_per_minute, 5, proto3_optional: true, type: :uint64, json_name: "tokensPerMinute")
-  field(:max_concurrent, 6, proto3_optional: true, type: :uint32, json_name: "maxConcurrent")
-  field(:running, 7, type: :uint32)
-  field(:waiting, 8, type: :uint32)
-  field(:requests_last_minute, 9, type: :uint32, json_name: "requestsLastMinute")
-  field(:tokens_last_minute, 10, type: :uint64, json_name: "tokensLastMinute")
-  field(:cooling_s, 11, type: :double, json_name: "coolingS")
-  field(:requests, 12, type: :uint64)
-  field(:refused, 13, type: :uint64)
-  field(:cache_ttl_s, 14, type: :double, json_name: "cacheTtlS")
-  field(:cache_entries, 15, type: :uint64, json_name: "cacheEntries")
-  field(:cache_bytes, 16, type: :uint64, json_name: "cacheBytes")
-  field(:cache_hits, 17, type: :uint64, json_name: "cacheHits")
-  field(:cache_shared, 18, type: :uint64, json_name: "cacheShared")
-  field(:cache_misses, 19, type: :uint64, json_name: "cacheMisses")
+  field :tokens_per_minute, 5, proto3_optional: true, type: :uint64, json_name: "tokensPerMinute"
+  field :max_concurrent, 6, proto3_optional: true, type: :uint32, json_name: "maxConcurrent"
+  field :running, 7, type: :uint32
+  field :waiting, 8, type: :uint32
+  field :requests_last_minute, 9, type: :uint32, json_name: "requestsLastMinute"
+  field :tokens_last_minute, 10, type: :uint64, json_name: "tokensLastMinute"
+  field :cooling_s, 11, type: :double, json_name: "coolingS"
+  field :requests, 12, type: :uint64
+  field :refused, 13, type: :uint64
+  field :cache_ttl_s, 14, type: :double, json_name: "cacheTtlS"
+  field :cache_entries, 15, type: :uint64, json_name: "cacheEntries"
+  field :cache_bytes, 16, type: :uint64, json_name: "cacheBytes"
+  field :cache_hits, 17, type: :uint64, json_name: "cacheHits"
+  field :cache_shared, 18, type: :uint64, json_name: "cacheShared"
+  field :cache_misses, 19, type: :uint64, json_name: "cacheMisses"
 end
 
 defmodule Bridge.V1.ListCostsRequest do
@@ -398,7 +395,7 @@ defmodule Bridge.V1.ListCostsRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:function, 1, type: :string)
+  field :function, 1, type: :string
 end
 
 defmodule Bridge.V1.ListCostsResponse do
@@ -411,8 +408,8 @@ defmodule Bridge.V1.ListCostsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:costs, 1, repeated: true, type: Bridge.V1.Cost)
-  field(:budgets, 2, repeated: true, type: Bridge.V1.BudgetInfo)
+  field :costs, 1, repeated: true, type: Bridge.V1.Cost
+  field :budgets, 2, repeated: true, type: Bridge.V1.BudgetInfo
 end
 
 defmodule Bridge.V1.Cost do
@@ -422,15 +419,15 @@ defmodule Bridge.V1.Cost do
 
   use Protobuf, full_name: "bridge.v1.Cost", protoc_gen_elixir_version: "0.17.0", syntax: :proto3
 
-  field(:tenant, 1, type: :string)
-  field(:function, 2, type: :string)
-  field(:model, 3, type: :string)
-  field(:requests, 4, type: :uint64)
-  field(:cached_requests, 5, type: :uint64, json_name: "cachedRequests")
-  field(:input_tokens, 6, type: :uint64, json_name: "inputTokens")
-  field(:output_tokens, 7, type: :uint64, json_name: "outputTokens")
-  field(:cost_usd, 8, type: :double, json_name: "costUsd")
-  field(:unpriced_requests, 9, type: :uint64, json_name: "unpricedRequests")
+  field :tenant, 1, type: :string
+  field :function, 2, type: :string
+  field :model, 3, type: :string
+  field :requests, 4, type: :uint64
+  field :cached_requests, 5, type: :uint64, json_name: "cachedRequests"
+  field :input_tokens, 6, type: :uint64, json_name: "inputTokens"
+  field :output_tokens, 7, type: :uint64, json_name: "outputTokens"
+  field :cost_usd, 8, type: :double, json_name: "costUsd"
+  field :unpriced_requests, 9, type: :uint64, json_name: "unpricedRequests"
 end
 
 defmodule Bridge.V1.BudgetInfo do
@@ -443,10 +440,10 @@ defmodule Bridge.V1.BudgetInfo do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:holder, 2, type: :string)
-  field(:ends_at_s, 3, type: :double, json_name: "endsAtS")
-  field(:state, 4, type: Bridge.V1.BudgetState)
+  field :name, 1, type: :string
+  field :holder, 2, type: :string
+  field :ends_at_s, 3, type: :double, json_name: "endsAtS"
+  field :state, 4, type: Bridge.V1.BudgetState
 end
 
 defmodule Bridge.V1.StreamExtractRequest do
@@ -459,12 +456,12 @@ defmodule Bridge.V1.StreamExtractRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:messages, 2, repeated: true, type: Bridge.V1.Message)
-  field(:schema, 3, type: :string)
-  field(:options, 4, type: Bridge.V1.GenerationOptions)
-  field(:max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries")
-  field(:cache, 20, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :messages, 2, repeated: true, type: Bridge.V1.Message
+  field :schema, 3, type: :string
+  field :options, 4, type: Bridge.V1.GenerationOptions
+  field :max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries"
+  field :cache, 20, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.StreamExtractResponse do
@@ -477,11 +474,11 @@ defmodule Bridge.V1.StreamExtractResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:event, 0)
+  oneof :event, 0
 
-  field(:partial, 1, type: Bridge.V1.PartialAnswer, oneof: 0)
-  field(:item, 2, type: Bridge.V1.AnswerItem, oneof: 0)
-  field(:final, 3, type: Bridge.V1.ExtractResponse, oneof: 0)
+  field :partial, 1, type: Bridge.V1.PartialAnswer, oneof: 0
+  field :item, 2, type: Bridge.V1.AnswerItem, oneof: 0
+  field :final, 3, type: Bridge.V1.ExtractResponse, oneof: 0
 end
 
 defmodule Bridge.V1.PartialAnswer do
@@ -496,9 +493,9 @@ defmodule Bridge.V1.PartialAnswer do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:number, 1, type: :int32)
-  field(:attempt, 2, type: :int32)
-  field(:json, 3, type: :string)
+  field :number, 1, type: :int32
+  field :attempt, 2, type: :int32
+  field :json, 3, type: :string
 end
 
 defmodule Bridge.V1.AnswerItem do
@@ -512,10 +509,10 @@ defmodule Bridge.V1.AnswerItem do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:number, 1, type: :int32)
-  field(:attempt, 2, type: :int32)
-  field(:index, 3, type: :int32)
-  field(:json, 4, type: :string)
+  field :number, 1, type: :int32
+  field :attempt, 2, type: :int32
+  field :index, 3, type: :int32
+  field :json, 4, type: :string
 end
 
 defmodule Bridge.V1.Prompt do
@@ -528,16 +525,15 @@ defmodule Bridge.V1.Prompt do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:messages, 1, repeated: true, type: Bridge.V1.Message)
-  field(:options, 2, type: Bridge.V1.GenerationOptions)
-  field(:tools, 3, repeated: true, type: Bridge.V1.Tool)
-  field(:tool_choice, 4, type: Bridge.V1.ToolChoice, json_name: "toolChoice")
+  field :messages, 1, repeated: true, type: Bridge.V1.Message
+  field :options, 2, type: Bridge.V1.GenerationOptions
+  field :tools, 3, repeated: true, type: Bridge.V1.Tool
+  field :tool_choice, 4, type: Bridge.V1.ToolChoice, json_name: "toolChoice"
 
-  field(:parallel_tool_calls, 5,
+  field :parallel_tool_calls, 5,
     proto3_optional: true,
     type: :bool,
     json_name: "parallelToolCalls"
-  )
 end
 
 defmodule Bridge.V1.GenerateBatchRequest do
@@ -550,11 +546,11 @@ defmodule Bridge.V1.GenerateBatchRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:prompts, 2, repeated: true, type: Bridge.V1.Prompt)
-  field(:options, 3, type: Bridge.V1.GenerationOptions)
-  field(:max_concurrency, 4, type: :int32, json_name: "maxConcurrency")
-  field(:cache, 20, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :prompts, 2, repeated: true, type: Bridge.V1.Prompt
+  field :options, 3, type: Bridge.V1.GenerationOptions
+  field :max_concurrency, 4, type: :int32, json_name: "maxConcurrency"
+  field :cache, 20, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.GenerateBatchResponse do
@@ -567,9 +563,9 @@ defmodule Bridge.V1.GenerateBatchResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:answers, 1, repeated: true, type: Bridge.V1.BatchAnswer)
-  field(:usage, 2, repeated: true, type: Bridge.V1.ModelUsage)
-  field(:failed, 3, type: :int32)
+  field :answers, 1, repeated: true, type: Bridge.V1.BatchAnswer
+  field :usage, 2, repeated: true, type: Bridge.V1.ModelUsage
+  field :failed, 3, type: :int32
 end
 
 defmodule Bridge.V1.BatchAnswer do
@@ -582,11 +578,11 @@ defmodule Bridge.V1.BatchAnswer do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:outcome, 0)
+  oneof :outcome, 0
 
-  field(:index, 1, type: :int32)
-  field(:answer, 2, type: Bridge.V1.GenerateResponse, oneof: 0)
-  field(:failure, 3, type: Bridge.V1.Failure, oneof: 0)
+  field :index, 1, type: :int32
+  field :answer, 2, type: Bridge.V1.GenerateResponse, oneof: 0
+  field :failure, 3, type: Bridge.V1.Failure, oneof: 0
 end
 
 defmodule Bridge.V1.Failure.MetadataEntry do
@@ -596,8 +592,8 @@ defmodule Bridge.V1.Failure.MetadataEntry do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:key, 1, type: :string)
-  field(:value, 2, type: :string)
+  field :key, 1, type: :string
+  field :value, 2, type: :string
 end
 
 defmodule Bridge.V1.Failure do
@@ -611,12 +607,12 @@ defmodule Bridge.V1.Failure do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:code, 1, type: :int32)
-  field(:reason, 2, type: :string)
-  field(:message, 3, type: :string)
-  field(:metadata, 4, repeated: true, type: Bridge.V1.Failure.MetadataEntry, map: true)
-  field(:violations, 5, repeated: true, type: Bridge.V1.FieldViolation)
-  field(:retry_after_s, 6, proto3_optional: true, type: :double, json_name: "retryAfterS")
+  field :code, 1, type: :int32
+  field :reason, 2, type: :string
+  field :message, 3, type: :string
+  field :metadata, 4, repeated: true, type: Bridge.V1.Failure.MetadataEntry, map: true
+  field :violations, 5, repeated: true, type: Bridge.V1.FieldViolation
+  field :retry_after_s, 6, proto3_optional: true, type: :double, json_name: "retryAfterS"
 end
 
 defmodule Bridge.V1.FieldViolation do
@@ -629,8 +625,8 @@ defmodule Bridge.V1.FieldViolation do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:field, 1, type: :string)
-  field(:description, 2, type: :string)
+  field :field, 1, type: :string
+  field :description, 2, type: :string
 end
 
 defmodule Bridge.V1.StreamGenerateBatchRequest do
@@ -643,11 +639,11 @@ defmodule Bridge.V1.StreamGenerateBatchRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:prompts, 2, repeated: true, type: Bridge.V1.Prompt)
-  field(:options, 3, type: Bridge.V1.GenerationOptions)
-  field(:max_concurrency, 4, type: :int32, json_name: "maxConcurrency")
-  field(:cache, 20, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :prompts, 2, repeated: true, type: Bridge.V1.Prompt
+  field :options, 3, type: Bridge.V1.GenerationOptions
+  field :max_concurrency, 4, type: :int32, json_name: "maxConcurrency"
+  field :cache, 20, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.StreamGenerateBatchResponse do
@@ -660,10 +656,10 @@ defmodule Bridge.V1.StreamGenerateBatchResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:event, 0)
+  oneof :event, 0
 
-  field(:answer, 1, type: Bridge.V1.BatchAnswer, oneof: 0)
-  field(:final, 2, type: Bridge.V1.BatchSummary, oneof: 0)
+  field :answer, 1, type: Bridge.V1.BatchAnswer, oneof: 0
+  field :final, 2, type: Bridge.V1.BatchSummary, oneof: 0
 end
 
 defmodule Bridge.V1.BatchSummary do
@@ -676,9 +672,9 @@ defmodule Bridge.V1.BatchSummary do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:answered, 1, type: :int32)
-  field(:failed, 2, type: :int32)
-  field(:usage, 3, repeated: true, type: Bridge.V1.ModelUsage)
+  field :answered, 1, type: :int32
+  field :failed, 2, type: :int32
+  field :usage, 3, repeated: true, type: Bridge.V1.ModelUsage
 end
 
 defmodule Bridge.V1.ExtractBatchRequest do
@@ -691,13 +687,13 @@ defmodule Bridge.V1.ExtractBatchRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:prompts, 2, repeated: true, type: Bridge.V1.Prompt)
-  field(:schema, 3, type: :string)
-  field(:options, 4, type: Bridge.V1.GenerationOptions)
-  field(:max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries")
-  field(:max_concurrency, 6, type: :int32, json_name: "maxConcurrency")
-  field(:cache, 20, proto3_optional: true, type: :bool)
+  field :model, 1, type: :string
+  field :prompts, 2, repeated: true, type: Bridge.V1.Prompt
+  field :schema, 3, type: :string
+  field :options, 4, type: Bridge.V1.GenerationOptions
+  field :max_retries, 5, proto3_optional: true, type: :int32, json_name: "maxRetries"
+  field :max_concurrency, 6, type: :int32, json_name: "maxConcurrency"
+  field :cache, 20, proto3_optional: true, type: :bool
 end
 
 defmodule Bridge.V1.ExtractBatchResponse do
@@ -710,9 +706,9 @@ defmodule Bridge.V1.ExtractBatchResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:answers, 1, repeated: true, type: Bridge.V1.ExtractBatchAnswer)
-  field(:usage, 2, repeated: true, type: Bridge.V1.ModelUsage)
-  field(:failed, 3, type: :int32)
+  field :answers, 1, repeated: true, type: Bridge.V1.ExtractBatchAnswer
+  field :usage, 2, repeated: true, type: Bridge.V1.ModelUsage
+  field :failed, 3, type: :int32
 end
 
 defmodule Bridge.V1.ExtractBatchAnswer do
@@ -725,11 +721,11 @@ defmodule Bridge.V1.ExtractBatchAnswer do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:outcome, 0)
+  oneof :outcome, 0
 
-  field(:index, 1, type: :int32)
-  field(:answer, 2, type: Bridge.V1.ExtractResponse, oneof: 0)
-  field(:failure, 3, type: Bridge.V1.Failure, oneof: 0)
+  field :index, 1, type: :int32
+  field :answer, 2, type: Bridge.V1.ExtractResponse, oneof: 0
+  field :failure, 3, type: Bridge.V1.Failure, oneof: 0
 end
 
 defmodule Bridge.V1.GenerateImagesRequest do
@@ -742,12 +738,12 @@ defmodule Bridge.V1.GenerateImagesRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:model, 1, type: :string)
-  field(:prompt, 2, type: :string)
-  field(:count, 3, type: :int32)
-  field(:size, 4, type: :string)
-  field(:quality, 5, type: :string)
-  field(:delivery, 6, type: Bridge.V1.ImageDelivery, enum: true)
+  field :model, 1, type: :string
+  field :prompt, 2, type: :string
+  field :count, 3, type: :int32
+  field :size, 4, type: :string
+  field :quality, 5, type: :string
+  field :delivery, 6, type: Bridge.V1.ImageDelivery, enum: true
 end
 
 defmodule Bridge.V1.GenerateImagesResponse do
@@ -760,9 +756,9 @@ defmodule Bridge.V1.GenerateImagesResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:images, 1, repeated: true, type: Bridge.V1.GeneratedImage)
-  field(:model, 2, type: :string)
-  field(:usage, 3, type: Bridge.V1.ModelUsage)
+  field :images, 1, repeated: true, type: Bridge.V1.GeneratedImage
+  field :model, 2, type: :string
+  field :usage, 3, type: Bridge.V1.ModelUsage
 end
 
 defmodule Bridge.V1.GeneratedImage do
@@ -775,12 +771,12 @@ defmodule Bridge.V1.GeneratedImage do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:source, 0)
+  oneof :source, 0
 
-  field(:data, 1, type: :bytes, oneof: 0)
-  field(:url, 2, type: :string, oneof: 0)
-  field(:media_type, 3, type: :string, json_name: "mediaType")
-  field(:revised_prompt, 4, type: :string, json_name: "revisedPrompt")
+  field :data, 1, type: :bytes, oneof: 0
+  field :url, 2, type: :string, oneof: 0
+  field :media_type, 3, type: :string, json_name: "mediaType"
+  field :revised_prompt, 4, type: :string, json_name: "revisedPrompt"
 end
 
 defmodule Bridge.V1.ModelService.Service do
@@ -790,29 +786,27 @@ defmodule Bridge.V1.ModelService.Service do
 
   use GRPC.Service, name: "bridge.v1.ModelService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Generate, Bridge.V1.GenerateRequest, Bridge.V1.GenerateResponse)
+  rpc :Generate, Bridge.V1.GenerateRequest, Bridge.V1.GenerateResponse
 
-  rpc(:StreamGenerate, Bridge.V1.StreamGenerateRequest, stream(Bridge.V1.StreamGenerateResponse))
+  rpc :StreamGenerate, Bridge.V1.StreamGenerateRequest, stream(Bridge.V1.StreamGenerateResponse)
 
-  rpc(:Extract, Bridge.V1.ExtractRequest, Bridge.V1.ExtractResponse)
+  rpc :Extract, Bridge.V1.ExtractRequest, Bridge.V1.ExtractResponse
 
-  rpc(:ListModels, Bridge.V1.ListModelsRequest, Bridge.V1.ListModelsResponse)
+  rpc :ListModels, Bridge.V1.ListModelsRequest, Bridge.V1.ListModelsResponse
 
-  rpc(:ListCosts, Bridge.V1.ListCostsRequest, Bridge.V1.ListCostsResponse)
+  rpc :ListCosts, Bridge.V1.ListCostsRequest, Bridge.V1.ListCostsResponse
 
-  rpc(:StreamExtract, Bridge.V1.StreamExtractRequest, stream(Bridge.V1.StreamExtractResponse))
+  rpc :StreamExtract, Bridge.V1.StreamExtractRequest, stream(Bridge.V1.StreamExtractResponse)
 
-  rpc(:GenerateBatch, Bridge.V1.GenerateBatchRequest, Bridge.V1.GenerateBatchResponse)
+  rpc :GenerateBatch, Bridge.V1.GenerateBatchRequest, Bridge.V1.GenerateBatchResponse
 
-  rpc(
-    :StreamGenerateBatch,
-    Bridge.V1.StreamGenerateBatchRequest,
-    stream(Bridge.V1.StreamGenerateBatchResponse)
-  )
+  rpc :StreamGenerateBatch,
+      Bridge.V1.StreamGenerateBatchRequest,
+      stream(Bridge.V1.StreamGenerateBatchResponse)
 
-  rpc(:ExtractBatch, Bridge.V1.ExtractBatchRequest, Bridge.V1.ExtractBatchResponse)
+  rpc :ExtractBatch, Bridge.V1.ExtractBatchRequest, Bridge.V1.ExtractBatchResponse
 
-  rpc(:GenerateImages, Bridge.V1.GenerateImagesRequest, Bridge.V1.GenerateImagesResponse)
+  rpc :GenerateImages, Bridge.V1.GenerateImagesRequest, Bridge.V1.GenerateImagesResponse
 end
 
 defmodule Bridge.V1.ModelService.Stub do

@@ -9,13 +9,13 @@ defmodule Bridge.V1.RunStep do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:RUN_STEP_UNSPECIFIED, 0)
-  field(:RUN_STEP_STARTED, 1)
-  field(:RUN_STEP_PREDICTOR_STARTED, 2)
-  field(:RUN_STEP_PREDICTOR_ENDED, 3)
-  field(:RUN_STEP_MODEL_STARTED, 4)
-  field(:RUN_STEP_MODEL_ENDED, 5)
-  field(:RUN_STEP_MESSAGE, 6)
+  field :RUN_STEP_UNSPECIFIED, 0
+  field :RUN_STEP_STARTED, 1
+  field :RUN_STEP_PREDICTOR_STARTED, 2
+  field :RUN_STEP_PREDICTOR_ENDED, 3
+  field :RUN_STEP_MODEL_STARTED, 4
+  field :RUN_STEP_MODEL_ENDED, 5
+  field :RUN_STEP_MESSAGE, 6
 end
 
 defmodule Bridge.V1.ModuleKind do
@@ -29,18 +29,18 @@ defmodule Bridge.V1.ModuleKind do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:MODULE_KIND_UNSPECIFIED, 0)
-  field(:MODULE_KIND_PREDICT, 1)
-  field(:MODULE_KIND_CHAIN_OF_THOUGHT, 2)
-  field(:MODULE_KIND_REACT, 3)
-  field(:MODULE_KIND_PROGRAM_OF_THOUGHT, 4)
-  field(:MODULE_KIND_CODE_ACT, 5)
-  field(:MODULE_KIND_BEST_OF_N, 6)
-  field(:MODULE_KIND_REFINE, 7)
-  field(:MODULE_KIND_MULTI_CHAIN_COMPARISON, 8)
-  field(:MODULE_KIND_PARALLEL, 9)
-  field(:MODULE_KIND_KNN_FEW_SHOT, 10)
-  field(:MODULE_KIND_RLM, 11)
+  field :MODULE_KIND_UNSPECIFIED, 0
+  field :MODULE_KIND_PREDICT, 1
+  field :MODULE_KIND_CHAIN_OF_THOUGHT, 2
+  field :MODULE_KIND_REACT, 3
+  field :MODULE_KIND_PROGRAM_OF_THOUGHT, 4
+  field :MODULE_KIND_CODE_ACT, 5
+  field :MODULE_KIND_BEST_OF_N, 6
+  field :MODULE_KIND_REFINE, 7
+  field :MODULE_KIND_MULTI_CHAIN_COMPARISON, 8
+  field :MODULE_KIND_PARALLEL, 9
+  field :MODULE_KIND_KNN_FEW_SHOT, 10
+  field :MODULE_KIND_RLM, 11
 end
 
 defmodule Bridge.V1.PromptAdapter do
@@ -54,11 +54,11 @@ defmodule Bridge.V1.PromptAdapter do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:PROMPT_ADAPTER_UNSPECIFIED, 0)
-  field(:PROMPT_ADAPTER_CHAT, 1)
-  field(:PROMPT_ADAPTER_JSON, 2)
-  field(:PROMPT_ADAPTER_XML, 3)
-  field(:PROMPT_ADAPTER_TWO_STEP, 4)
+  field :PROMPT_ADAPTER_UNSPECIFIED, 0
+  field :PROMPT_ADAPTER_CHAT, 1
+  field :PROMPT_ADAPTER_JSON, 2
+  field :PROMPT_ADAPTER_XML, 3
+  field :PROMPT_ADAPTER_TWO_STEP, 4
 end
 
 defmodule Bridge.V1.RunRequest do
@@ -71,16 +71,16 @@ defmodule Bridge.V1.RunRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
-  field(:inputs, 2, type: Bridge.V1.Payload)
-  field(:model, 3, type: :string)
-  field(:adapter, 4, type: Bridge.V1.PromptAdapter, enum: true)
-  field(:temperature, 5, proto3_optional: true, type: :double)
-  field(:max_tokens, 6, proto3_optional: true, type: :int32, json_name: "maxTokens")
-  field(:cache, 7, proto3_optional: true, type: :bool)
-  field(:version, 10, type: :int64)
-  field(:tools, 13, repeated: true, type: :string)
-  field(:tool_registrations, 14, repeated: true, type: :string, json_name: "toolRegistrations")
+  field :program, 1, type: :string
+  field :inputs, 2, type: Bridge.V1.Payload
+  field :model, 3, type: :string
+  field :adapter, 4, type: Bridge.V1.PromptAdapter, enum: true
+  field :temperature, 5, proto3_optional: true, type: :double
+  field :max_tokens, 6, proto3_optional: true, type: :int32, json_name: "maxTokens"
+  field :cache, 7, proto3_optional: true, type: :bool
+  field :version, 10, type: :int64
+  field :tools, 13, repeated: true, type: :string
+  field :tool_registrations, 14, repeated: true, type: :string, json_name: "toolRegistrations"
 end
 
 defmodule Bridge.V1.RunResponse do
@@ -93,7 +93,7 @@ defmodule Bridge.V1.RunResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:outputs, 1, type: Bridge.V1.Payload)
+  field :outputs, 1, type: Bridge.V1.Payload
 end
 
 defmodule Bridge.V1.StreamRunRequest do
@@ -106,18 +106,18 @@ defmodule Bridge.V1.StreamRunRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
-  field(:inputs, 2, type: Bridge.V1.Payload)
-  field(:model, 3, type: :string)
-  field(:adapter, 4, type: Bridge.V1.PromptAdapter, enum: true)
-  field(:temperature, 5, proto3_optional: true, type: :double)
-  field(:max_tokens, 6, proto3_optional: true, type: :int32, json_name: "maxTokens")
-  field(:cache, 7, proto3_optional: true, type: :bool)
-  field(:resumable, 8, type: :bool)
-  field(:all_events, 9, type: :bool, json_name: "allEvents")
-  field(:version, 10, type: :int64)
-  field(:tools, 13, repeated: true, type: :string)
-  field(:tool_registrations, 14, repeated: true, type: :string, json_name: "toolRegistrations")
+  field :program, 1, type: :string
+  field :inputs, 2, type: Bridge.V1.Payload
+  field :model, 3, type: :string
+  field :adapter, 4, type: Bridge.V1.PromptAdapter, enum: true
+  field :temperature, 5, proto3_optional: true, type: :double
+  field :max_tokens, 6, proto3_optional: true, type: :int32, json_name: "maxTokens"
+  field :cache, 7, proto3_optional: true, type: :bool
+  field :resumable, 8, type: :bool
+  field :all_events, 9, type: :bool, json_name: "allEvents"
+  field :version, 10, type: :int64
+  field :tools, 13, repeated: true, type: :string
+  field :tool_registrations, 14, repeated: true, type: :string, json_name: "toolRegistrations"
 end
 
 defmodule Bridge.V1.StreamRunResponse do
@@ -130,17 +130,17 @@ defmodule Bridge.V1.StreamRunResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:event, 0)
+  oneof :event, 0
 
-  field(:sequence, 1, type: :uint64)
-  field(:field_delta, 2, type: Bridge.V1.FieldDelta, json_name: "fieldDelta", oneof: 0)
-  field(:final, 3, type: Bridge.V1.FinalOutputs, oneof: 0)
-  field(:status, 4, type: Bridge.V1.RunStatus, oneof: 0)
-  field(:reasoning_delta, 5, type: Bridge.V1.ReasoningDelta, json_name: "reasoningDelta", oneof: 0)
-  field(:tool_call, 6, type: Bridge.V1.RunToolCall, json_name: "toolCall", oneof: 0)
-  field(:tool_result, 7, type: Bridge.V1.RunToolResult, json_name: "toolResult", oneof: 0)
-  field(:usage, 8, type: Bridge.V1.RunUsage, oneof: 0)
-  field(:resume_token, 20, type: :string, json_name: "resumeToken")
+  field :sequence, 1, type: :uint64
+  field :field_delta, 2, type: Bridge.V1.FieldDelta, json_name: "fieldDelta", oneof: 0
+  field :final, 3, type: Bridge.V1.FinalOutputs, oneof: 0
+  field :status, 4, type: Bridge.V1.RunStatus, oneof: 0
+  field :reasoning_delta, 5, type: Bridge.V1.ReasoningDelta, json_name: "reasoningDelta", oneof: 0
+  field :tool_call, 6, type: Bridge.V1.RunToolCall, json_name: "toolCall", oneof: 0
+  field :tool_result, 7, type: Bridge.V1.RunToolResult, json_name: "toolResult", oneof: 0
+  field :usage, 8, type: Bridge.V1.RunUsage, oneof: 0
+  field :resume_token, 20, type: :string, json_name: "resumeToken"
 end
 
 defmodule Bridge.V1.ResumeRunRequest do
@@ -153,8 +153,8 @@ defmodule Bridge.V1.ResumeRunRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:token, 1, type: :string)
-  field(:after_sequence, 2, type: :uint64, json_name: "afterSequence")
+  field :token, 1, type: :string
+  field :after_sequence, 2, type: :uint64, json_name: "afterSequence"
 end
 
 defmodule Bridge.V1.ResumeRunResponse do
@@ -167,7 +167,7 @@ defmodule Bridge.V1.ResumeRunResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:event, 1, type: Bridge.V1.StreamRunResponse)
+  field :event, 1, type: Bridge.V1.StreamRunResponse
 end
 
 defmodule Bridge.V1.CancelRunRequest do
@@ -180,7 +180,7 @@ defmodule Bridge.V1.CancelRunRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:token, 1, type: :string)
+  field :token, 1, type: :string
 end
 
 defmodule Bridge.V1.CancelRunResponse do
@@ -193,7 +193,7 @@ defmodule Bridge.V1.CancelRunResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:cancelled, 1, type: :bool)
+  field :cancelled, 1, type: :bool
 end
 
 defmodule Bridge.V1.FieldDelta do
@@ -206,10 +206,10 @@ defmodule Bridge.V1.FieldDelta do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:predictor, 1, type: :string)
-  field(:field, 2, type: :string)
-  field(:text, 3, type: :string)
-  field(:last, 4, type: :bool)
+  field :predictor, 1, type: :string
+  field :field, 2, type: :string
+  field :text, 3, type: :string
+  field :last, 4, type: :bool
 end
 
 defmodule Bridge.V1.RunStatus do
@@ -222,13 +222,13 @@ defmodule Bridge.V1.RunStatus do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:step, 1, type: Bridge.V1.RunStep, enum: true)
-  field(:predictor, 2, type: :string)
-  field(:model, 3, type: :string)
-  field(:seconds, 4, type: :double)
-  field(:error, 5, type: :string)
-  field(:message, 6, type: :string)
-  field(:omitted, 7, type: :uint64)
+  field :step, 1, type: Bridge.V1.RunStep, enum: true
+  field :predictor, 2, type: :string
+  field :model, 3, type: :string
+  field :seconds, 4, type: :double
+  field :error, 5, type: :string
+  field :message, 6, type: :string
+  field :omitted, 7, type: :uint64
 end
 
 defmodule Bridge.V1.ReasoningDelta do
@@ -241,8 +241,8 @@ defmodule Bridge.V1.ReasoningDelta do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:predictor, 1, type: :string)
-  field(:text, 2, type: :string)
+  field :predictor, 1, type: :string
+  field :text, 2, type: :string
 end
 
 defmodule Bridge.V1.RunToolCall do
@@ -255,10 +255,10 @@ defmodule Bridge.V1.RunToolCall do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:tool, 2, type: :string)
-  field(:arguments, 3, type: :string)
-  field(:truncated, 4, type: :bool)
+  field :id, 1, type: :string
+  field :tool, 2, type: :string
+  field :arguments, 3, type: :string
+  field :truncated, 4, type: :bool
 end
 
 defmodule Bridge.V1.RunToolResult do
@@ -271,12 +271,12 @@ defmodule Bridge.V1.RunToolResult do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:tool, 2, type: :string)
-  field(:result, 3, type: :string)
-  field(:error, 4, type: :string)
-  field(:seconds, 5, type: :double)
-  field(:truncated, 6, type: :bool)
+  field :id, 1, type: :string
+  field :tool, 2, type: :string
+  field :result, 3, type: :string
+  field :error, 4, type: :string
+  field :seconds, 5, type: :double
+  field :truncated, 6, type: :bool
 end
 
 defmodule Bridge.V1.RunUsage do
@@ -289,7 +289,7 @@ defmodule Bridge.V1.RunUsage do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:usage, 1, repeated: true, type: Bridge.V1.ModelUsage)
+  field :usage, 1, repeated: true, type: Bridge.V1.ModelUsage
 end
 
 defmodule Bridge.V1.FinalOutputs do
@@ -302,7 +302,7 @@ defmodule Bridge.V1.FinalOutputs do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:outputs, 1, type: Bridge.V1.Payload)
+  field :outputs, 1, type: Bridge.V1.Payload
 end
 
 defmodule Bridge.V1.ProgramServiceListRequest do
@@ -315,8 +315,8 @@ defmodule Bridge.V1.ProgramServiceListRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:page_size, 1, type: :int32, json_name: "pageSize")
-  field(:page_token, 2, type: :string, json_name: "pageToken")
+  field :page_size, 1, type: :int32, json_name: "pageSize"
+  field :page_token, 2, type: :string, json_name: "pageToken"
 end
 
 defmodule Bridge.V1.ProgramServiceListResponse do
@@ -329,8 +329,8 @@ defmodule Bridge.V1.ProgramServiceListResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:programs, 1, repeated: true, type: Bridge.V1.ProgramInfo)
-  field(:next_page_token, 2, type: :string, json_name: "nextPageToken")
+  field :programs, 1, repeated: true, type: Bridge.V1.ProgramInfo
+  field :next_page_token, 2, type: :string, json_name: "nextPageToken"
 end
 
 defmodule Bridge.V1.ProgramServiceDescribeRequest do
@@ -343,7 +343,7 @@ defmodule Bridge.V1.ProgramServiceDescribeRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
+  field :program, 1, type: :string
 end
 
 defmodule Bridge.V1.ProgramServiceDescribeResponse do
@@ -356,8 +356,8 @@ defmodule Bridge.V1.ProgramServiceDescribeResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: Bridge.V1.ProgramInfo)
-  field(:source, 2, type: Bridge.V1.ProgramSource)
+  field :program, 1, type: Bridge.V1.ProgramInfo
+  field :source, 2, type: Bridge.V1.ProgramSource
 end
 
 defmodule Bridge.V1.ProgramInfo do
@@ -370,15 +370,15 @@ defmodule Bridge.V1.ProgramInfo do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:doc, 2, type: :string)
-  field(:signature, 3, type: :string)
-  field(:module, 4, type: :string)
-  field(:pool, 5, type: :string)
-  field(:inputs_schema, 6, type: :string, json_name: "inputsSchema")
-  field(:outputs_schema, 7, type: :string, json_name: "outputsSchema")
-  field(:example, 8, type: :string)
-  field(:version, 9, type: :int64)
+  field :name, 1, type: :string
+  field :doc, 2, type: :string
+  field :signature, 3, type: :string
+  field :module, 4, type: :string
+  field :pool, 5, type: :string
+  field :inputs_schema, 6, type: :string, json_name: "inputsSchema"
+  field :outputs_schema, 7, type: :string, json_name: "outputsSchema"
+  field :example, 8, type: :string
+  field :version, 9, type: :int64
 end
 
 defmodule Bridge.V1.ProgramSource.TypesEntry do
@@ -388,8 +388,8 @@ defmodule Bridge.V1.ProgramSource.TypesEntry do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:key, 1, type: :string)
-  field(:value, 2, type: :string)
+  field :key, 1, type: :string
+  field :value, 2, type: :string
 end
 
 defmodule Bridge.V1.ProgramSource do
@@ -402,20 +402,20 @@ defmodule Bridge.V1.ProgramSource do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:signature, 1, type: :string)
-  field(:inputs, 2, repeated: true, type: Bridge.V1.ProgramField)
-  field(:outputs, 3, repeated: true, type: Bridge.V1.ProgramField)
-  field(:types, 4, repeated: true, type: Bridge.V1.ProgramSource.TypesEntry, map: true)
-  field(:instructions, 5, type: :string)
-  field(:module, 6, type: Bridge.V1.ModuleKind, enum: true)
-  field(:options, 7, type: Bridge.V1.ModuleOptions)
-  field(:tools, 8, repeated: true, type: :string)
-  field(:demos, 9, repeated: true, type: :string)
-  field(:model, 10, type: :string)
-  field(:adapter, 11, type: Bridge.V1.PromptAdapter, enum: true)
-  field(:temperature, 12, proto3_optional: true, type: :double)
-  field(:max_tokens, 13, proto3_optional: true, type: :int32, json_name: "maxTokens")
-  field(:doc, 14, type: :string)
+  field :signature, 1, type: :string
+  field :inputs, 2, repeated: true, type: Bridge.V1.ProgramField
+  field :outputs, 3, repeated: true, type: Bridge.V1.ProgramField
+  field :types, 4, repeated: true, type: Bridge.V1.ProgramSource.TypesEntry, map: true
+  field :instructions, 5, type: :string
+  field :module, 6, type: Bridge.V1.ModuleKind, enum: true
+  field :options, 7, type: Bridge.V1.ModuleOptions
+  field :tools, 8, repeated: true, type: :string
+  field :demos, 9, repeated: true, type: :string
+  field :model, 10, type: :string
+  field :adapter, 11, type: Bridge.V1.PromptAdapter, enum: true
+  field :temperature, 12, proto3_optional: true, type: :double
+  field :max_tokens, 13, proto3_optional: true, type: :int32, json_name: "maxTokens"
+  field :doc, 14, type: :string
 end
 
 defmodule Bridge.V1.ProgramField do
@@ -428,19 +428,19 @@ defmodule Bridge.V1.ProgramField do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:type, 2, type: :string)
-  field(:schema, 3, type: :string)
-  field(:description, 4, type: :string)
-  field(:default, 5, proto3_optional: true, type: :string)
-  field(:ge, 6, proto3_optional: true, type: :double)
-  field(:gt, 7, proto3_optional: true, type: :double)
-  field(:le, 8, proto3_optional: true, type: :double)
-  field(:lt, 9, proto3_optional: true, type: :double)
-  field(:multiple_of, 10, proto3_optional: true, type: :double, json_name: "multipleOf")
-  field(:min_length, 11, proto3_optional: true, type: :int64, json_name: "minLength")
-  field(:max_length, 12, proto3_optional: true, type: :int64, json_name: "maxLength")
-  field(:pattern, 13, proto3_optional: true, type: :string)
+  field :name, 1, type: :string
+  field :type, 2, type: :string
+  field :schema, 3, type: :string
+  field :description, 4, type: :string
+  field :default, 5, proto3_optional: true, type: :string
+  field :ge, 6, proto3_optional: true, type: :double
+  field :gt, 7, proto3_optional: true, type: :double
+  field :le, 8, proto3_optional: true, type: :double
+  field :lt, 9, proto3_optional: true, type: :double
+  field :multiple_of, 10, proto3_optional: true, type: :double, json_name: "multipleOf"
+  field :min_length, 11, proto3_optional: true, type: :int64, json_name: "minLength"
+  field :max_length, 12, proto3_optional: true, type: :int64, json_name: "maxLength"
+  field :pattern, 13, proto3_optional: true, type: :string
 end
 
 defmodule Bridge.V1.ModuleOptions do
@@ -453,15 +453,15 @@ defmodule Bridge.V1.ModuleOptions do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:max_iters, 1, proto3_optional: true, type: :int32, json_name: "maxIters")
-  field(:inner, 2, proto3_optional: true, type: Bridge.V1.ModuleKind, enum: true)
-  field(:n, 3, proto3_optional: true, type: :int32)
-  field(:reward, 4, type: :string)
-  field(:threshold, 5, proto3_optional: true, type: :double)
-  field(:k, 6, proto3_optional: true, type: :int32)
-  field(:embedding, 7, type: :string)
-  field(:max_llm_calls, 8, proto3_optional: true, type: :int32, json_name: "maxLlmCalls")
-  field(:num_threads, 9, proto3_optional: true, type: :int32, json_name: "numThreads")
+  field :max_iters, 1, proto3_optional: true, type: :int32, json_name: "maxIters"
+  field :inner, 2, proto3_optional: true, type: Bridge.V1.ModuleKind, enum: true
+  field :n, 3, proto3_optional: true, type: :int32
+  field :reward, 4, type: :string
+  field :threshold, 5, proto3_optional: true, type: :double
+  field :k, 6, proto3_optional: true, type: :int32
+  field :embedding, 7, type: :string
+  field :max_llm_calls, 8, proto3_optional: true, type: :int32, json_name: "maxLlmCalls"
+  field :num_threads, 9, proto3_optional: true, type: :int32, json_name: "numThreads"
 end
 
 defmodule Bridge.V1.CreateProgramRequest do
@@ -474,8 +474,8 @@ defmodule Bridge.V1.CreateProgramRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
-  field(:source, 2, type: Bridge.V1.ProgramSource)
+  field :program, 1, type: :string
+  field :source, 2, type: Bridge.V1.ProgramSource
 end
 
 defmodule Bridge.V1.CreateProgramResponse do
@@ -488,7 +488,7 @@ defmodule Bridge.V1.CreateProgramResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: Bridge.V1.ProgramInfo)
+  field :program, 1, type: Bridge.V1.ProgramInfo
 end
 
 defmodule Bridge.V1.UpdateProgramRequest do
@@ -501,9 +501,9 @@ defmodule Bridge.V1.UpdateProgramRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
-  field(:source, 2, type: Bridge.V1.ProgramSource)
-  field(:expected_version, 3, type: :int64, json_name: "expectedVersion")
+  field :program, 1, type: :string
+  field :source, 2, type: Bridge.V1.ProgramSource
+  field :expected_version, 3, type: :int64, json_name: "expectedVersion"
 end
 
 defmodule Bridge.V1.UpdateProgramResponse do
@@ -516,8 +516,8 @@ defmodule Bridge.V1.UpdateProgramResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: Bridge.V1.ProgramInfo)
-  field(:changes, 2, repeated: true, type: Bridge.V1.ProgramChange)
+  field :program, 1, type: Bridge.V1.ProgramInfo
+  field :changes, 2, repeated: true, type: Bridge.V1.ProgramChange
 end
 
 defmodule Bridge.V1.ProgramChange do
@@ -530,9 +530,9 @@ defmodule Bridge.V1.ProgramChange do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:field, 1, type: :string)
-  field(:description, 2, type: :string)
-  field(:breaking, 3, type: :bool)
+  field :field, 1, type: :string
+  field :description, 2, type: :string
+  field :breaking, 3, type: :bool
 end
 
 defmodule Bridge.V1.DeleteProgramRequest do
@@ -545,7 +545,7 @@ defmodule Bridge.V1.DeleteProgramRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
+  field :program, 1, type: :string
 end
 
 defmodule Bridge.V1.DeleteProgramResponse do
@@ -569,7 +569,7 @@ defmodule Bridge.V1.ListProgramVersionsRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
+  field :program, 1, type: :string
 end
 
 defmodule Bridge.V1.ListProgramVersionsResponse do
@@ -582,8 +582,8 @@ defmodule Bridge.V1.ListProgramVersionsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:versions, 1, repeated: true, type: Bridge.V1.ProgramVersion)
-  field(:serving, 2, type: :int64)
+  field :versions, 1, repeated: true, type: Bridge.V1.ProgramVersion
+  field :serving, 2, type: :int64
 end
 
 defmodule Bridge.V1.ProgramVersion do
@@ -596,8 +596,8 @@ defmodule Bridge.V1.ProgramVersion do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:version, 1, type: :int64)
-  field(:source, 2, type: Bridge.V1.ProgramSource)
+  field :version, 1, type: :int64
+  field :source, 2, type: Bridge.V1.ProgramSource
 end
 
 defmodule Bridge.V1.ServeProgramVersionRequest do
@@ -610,8 +610,8 @@ defmodule Bridge.V1.ServeProgramVersionRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: :string)
-  field(:version, 2, type: :int64)
+  field :program, 1, type: :string
+  field :version, 2, type: :int64
 end
 
 defmodule Bridge.V1.ServeProgramVersionResponse do
@@ -624,7 +624,7 @@ defmodule Bridge.V1.ServeProgramVersionResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:program, 1, type: Bridge.V1.ProgramInfo)
+  field :program, 1, type: Bridge.V1.ProgramInfo
 end
 
 defmodule Bridge.V1.CheckSignatureRequest do
@@ -637,7 +637,7 @@ defmodule Bridge.V1.CheckSignatureRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:source, 1, type: Bridge.V1.ProgramSource)
+  field :source, 1, type: Bridge.V1.ProgramSource
 end
 
 defmodule Bridge.V1.CheckSignatureResponse do
@@ -650,12 +650,12 @@ defmodule Bridge.V1.CheckSignatureResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:signature, 1, type: :string)
-  field(:inputs_schema, 2, type: :string, json_name: "inputsSchema")
-  field(:outputs_schema, 3, type: :string, json_name: "outputsSchema")
-  field(:error, 4, type: :string)
-  field(:column, 5, type: :int32)
-  field(:length, 6, type: :int32)
+  field :signature, 1, type: :string
+  field :inputs_schema, 2, type: :string, json_name: "inputsSchema"
+  field :outputs_schema, 3, type: :string, json_name: "outputsSchema"
+  field :error, 4, type: :string
+  field :column, 5, type: :int32
+  field :length, 6, type: :int32
 end
 
 defmodule Bridge.V1.ProgramService.Service do
@@ -665,37 +665,33 @@ defmodule Bridge.V1.ProgramService.Service do
 
   use GRPC.Service, name: "bridge.v1.ProgramService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Run, Bridge.V1.RunRequest, Bridge.V1.RunResponse)
+  rpc :Run, Bridge.V1.RunRequest, Bridge.V1.RunResponse
 
-  rpc(:StreamRun, Bridge.V1.StreamRunRequest, stream(Bridge.V1.StreamRunResponse))
+  rpc :StreamRun, Bridge.V1.StreamRunRequest, stream(Bridge.V1.StreamRunResponse)
 
-  rpc(:ResumeRun, Bridge.V1.ResumeRunRequest, stream(Bridge.V1.ResumeRunResponse))
+  rpc :ResumeRun, Bridge.V1.ResumeRunRequest, stream(Bridge.V1.ResumeRunResponse)
 
-  rpc(:CancelRun, Bridge.V1.CancelRunRequest, Bridge.V1.CancelRunResponse)
+  rpc :CancelRun, Bridge.V1.CancelRunRequest, Bridge.V1.CancelRunResponse
 
-  rpc(:List, Bridge.V1.ProgramServiceListRequest, Bridge.V1.ProgramServiceListResponse)
+  rpc :List, Bridge.V1.ProgramServiceListRequest, Bridge.V1.ProgramServiceListResponse
 
-  rpc(:Describe, Bridge.V1.ProgramServiceDescribeRequest, Bridge.V1.ProgramServiceDescribeResponse)
+  rpc :Describe, Bridge.V1.ProgramServiceDescribeRequest, Bridge.V1.ProgramServiceDescribeResponse
 
-  rpc(:CreateProgram, Bridge.V1.CreateProgramRequest, Bridge.V1.CreateProgramResponse)
+  rpc :CreateProgram, Bridge.V1.CreateProgramRequest, Bridge.V1.CreateProgramResponse
 
-  rpc(:UpdateProgram, Bridge.V1.UpdateProgramRequest, Bridge.V1.UpdateProgramResponse)
+  rpc :UpdateProgram, Bridge.V1.UpdateProgramRequest, Bridge.V1.UpdateProgramResponse
 
-  rpc(:DeleteProgram, Bridge.V1.DeleteProgramRequest, Bridge.V1.DeleteProgramResponse)
+  rpc :DeleteProgram, Bridge.V1.DeleteProgramRequest, Bridge.V1.DeleteProgramResponse
 
-  rpc(
-    :ListProgramVersions,
-    Bridge.V1.ListProgramVersionsRequest,
-    Bridge.V1.ListProgramVersionsResponse
-  )
+  rpc :ListProgramVersions,
+      Bridge.V1.ListProgramVersionsRequest,
+      Bridge.V1.ListProgramVersionsResponse
 
-  rpc(
-    :ServeProgramVersion,
-    Bridge.V1.ServeProgramVersionRequest,
-    Bridge.V1.ServeProgramVersionResponse
-  )
+  rpc :ServeProgramVersion,
+      Bridge.V1.ServeProgramVersionRequest,
+      Bridge.V1.ServeProgramVersionResponse
 
-  rpc(:CheckSignature, Bridge.V1.CheckSignatureRequest, Bridge.V1.CheckSignatureResponse)
+  rpc :CheckSignature, Bridge.V1.CheckSignatureRequest, Bridge.V1.CheckSignatureResponse
 end
 
 defmodule Bridge.V1.ProgramService.Stub do

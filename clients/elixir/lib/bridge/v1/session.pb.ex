@@ -9,9 +9,9 @@ defmodule Bridge.V1.SessionMode do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:SESSION_MODE_UNSPECIFIED, 0)
-  field(:SESSION_MODE_HINT, 1)
-  field(:SESSION_MODE_STRICT, 2)
+  field :SESSION_MODE_UNSPECIFIED, 0
+  field :SESSION_MODE_HINT, 1
+  field :SESSION_MODE_STRICT, 2
 end
 
 defmodule Bridge.V1.VariableType do
@@ -25,14 +25,14 @@ defmodule Bridge.V1.VariableType do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:VARIABLE_TYPE_UNSPECIFIED, 0)
-  field(:VARIABLE_TYPE_BOOL, 1)
-  field(:VARIABLE_TYPE_INT, 2)
-  field(:VARIABLE_TYPE_FLOAT, 3)
-  field(:VARIABLE_TYPE_STRING, 4)
-  field(:VARIABLE_TYPE_BYTES, 5)
-  field(:VARIABLE_TYPE_LIST, 6)
-  field(:VARIABLE_TYPE_MAP, 7)
+  field :VARIABLE_TYPE_UNSPECIFIED, 0
+  field :VARIABLE_TYPE_BOOL, 1
+  field :VARIABLE_TYPE_INT, 2
+  field :VARIABLE_TYPE_FLOAT, 3
+  field :VARIABLE_TYPE_STRING, 4
+  field :VARIABLE_TYPE_BYTES, 5
+  field :VARIABLE_TYPE_LIST, 6
+  field :VARIABLE_TYPE_MAP, 7
 end
 
 defmodule Bridge.V1.PayloadForm do
@@ -46,9 +46,9 @@ defmodule Bridge.V1.PayloadForm do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:PAYLOAD_FORM_UNSPECIFIED, 0)
-  field(:PAYLOAD_FORM_JSON, 1)
-  field(:PAYLOAD_FORM_MSGPACK, 2)
+  field :PAYLOAD_FORM_UNSPECIFIED, 0
+  field :PAYLOAD_FORM_JSON, 1
+  field :PAYLOAD_FORM_MSGPACK, 2
 end
 
 defmodule Bridge.V1.Session.WorkersEntry do
@@ -58,8 +58,8 @@ defmodule Bridge.V1.Session.WorkersEntry do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:key, 1, type: :string)
-  field(:value, 2, type: :string)
+  field :key, 1, type: :string
+  field :value, 2, type: :string
 end
 
 defmodule Bridge.V1.Session do
@@ -72,20 +72,20 @@ defmodule Bridge.V1.Session do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:mode, 2, type: Bridge.V1.SessionMode, enum: true)
-  field(:workers, 3, repeated: true, type: Bridge.V1.Session.WorkersEntry, map: true)
-  field(:epoch, 4, type: :uint64)
-  field(:opened_at, 5, type: Google.Protobuf.Timestamp, json_name: "openedAt")
-  field(:ttl, 6, type: Google.Protobuf.Duration)
-  field(:calls, 7, type: :uint64)
-  field(:tenant, 8, type: :string)
-  field(:ordered, 9, type: :bool)
-  field(:running, 10, type: :uint32)
-  field(:idle, 11, type: Google.Protobuf.Duration)
-  field(:variables, 12, type: :uint32)
-  field(:variable_bytes, 13, type: :uint64, json_name: "variableBytes")
-  field(:lost, 14, type: :string)
+  field :id, 1, type: :string
+  field :mode, 2, type: Bridge.V1.SessionMode, enum: true
+  field :workers, 3, repeated: true, type: Bridge.V1.Session.WorkersEntry, map: true
+  field :epoch, 4, type: :uint64
+  field :opened_at, 5, type: Google.Protobuf.Timestamp, json_name: "openedAt"
+  field :ttl, 6, type: Google.Protobuf.Duration
+  field :calls, 7, type: :uint64
+  field :tenant, 8, type: :string
+  field :ordered, 9, type: :bool
+  field :running, 10, type: :uint32
+  field :idle, 11, type: Google.Protobuf.Duration
+  field :variables, 12, type: :uint32
+  field :variable_bytes, 13, type: :uint64, json_name: "variableBytes"
+  field :lost, 14, type: :string
 end
 
 defmodule Bridge.V1.OpenRequest do
@@ -98,10 +98,10 @@ defmodule Bridge.V1.OpenRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:mode, 2, type: Bridge.V1.SessionMode, enum: true)
-  field(:ttl, 3, type: Google.Protobuf.Duration)
-  field(:ordered, 4, type: :bool)
+  field :id, 1, type: :string
+  field :mode, 2, type: Bridge.V1.SessionMode, enum: true
+  field :ttl, 3, type: Google.Protobuf.Duration
+  field :ordered, 4, type: :bool
 end
 
 defmodule Bridge.V1.OpenResponse do
@@ -114,7 +114,7 @@ defmodule Bridge.V1.OpenResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session, 1, type: Bridge.V1.Session)
+  field :session, 1, type: Bridge.V1.Session
 end
 
 defmodule Bridge.V1.SessionServiceGetRequest do
@@ -127,7 +127,7 @@ defmodule Bridge.V1.SessionServiceGetRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
+  field :id, 1, type: :string
 end
 
 defmodule Bridge.V1.SessionServiceGetResponse do
@@ -140,7 +140,7 @@ defmodule Bridge.V1.SessionServiceGetResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session, 1, type: Bridge.V1.Session)
+  field :session, 1, type: Bridge.V1.Session
 end
 
 defmodule Bridge.V1.SessionServiceListRequest do
@@ -153,8 +153,8 @@ defmodule Bridge.V1.SessionServiceListRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:page_size, 1, type: :int32, json_name: "pageSize")
-  field(:page_token, 2, type: :string, json_name: "pageToken")
+  field :page_size, 1, type: :int32, json_name: "pageSize"
+  field :page_token, 2, type: :string, json_name: "pageToken"
 end
 
 defmodule Bridge.V1.SessionServiceListResponse do
@@ -167,8 +167,8 @@ defmodule Bridge.V1.SessionServiceListResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:sessions, 1, repeated: true, type: Bridge.V1.Session)
-  field(:next_page_token, 2, type: :string, json_name: "nextPageToken")
+  field :sessions, 1, repeated: true, type: Bridge.V1.Session
+  field :next_page_token, 2, type: :string, json_name: "nextPageToken"
 end
 
 defmodule Bridge.V1.CloseRequest do
@@ -181,7 +181,7 @@ defmodule Bridge.V1.CloseRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
+  field :id, 1, type: :string
 end
 
 defmodule Bridge.V1.CloseResponse do
@@ -205,10 +205,10 @@ defmodule Bridge.V1.SessionVariable do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:type, 2, type: Bridge.V1.VariableType, enum: true)
-  field(:value, 3, type: Bridge.V1.Payload)
-  field(:version, 4, type: :uint64)
+  field :name, 1, type: :string
+  field :type, 2, type: Bridge.V1.VariableType, enum: true
+  field :value, 3, type: Bridge.V1.Payload
+  field :version, 4, type: :uint64
 end
 
 defmodule Bridge.V1.GetVariableRequest do
@@ -221,9 +221,9 @@ defmodule Bridge.V1.GetVariableRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session_id, 1, type: :string, json_name: "sessionId")
-  field(:name, 2, type: :string)
-  field(:form, 3, type: Bridge.V1.PayloadForm, enum: true)
+  field :session_id, 1, type: :string, json_name: "sessionId"
+  field :name, 2, type: :string
+  field :form, 3, type: Bridge.V1.PayloadForm, enum: true
 end
 
 defmodule Bridge.V1.GetVariableResponse do
@@ -236,7 +236,7 @@ defmodule Bridge.V1.GetVariableResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:variable, 1, type: Bridge.V1.SessionVariable)
+  field :variable, 1, type: Bridge.V1.SessionVariable
 end
 
 defmodule Bridge.V1.SetVariableRequest do
@@ -249,11 +249,11 @@ defmodule Bridge.V1.SetVariableRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session_id, 1, type: :string, json_name: "sessionId")
-  field(:name, 2, type: :string)
-  field(:value, 3, type: Bridge.V1.Payload)
-  field(:expected_version, 4, proto3_optional: true, type: :uint64, json_name: "expectedVersion")
-  field(:replace_type, 5, type: :bool, json_name: "replaceType")
+  field :session_id, 1, type: :string, json_name: "sessionId"
+  field :name, 2, type: :string
+  field :value, 3, type: Bridge.V1.Payload
+  field :expected_version, 4, proto3_optional: true, type: :uint64, json_name: "expectedVersion"
+  field :replace_type, 5, type: :bool, json_name: "replaceType"
 end
 
 defmodule Bridge.V1.SetVariableResponse do
@@ -266,7 +266,7 @@ defmodule Bridge.V1.SetVariableResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:version, 1, type: :uint64)
+  field :version, 1, type: :uint64
 end
 
 defmodule Bridge.V1.ListVariablesRequest do
@@ -279,8 +279,8 @@ defmodule Bridge.V1.ListVariablesRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session_id, 1, type: :string, json_name: "sessionId")
-  field(:form, 2, type: Bridge.V1.PayloadForm, enum: true)
+  field :session_id, 1, type: :string, json_name: "sessionId"
+  field :form, 2, type: Bridge.V1.PayloadForm, enum: true
 end
 
 defmodule Bridge.V1.ListVariablesResponse do
@@ -293,7 +293,7 @@ defmodule Bridge.V1.ListVariablesResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:variables, 1, repeated: true, type: Bridge.V1.SessionVariable)
+  field :variables, 1, repeated: true, type: Bridge.V1.SessionVariable
 end
 
 defmodule Bridge.V1.DeleteVariableRequest do
@@ -306,9 +306,9 @@ defmodule Bridge.V1.DeleteVariableRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:session_id, 1, type: :string, json_name: "sessionId")
-  field(:name, 2, type: :string)
-  field(:expected_version, 3, proto3_optional: true, type: :uint64, json_name: "expectedVersion")
+  field :session_id, 1, type: :string, json_name: "sessionId"
+  field :name, 2, type: :string
+  field :expected_version, 3, proto3_optional: true, type: :uint64, json_name: "expectedVersion"
 end
 
 defmodule Bridge.V1.DeleteVariableResponse do
@@ -321,7 +321,7 @@ defmodule Bridge.V1.DeleteVariableResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:version, 1, type: :uint64)
+  field :version, 1, type: :uint64
 end
 
 defmodule Bridge.V1.SessionServiceWatchRequest do
@@ -334,8 +334,8 @@ defmodule Bridge.V1.SessionServiceWatchRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :string)
-  field(:form, 2, type: Bridge.V1.PayloadForm, enum: true)
+  field :id, 1, type: :string
+  field :form, 2, type: Bridge.V1.PayloadForm, enum: true
 end
 
 defmodule Bridge.V1.SessionServiceWatchResponse do
@@ -348,11 +348,11 @@ defmodule Bridge.V1.SessionServiceWatchResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:event, 0)
+  oneof :event, 0
 
-  field(:snapshot, 1, type: Bridge.V1.VariableSnapshot, oneof: 0)
-  field(:change, 2, type: Bridge.V1.VariableChange, oneof: 0)
-  field(:end, 3, type: Bridge.V1.WatchEnd, oneof: 0)
+  field :snapshot, 1, type: Bridge.V1.VariableSnapshot, oneof: 0
+  field :change, 2, type: Bridge.V1.VariableChange, oneof: 0
+  field :end, 3, type: Bridge.V1.WatchEnd, oneof: 0
 end
 
 defmodule Bridge.V1.VariableSnapshot do
@@ -365,8 +365,8 @@ defmodule Bridge.V1.VariableSnapshot do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:variables, 1, repeated: true, type: Bridge.V1.SessionVariable)
-  field(:version, 2, type: :uint64)
+  field :variables, 1, repeated: true, type: Bridge.V1.SessionVariable
+  field :version, 2, type: :uint64
 end
 
 defmodule Bridge.V1.VariableChange do
@@ -379,10 +379,10 @@ defmodule Bridge.V1.VariableChange do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:variable, 1, type: Bridge.V1.SessionVariable)
-  field(:deleted, 2, type: :bool)
-  field(:version, 3, type: :uint64)
-  field(:skipped, 4, type: :uint64)
+  field :variable, 1, type: Bridge.V1.SessionVariable
+  field :deleted, 2, type: :bool
+  field :version, 3, type: :uint64
+  field :skipped, 4, type: :uint64
 end
 
 defmodule Bridge.V1.WatchEnd do
@@ -395,7 +395,7 @@ defmodule Bridge.V1.WatchEnd do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:reason, 1, type: :string)
+  field :reason, 1, type: :string
 end
 
 defmodule Bridge.V1.SessionService.Service do
@@ -408,23 +408,23 @@ defmodule Bridge.V1.SessionService.Service do
 
   use GRPC.Service, name: "bridge.v1.SessionService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Open, Bridge.V1.OpenRequest, Bridge.V1.OpenResponse)
+  rpc :Open, Bridge.V1.OpenRequest, Bridge.V1.OpenResponse
 
-  rpc(:Get, Bridge.V1.SessionServiceGetRequest, Bridge.V1.SessionServiceGetResponse)
+  rpc :Get, Bridge.V1.SessionServiceGetRequest, Bridge.V1.SessionServiceGetResponse
 
-  rpc(:List, Bridge.V1.SessionServiceListRequest, Bridge.V1.SessionServiceListResponse)
+  rpc :List, Bridge.V1.SessionServiceListRequest, Bridge.V1.SessionServiceListResponse
 
-  rpc(:Close, Bridge.V1.CloseRequest, Bridge.V1.CloseResponse)
+  rpc :Close, Bridge.V1.CloseRequest, Bridge.V1.CloseResponse
 
-  rpc(:GetVariable, Bridge.V1.GetVariableRequest, Bridge.V1.GetVariableResponse)
+  rpc :GetVariable, Bridge.V1.GetVariableRequest, Bridge.V1.GetVariableResponse
 
-  rpc(:SetVariable, Bridge.V1.SetVariableRequest, Bridge.V1.SetVariableResponse)
+  rpc :SetVariable, Bridge.V1.SetVariableRequest, Bridge.V1.SetVariableResponse
 
-  rpc(:ListVariables, Bridge.V1.ListVariablesRequest, Bridge.V1.ListVariablesResponse)
+  rpc :ListVariables, Bridge.V1.ListVariablesRequest, Bridge.V1.ListVariablesResponse
 
-  rpc(:DeleteVariable, Bridge.V1.DeleteVariableRequest, Bridge.V1.DeleteVariableResponse)
+  rpc :DeleteVariable, Bridge.V1.DeleteVariableRequest, Bridge.V1.DeleteVariableResponse
 
-  rpc(:Watch, Bridge.V1.SessionServiceWatchRequest, stream(Bridge.V1.SessionServiceWatchResponse))
+  rpc :Watch, Bridge.V1.SessionServiceWatchRequest, stream(Bridge.V1.SessionServiceWatchResponse)
 end
 
 defmodule Bridge.V1.SessionService.Stub do

@@ -9,10 +9,10 @@ defmodule Bridge.V1.ToolVisibility do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:TOOL_VISIBILITY_UNSPECIFIED, 0)
-  field(:TOOL_VISIBILITY_RUN, 1)
-  field(:TOOL_VISIBILITY_SESSION, 2)
-  field(:TOOL_VISIBILITY_TENANT, 3)
+  field :TOOL_VISIBILITY_UNSPECIFIED, 0
+  field :TOOL_VISIBILITY_RUN, 1
+  field :TOOL_VISIBILITY_SESSION, 2
+  field :TOOL_VISIBILITY_TENANT, 3
 end
 
 defmodule Bridge.V1.ToolErrorPolicy do
@@ -26,9 +26,9 @@ defmodule Bridge.V1.ToolErrorPolicy do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:TOOL_ERROR_POLICY_UNSPECIFIED, 0)
-  field(:TOOL_ERROR_POLICY_OBSERVE, 1)
-  field(:TOOL_ERROR_POLICY_ABORT, 2)
+  field :TOOL_ERROR_POLICY_UNSPECIFIED, 0
+  field :TOOL_ERROR_POLICY_OBSERVE, 1
+  field :TOOL_ERROR_POLICY_ABORT, 2
 end
 
 defmodule Bridge.V1.HostRequest do
@@ -41,12 +41,12 @@ defmodule Bridge.V1.HostRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:message, 0)
+  oneof :message, 0
 
-  field(:register, 1, type: Bridge.V1.RegisterTools, oneof: 0)
-  field(:result, 2, type: Bridge.V1.HostedResult, oneof: 0)
-  field(:error, 3, type: Bridge.V1.HostedError, oneof: 0)
-  field(:goodbye, 4, type: Bridge.V1.HostGoodbye, oneof: 0)
+  field :register, 1, type: Bridge.V1.RegisterTools, oneof: 0
+  field :result, 2, type: Bridge.V1.HostedResult, oneof: 0
+  field :error, 3, type: Bridge.V1.HostedError, oneof: 0
+  field :goodbye, 4, type: Bridge.V1.HostGoodbye, oneof: 0
 end
 
 defmodule Bridge.V1.HostResponse do
@@ -59,12 +59,12 @@ defmodule Bridge.V1.HostResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:message, 0)
+  oneof :message, 0
 
-  field(:registered, 1, type: Bridge.V1.ToolsRegistered, oneof: 0)
-  field(:call, 2, type: Bridge.V1.HostedCall, oneof: 0)
-  field(:cancel, 3, type: Bridge.V1.CancelHostedCall, oneof: 0)
-  field(:draining, 4, type: Bridge.V1.HostDraining, oneof: 0)
+  field :registered, 1, type: Bridge.V1.ToolsRegistered, oneof: 0
+  field :call, 2, type: Bridge.V1.HostedCall, oneof: 0
+  field :cancel, 3, type: Bridge.V1.CancelHostedCall, oneof: 0
+  field :draining, 4, type: Bridge.V1.HostDraining, oneof: 0
 end
 
 defmodule Bridge.V1.RegisterTools do
@@ -77,10 +77,10 @@ defmodule Bridge.V1.RegisterTools do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:tools, 1, repeated: true, type: Bridge.V1.HostedTool)
-  field(:token, 2, type: :string)
-  field(:working_on, 3, repeated: true, type: :uint64, json_name: "workingOn")
-  field(:visibility, 4, type: Bridge.V1.ToolVisibility, enum: true)
+  field :tools, 1, repeated: true, type: Bridge.V1.HostedTool
+  field :token, 2, type: :string
+  field :working_on, 3, repeated: true, type: :uint64, json_name: "workingOn"
+  field :visibility, 4, type: Bridge.V1.ToolVisibility, enum: true
 end
 
 defmodule Bridge.V1.HostedTool do
@@ -93,13 +93,13 @@ defmodule Bridge.V1.HostedTool do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:name, 1, type: :string)
-  field(:description, 2, type: :string)
-  field(:arguments_schema, 3, type: :string, json_name: "argumentsSchema")
-  field(:on_error, 4, type: Bridge.V1.ToolErrorPolicy, json_name: "onError", enum: true)
-  field(:timeout_ms, 5, type: :uint32, json_name: "timeoutMs")
-  field(:max_concurrent, 6, type: :uint32, json_name: "maxConcurrent")
-  field(:idempotent, 7, type: :bool)
+  field :name, 1, type: :string
+  field :description, 2, type: :string
+  field :arguments_schema, 3, type: :string, json_name: "argumentsSchema"
+  field :on_error, 4, type: Bridge.V1.ToolErrorPolicy, json_name: "onError", enum: true
+  field :timeout_ms, 5, type: :uint32, json_name: "timeoutMs"
+  field :max_concurrent, 6, type: :uint32, json_name: "maxConcurrent"
+  field :idempotent, 7, type: :bool
 end
 
 defmodule Bridge.V1.ToolsRegistered do
@@ -112,12 +112,12 @@ defmodule Bridge.V1.ToolsRegistered do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:registration, 1, type: :string)
-  field(:token, 2, type: :string)
-  field(:resume_ttl_ms, 3, type: :uint32, json_name: "resumeTtlMs")
-  field(:max_result_bytes, 4, type: :uint32, json_name: "maxResultBytes")
-  field(:max_calls, 5, type: :uint32, json_name: "maxCalls")
-  field(:resumed, 6, type: :bool)
+  field :registration, 1, type: :string
+  field :token, 2, type: :string
+  field :resume_ttl_ms, 3, type: :uint32, json_name: "resumeTtlMs"
+  field :max_result_bytes, 4, type: :uint32, json_name: "maxResultBytes"
+  field :max_calls, 5, type: :uint32, json_name: "maxCalls"
+  field :resumed, 6, type: :bool
 end
 
 defmodule Bridge.V1.HostedCall do
@@ -130,14 +130,14 @@ defmodule Bridge.V1.HostedCall do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :uint64)
-  field(:tool, 2, type: :string)
-  field(:arguments, 3, type: :string)
-  field(:timeout_ms, 4, type: :uint32, json_name: "timeoutMs")
-  field(:traceparent, 5, type: :string)
-  field(:request_id, 6, type: :string, json_name: "requestId")
-  field(:session_id, 7, type: :string, json_name: "sessionId")
-  field(:resent, 8, type: :bool)
+  field :id, 1, type: :uint64
+  field :tool, 2, type: :string
+  field :arguments, 3, type: :string
+  field :timeout_ms, 4, type: :uint32, json_name: "timeoutMs"
+  field :traceparent, 5, type: :string
+  field :request_id, 6, type: :string, json_name: "requestId"
+  field :session_id, 7, type: :string, json_name: "sessionId"
+  field :resent, 8, type: :bool
 end
 
 defmodule Bridge.V1.CancelHostedCall do
@@ -150,8 +150,8 @@ defmodule Bridge.V1.CancelHostedCall do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :uint64)
-  field(:reason, 2, type: :string)
+  field :id, 1, type: :uint64
+  field :reason, 2, type: :string
 end
 
 defmodule Bridge.V1.HostGoodbye do
@@ -186,11 +186,11 @@ defmodule Bridge.V1.HostedResult do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  oneof(:value, 0)
+  oneof :value, 0
 
-  field(:id, 1, type: :uint64)
-  field(:json, 2, type: :string, oneof: 0)
-  field(:text, 3, type: :string, oneof: 0)
+  field :id, 1, type: :uint64
+  field :json, 2, type: :string, oneof: 0
+  field :text, 3, type: :string, oneof: 0
 end
 
 defmodule Bridge.V1.HostedError do
@@ -203,9 +203,9 @@ defmodule Bridge.V1.HostedError do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:id, 1, type: :uint64)
-  field(:message, 2, type: :string)
-  field(:type, 3, type: :string)
+  field :id, 1, type: :uint64
+  field :message, 2, type: :string
+  field :type, 3, type: :string
 end
 
 defmodule Bridge.V1.ListToolsRequest do
@@ -218,7 +218,7 @@ defmodule Bridge.V1.ListToolsRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:registration, 1, type: :string)
+  field :registration, 1, type: :string
 end
 
 defmodule Bridge.V1.ListToolsResponse do
@@ -231,7 +231,7 @@ defmodule Bridge.V1.ListToolsResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:tools, 1, repeated: true, type: Bridge.V1.ToolInfo)
+  field :tools, 1, repeated: true, type: Bridge.V1.ToolInfo
 end
 
 defmodule Bridge.V1.ToolInfo do
@@ -244,10 +244,10 @@ defmodule Bridge.V1.ToolInfo do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:tool, 1, type: Bridge.V1.HostedTool)
-  field(:registration, 2, type: :string)
-  field(:connected, 3, type: :bool)
-  field(:open_calls, 4, type: :uint32, json_name: "openCalls")
+  field :tool, 1, type: Bridge.V1.HostedTool
+  field :registration, 2, type: :string
+  field :connected, 3, type: :bool
+  field :open_calls, 4, type: :uint32, json_name: "openCalls"
 end
 
 defmodule Bridge.V1.ToolService.Service do
@@ -257,9 +257,9 @@ defmodule Bridge.V1.ToolService.Service do
 
   use GRPC.Service, name: "bridge.v1.ToolService", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Host, stream(Bridge.V1.HostRequest), stream(Bridge.V1.HostResponse))
+  rpc :Host, stream(Bridge.V1.HostRequest), stream(Bridge.V1.HostResponse)
 
-  rpc(:ListTools, Bridge.V1.ListToolsRequest, Bridge.V1.ListToolsResponse)
+  rpc :ListTools, Bridge.V1.ListToolsRequest, Bridge.V1.ListToolsResponse
 end
 
 defmodule Bridge.V1.ToolService.Stub do

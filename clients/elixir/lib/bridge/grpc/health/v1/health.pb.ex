@@ -7,10 +7,10 @@ defmodule Bridge.Grpc.Health.V1.HealthCheckResponse.ServingStatus do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:UNKNOWN, 0)
-  field(:SERVING, 1)
-  field(:NOT_SERVING, 2)
-  field(:SERVICE_UNKNOWN, 3)
+  field :UNKNOWN, 0
+  field :SERVING, 1
+  field :NOT_SERVING, 2
+  field :SERVICE_UNKNOWN, 3
 end
 
 defmodule Bridge.Grpc.Health.V1.HealthCheckRequest do
@@ -21,7 +21,7 @@ defmodule Bridge.Grpc.Health.V1.HealthCheckRequest do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:service, 1, type: :string)
+  field :service, 1, type: :string
 end
 
 defmodule Bridge.Grpc.Health.V1.HealthCheckResponse do
@@ -32,7 +32,7 @@ defmodule Bridge.Grpc.Health.V1.HealthCheckResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:status, 1, type: Bridge.Grpc.Health.V1.HealthCheckResponse.ServingStatus, enum: true)
+  field :status, 1, type: Bridge.Grpc.Health.V1.HealthCheckResponse.ServingStatus, enum: true
 end
 
 defmodule Bridge.Grpc.Health.V1.HealthListRequest do
@@ -53,8 +53,8 @@ defmodule Bridge.Grpc.Health.V1.HealthListResponse.StatusesEntry do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:key, 1, type: :string)
-  field(:value, 2, type: Bridge.Grpc.Health.V1.HealthCheckResponse)
+  field :key, 1, type: :string
+  field :value, 2, type: Bridge.Grpc.Health.V1.HealthCheckResponse
 end
 
 defmodule Bridge.Grpc.Health.V1.HealthListResponse do
@@ -65,11 +65,10 @@ defmodule Bridge.Grpc.Health.V1.HealthListResponse do
     protoc_gen_elixir_version: "0.17.0",
     syntax: :proto3
 
-  field(:statuses, 1,
+  field :statuses, 1,
     repeated: true,
     type: Bridge.Grpc.Health.V1.HealthListResponse.StatusesEntry,
     map: true
-  )
 end
 
 defmodule Bridge.Grpc.Health.V1.Health.Service do
@@ -77,15 +76,13 @@ defmodule Bridge.Grpc.Health.V1.Health.Service do
 
   use GRPC.Service, name: "grpc.health.v1.Health", protoc_gen_elixir_version: "0.17.0"
 
-  rpc(:Check, Bridge.Grpc.Health.V1.HealthCheckRequest, Bridge.Grpc.Health.V1.HealthCheckResponse)
+  rpc :Check, Bridge.Grpc.Health.V1.HealthCheckRequest, Bridge.Grpc.Health.V1.HealthCheckResponse
 
-  rpc(:List, Bridge.Grpc.Health.V1.HealthListRequest, Bridge.Grpc.Health.V1.HealthListResponse)
+  rpc :List, Bridge.Grpc.Health.V1.HealthListRequest, Bridge.Grpc.Health.V1.HealthListResponse
 
-  rpc(
-    :Watch,
-    Bridge.Grpc.Health.V1.HealthCheckRequest,
-    stream(Bridge.Grpc.Health.V1.HealthCheckResponse)
-  )
+  rpc :Watch,
+      Bridge.Grpc.Health.V1.HealthCheckRequest,
+      stream(Bridge.Grpc.Health.V1.HealthCheckResponse)
 end
 
 defmodule Bridge.Grpc.Health.V1.Health.Stub do
