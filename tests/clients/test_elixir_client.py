@@ -1,8 +1,8 @@
 """The Elixir client's core on the Elixir that is there: compiled without warnings, formatted, and its own tests.
 
-The core (`clients/elixir/core`) needs no package. The client itself needs the hex packages grpc and protobuf and a newer
-Elixir than Debian's; its tests, and what this project can not reach in CI, are in clients/elixir/README.md with the
-versions they were run with. Where `BRIDGE_ELIXIR_MIX` names a mix that finds the packages, they are run here too.
+The core (`clients/elixir/core`) needs no package. The client itself needs the hex packages grpc and protobuf and a
+newer Elixir than Debian's: clients/elixir/README.md says with which versions its tests were run. Where
+`BRIDGE_ELIXIR_MIX` names a mix that finds the packages, they are run here too.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ defmodule Bridge.Receipts do
 
   @collector :"$bridge_receipts"
 
-  @spec collect((-> value)) :: {value, [Bridge.Receipt.t()]} when value: var
+  @spec collect((... -> value)) :: {value, [Bridge.Receipt.t()]} when value: var
   def collect(function) do
     outer = Process.put(@collector, [])
 

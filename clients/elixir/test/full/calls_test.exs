@@ -66,8 +66,7 @@ defmodule Bridge.CallsTest do
   end
 
   test "the server holds the timeout exactly, and says where the time went", %{connection: connection} do
-    {taken, result} =
-      Served.timed(fn -> Bridge.call(connection, "slow", [seconds: 30.0], timeout: 1_500) end)
+    {taken, result} = Served.timed(fn -> Bridge.call(connection, "slow", [seconds: 20.0], timeout: 1_500) end)
 
     assert {:error, %Error{code: :deadline_exceeded, reason: "IN_WORKER"}} = result
     assert taken >= 1_500

@@ -14,10 +14,12 @@ def add(a: int, b: int) -> int:
 
 
 def echo(value: object) -> object:
+    """Return the value."""
     return value
 
 
 def count(to: int, start: int = 1) -> Iterator[int]:
+    """Yield numbers."""
     yield from range(start, to + 1)
 
 
@@ -46,26 +48,32 @@ def slow(seconds: float, path: str = "") -> str:
 
 
 def flip(data: bytes) -> bytes:
+    """Turn bytes around."""
     return data[::-1]
 
 
 def double(array: np.ndarray) -> np.ndarray:
+    """Double an array."""
     return array * 2
 
 
 def half(x: float) -> float:
+    """Halve a number."""
     return x / 2
 
 
 def repeat(text: str, times: int) -> str:
+    """Repeat a text."""
     return text * times
 
 
 def boom(message: str) -> None:
+    """Fail."""
     raise ValueError(message)
 
 
 def half_way(number: int) -> Iterator[int]:
+    """Yield, then fail."""
     yield from range(number)
     raise RuntimeError("half-way")
 
