@@ -128,6 +128,7 @@ class App:
 
     def _open_created(self) -> CreatedPrograms:
         try:
+            self._routes.open()
             return CreatedPrograms(
                 self._config.programs, self._registry, self._routes.catalogue_changed, lambda: self._plan
             )
@@ -338,7 +339,7 @@ class App:
         if self._multiplexer is not None:
             self._multiplexer.close()
         self._tools.close()
-        await self._metrics.stop()
+        await asyncio.gather(self._metrics.stop(), self._routes.close())
         await self._listener.stop()
         self._created.close()
         log(logging.INFO, "stopped")

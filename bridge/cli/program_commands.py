@@ -153,9 +153,7 @@ def rollback(
     finish(as_json, lambda output: command.run_rollback(name, command.Place(store, address, config), output))
 
 
-Signature = Annotated[
-    str | None, typer.Argument(metavar="[SIGNATURE]", help="Such as 'question -> answer: float'.")
-]
+Signature = Annotated[str | None, typer.Argument(metavar="[SIGNATURE]", help="Such as 'question -> answer: float'.")]
 Module = Annotated[
     str | None,
     typer.Option("--module", "-m", metavar="KIND", help="predict (the default), chain_of_thought, react, refine, ..."),
