@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PREFIX = "BRIDGE_"
 NOT_SETTINGS = tuple(
     f"BRIDGE_{name}"
-    for name in ("ADDRESS", "COMMAND", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY", "ELIXIR_DEPS")
+    for name in ("ADDRESS", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY", "ELIXIR_DEPS", "ELIXIR_SERVER")
 )
 """Variables of the command line and of the clients that are no settings."""
 

@@ -114,13 +114,19 @@ def mix() -> Mix:
     if prepared.returncode == MISSING_STATUS:
         pytest.skip(f"missing: {prepared.stdout.splitlines()[-1]}")
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # `bridge` is there
+    server = str(Path(sys.executable).parent / "bridge")
 
     def start(*words: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             ["mix", *words],
             cwd=ELIXIR,
-            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "MIX_QUIET": "1", **environment},
+            env={
+                **os.environ,
+                "BRIDGE_ELIXIR_SERVER": server,
+                "PYTHONPATH": str(ROOT),
+                "MIX_QUIET": "1",
+                **environment,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

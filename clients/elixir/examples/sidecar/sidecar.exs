@@ -35,7 +35,7 @@ defmodule Sidecar do
   end
 
   defp start do
-    command = System.get_env("BRIDGE_COMMAND", "bridge") |> String.split(" ")
+    command = System.get_env("BRIDGE_ELIXIR_SERVER", "bridge") |> String.split(" ")
 
     children = [
       {Server,
