@@ -30,8 +30,18 @@ from targets import TargetError, bridge  # noqa: E402
 CLIENTS = ROOT / "clients"
 ROUNDS, CALLS = 9, 1000
 RUN_S, BUILD_S = 120.0, 600.0
-MISSING_STATUS = 3
+MISSING = 3
 WORKERS = 2
+MISSING_STATUS = 3
+"""What a step ends with where something is missing, which its last line names."""
+
+
+class Failed(TargetError):
+    """A command that has ended with another status than 0."""
+
+    def __init__(self, message: str, status: int, output: str) -> None:
+        super().__init__(message)
+        self.status, self.output = status, output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +56,12 @@ class Program:
     """Where it is, below the client's folder."""
     command: tuple[str, ...]
     """How it is run in the client's folder; `{out}` is a folder of its own. Address and calls follow."""
-    build: tuple[str, ...] = ()
-    """What makes it runnable; it ends with status 3 where something is missing, which its last line names."""
+    build: tuple[tuple[str, ...], ...] = ()
+    """What makes it runnable."""
     needs: str = ""
     """A file below the client's folder without which it can not be built."""
+    probe: tuple[str, ...] = ()
+    """A command in the client's folder that ends with status 3, and says what is missing, where it can not be built."""
 
     def absent(self) -> str:
         """What is missing to run it; empty where nothing is."""
@@ -58,7 +70,12 @@ class Program:
             return f"no clients/{self.language}/{self.source}"
         if shutil.which(self.tool) is None:
             return f"{self.tool} is not installed"
-        return f"clients/{self.language}/{self.needs} is missing" if not (folder / self.needs).exists() else ""
+        if not (folder / self.needs).exists():
+            return f"clients/{self.language}/{self.needs} is missing"
+        if not self.probe:
+            return ""
+        done = subprocess.run(self.probe, cwd=folder, capture_output=True, text=True, timeout=BUILD_S, check=False)
+        return done.stderr.strip() if done.returncode == MISSING else ""
 
 
 PROGRAMS = (
@@ -82,7 +99,7 @@ PROGRAMS = (
         tool="node",
         source="bench/overhead.mjs",
         command=("node", "bench/overhead.mjs"),
-        build=("npm", "run", "--silent", "build"),
+        build=(("npm", "run", "--silent", "build"),),
         needs="node_modules",
     ),
     Program(
@@ -91,7 +108,8 @@ PROGRAMS = (
         tool="go",
         source="bench/overhead",
         command=("{out}/overhead",),
-        build=("sh", "tool.sh", "build", "-o", "{out}/overhead", "./bench/overhead"),
+        build=(("sh", "tool.sh", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        probe=("sh", "tool.sh", "list", "."),
     ),
     Program(
         figure="client_elixir_p50",
@@ -99,18 +117,14 @@ PROGRAMS = (
         tool="mix",
         source="bench/overhead.exs",
         command=("mix", "run", "--no-compile", "bench/overhead.exs"),
-        build=("sh", "conformance/prepare.sh"),
+        build=(("sh", "conformance/prepare.sh"),),
     ),
 )
 FIGURES = tuple(program.figure for program in PROGRAMS)
 
 
-class Missing(Exception):
-    """Something is not installed; the message names it."""
-
-
 def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: float) -> str:
-    """Runs a command in the client's folder and returns its output. Raises TargetError where it fails, or Missing."""
+    """Runs a command in the client's folder and returns its output. Raises TargetError where it fails."""
     command = [word.format(out=out) for word in words]
     path = os.pathsep.join([str(ROOT), str(CLIENTS / "python")])
     try:
@@ -126,11 +140,10 @@ def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: floa
         )
     except subprocess.TimeoutExpired as error:
         raise TargetError(f"{program.figure}: {' '.join(command)} ran for more than {timeout_s:.0f} s") from error
-    if done.returncode == MISSING_STATUS and words == program.build:
-        raise Missing(f"{done.stdout}{done.stderr}".strip().splitlines()[-1])
     if done.returncode != 0:
         shown = f"{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
-        raise TargetError(f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}")
+        told = f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}"
+        raise Failed(told, done.returncode, f"{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
@@ -149,18 +162,24 @@ def ratio(line: str, name: str) -> tuple[float, float]:
 def ready(programs: tuple[Program, ...], folder: Path, console: Console) -> Iterator[tuple[Program, Path]]:
     """Those that can run here, built, each with its folder; says what is missing of the others."""
     for program in programs:
-        if why := program.absent():
-            console.print(f"{program.figure} is left out: {why}", markup=False)
-            continue
         out = folder / program.figure
         out.mkdir()
-        try:
-            if program.build:
-                execute(program, program.build, out, BUILD_S)
-        except Missing as missing:
-            console.print(f"{program.figure} is left out: {missing}", markup=False)
+        if why := program.absent() or built(program, out):
+            console.print(f"{program.figure} is left out: {why}", markup=False)
             continue
         yield program, out
+
+
+def built(program: Program, out: Path) -> str:
+    """Builds a program. Returns what is missing, where a step says so; raises TargetError where one fails otherwise."""
+    try:
+        for step in program.build:
+            execute(program, step, out, BUILD_S)
+    except Failed as error:
+        if error.status != MISSING_STATUS:
+            raise
+        return (error.output.strip().splitlines() or ["something is missing"])[-1]
+    return ""
 
 
 def figures(
