@@ -17,6 +17,7 @@ import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
 from bridge.created import CreatedPrograms
+from bridge.doors.failures import ListenFailed
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
@@ -33,7 +34,6 @@ from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
 from bridge.route_table import RouteProblem, of_config
 from bridge.runners import Runners
-from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
@@ -83,6 +83,8 @@ class Ready:
     seconds: float
     fronts: int = 1
     """Processes that take gRPC."""
+    unix: str | None = None
+    """The unix socket that it listens on as well."""
 
 
 def _fatal(error: BaseException) -> None:
@@ -182,6 +184,7 @@ class App:
             pools=tuple(sorted(states)),
             seconds=time.monotonic() - started,
             fronts=self._config.server.fronts,
+            unix=self._config.server.unix_socket,
         )
 
     async def _catalogue(self) -> Snapshot:

@@ -97,6 +97,11 @@ def check(identity: TlsIdentity) -> Validity:
     return Validity(ssl.cert_time_to_seconds(found["notBefore"]), ssl.cert_time_to_seconds(found["notAfter"]), names)
 
 
+def der_of(identity: TlsIdentity) -> bytes:
+    """Return the server's certificate as a handshake shows it, of an identity that has been checked."""
+    return ssl.PEM_cert_to_DER_cert(_CERTIFICATE.findall(identity.certificate)[0].decode("ascii"))
+
+
 def _server_side(identity: TlsIdentity) -> ssl.SSLContext:
     """Load certificate and key, which OpenSSL takes from files only: one in memory."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
