@@ -130,6 +130,7 @@ class App:
 
     def _open_created(self) -> CreatedPrograms:
         try:
+            self._routes.open()
             return CreatedPrograms(
                 self._config.programs, self._registry, self._routes.catalogue_changed, lambda: self._plan
             )
@@ -341,7 +342,7 @@ class App:
         if self._multiplexer is not None:
             self._multiplexer.close()
         self._tools.close()
-        await self._metrics.stop()
+        await asyncio.gather(self._metrics.stop(), self._routes.close())
         await self._listener.stop()
         self._created.close()
         log(logging.INFO, "stopped")

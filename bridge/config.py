@@ -14,7 +14,7 @@ from bridge.settings.anomaly_table import AnomaliesConfig
 from bridge.settings.door_tables import KeysConfig, ServerConfig, door_mistakes
 from bridge.settings.errors import ConfigError, Problem
 from bridge.settings.fields import KIB, MIB, Address, Flag, Int, Name, Number, Seconds, Section, Size, parse_size
-from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, model_mistakes
+from bridge.settings.model_tables import BudgetConfig, EmbeddingConfig, ModelConfig, SpendingConfig, model_mistakes
 from bridge.settings.program_table import ProgramsConfig
 from bridge.settings.replay_table import ReplayConfig
 from bridge.settings.route_tables import BreakersConfig, FunctionName, RouteConfig, route_mistakes
@@ -243,6 +243,7 @@ class Config(Section):
     )
     models: dict[Name, ModelConfig] = Field({}, description="Language models by name.")
     budgets: dict[Name, BudgetConfig] = Field({}, description="Standing budgets for language models, by name.")
+    spending: SpendingConfig = Field(SpendingConfig(), description="What standing budgets have spent.")
     embeddings: dict[Name, EmbeddingConfig] = Field({}, description="Embedding models by name.")
     programs: ProgramsConfig = Field(ProgramsConfig(), description="DSPy programs.")
     health: HealthConfig = Field(HealthConfig(), description="Health of the pools.")

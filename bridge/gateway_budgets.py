@@ -1,9 +1,9 @@
 """Standing budgets: what a tenant, a session, a key, a model or the whole server may spend on models in a period.
 
 `[budgets.NAME]` of the configuration. Reserved before a request goes out and settled after, as the budgets that calls
-bring. Periods are those of the calendar, in UTC. Owns what was spent in the present period; a restart forgets it. The
-number of holders that are counted apart is bounded: those beyond it share one account, so that nobody gets more by
-calling himself something else.
+bring. Periods are those of the calendar, in UTC. Owns what was spent in the present period; `bridge.spent_file` keeps
+it over restarts. The number of holders that are counted apart is bounded: those beyond it share one account, so that
+nobody gets more by calling himself something else.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.budgets import Amount, Budget, pico
 from bridge.errors import BridgeError
+from bridge.spent_file import Spent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from bridge.call import Identity
     from bridge.settings.model_tables import BudgetConfig
@@ -56,6 +57,37 @@ class StandingBudgets:
         self._wall = wall
         self._rules: Mapping[str, BudgetConfig] = {}
         self._accounts: dict[str, dict[tuple[str, str], Account]] = {}
+        self.changed: Callable[[], None] | None = None
+        """Called when something has been spent."""
+
+    def restore(self, records: Iterable[Spent]) -> None:
+        """Take over what was spent before, of budgets that count the same and whose period has not ended."""
+        now = self._wall()
+        for one in records:
+            rule = self._rules.get(one.budget)
+            if rule is None or one.ends_at <= now or scope(rule) != one.scope:
+                continue
+            budget = _limits(rule)
+            budget.spent = Amount(one.requests, one.tokens, one.pico_usd)
+            self._accounts.setdefault(one.budget, {})[one.tenant, one.holder] = Account(budget, one.ends_at)
+
+    def records(self) -> Iterator[Spent]:
+        """Yield what was spent in the present periods, as `restore` takes it."""
+        now = self._wall()
+        for name, accounts in self._accounts.items():
+            counted = scope(self._rules[name])
+            for (tenant, holder), (budget, ends_at) in accounts.items():
+                if ends_at > now and (spent := budget.spent):
+                    yield Spent(
+                        budget=name,
+                        scope=counted,
+                        tenant=tenant,
+                        holder=holder,
+                        ends_at=ends_at,
+                        requests=spent.calls,
+                        tokens=spent.tokens,
+                        pico_usd=spent.pico_usd,
+                    )
 
     def renew(self, rules: Mapping[str, BudgetConfig]) -> None:
         """Take over other rules; what was spent of a rule that stays is kept."""
@@ -86,6 +118,8 @@ class StandingBudgets:
         """Settle a reservation; None where it is not known what was spent: what was reserved counts then."""
         for budget, wanted in reserved:
             budget.settle(wanted, wanted if spent is None else spent)
+        if reserved and self.changed is not None:
+            self.changed()
 
     def accounts(self, tenant: str = "") -> Iterator[tuple[str, str, Account]]:
         """Yield what is known: name, holder, account; with a tenant only that one's own."""
@@ -109,8 +143,7 @@ class StandingBudgets:
                 holder = ("", OTHERS)
                 if (found := accounts.get(holder)) is not None and found.ends_at > now:
                     return found
-        limits = Budget(calls=rule.requests, tokens=rule.tokens, pico_usd=None if rule.usd is None else pico(rule.usd))
-        accounts[holder] = Account(limits, period_end(rule.period, now))
+        accounts[holder] = Account(_limits(rule), period_end(rule.period, now))
         return accounts[holder]
 
     def _exceeded(
@@ -127,6 +160,15 @@ class StandingBudgets:
         )
         metadata = {**about, "budget": what, "name": name, "per": rule.per, "period": rule.period}
         return BridgeError(error.code, error.reason, message, metadata=metadata, retry_after_s=left_s)
+
+
+def scope(rule: BudgetConfig) -> str:
+    """Return what a budget counts, as text: its limits may change, and what was spent still counts."""
+    return f"{rule.period} per {rule.per}; only {sorted(rule.only)}; models {sorted(rule.models)}"
+
+
+def _limits(rule: BudgetConfig) -> Budget:
+    return Budget(calls=rule.requests, tokens=rule.tokens, pico_usd=None if rule.usd is None else pico(rule.usd))
 
 
 def _holder(rule: BudgetConfig, identity: Identity, model: str, key: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.attempts import AttemptsRunner
@@ -17,6 +18,7 @@ from bridge.providers import provider_breakers
 from bridge.route_stats import RouteStats
 from bridge.route_table import RouteTable, alone, routed
 from bridge.routes import RoutedSpec
+from bridge.spent_file import SpentFile
 from handlers.errors import Unknown
 
 if TYPE_CHECKING:
@@ -45,12 +47,27 @@ class RouteParts:
         self.breakers = Breakers(clock, self._breaker_changed, self._rule_of)
         self.gateway = Gateway(self.breakers)
         self.gateway.renew(config)
+        self._spent: SpentFile | None = None
         self._guarded: dict[str, set[str]] = {}
         """The keys that are not closed, by the function that they belong to."""
         self._router: Router | None = None
         self.runner: AttemptsRunner | None = None
         self.told: list[Callable[[], None]] = []
         """What is called when created programs have changed the catalogue."""
+
+    def open(self) -> None:
+        """Take over what standing budgets have spent. Raises StoreError."""
+        budgets, path = self.gateway.budgets, self._config.spending.file
+        if path is None:
+            return
+        self._spent = SpentFile(Path(path), lambda: list(budgets.records()))
+        budgets.restore(self._spent.read())
+        budgets.changed = self._spent.changed
+
+    async def close(self) -> None:
+        """Keep what standing budgets have spent."""
+        if self._spent is not None:
+            await self._spent.close()
 
     def make_runner(
         self, pools: Mapping[str, Pool], native: NativeRunner, pooled: PooledRunner, router: Router

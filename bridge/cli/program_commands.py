@@ -1,16 +1,22 @@
-"""The commands `bridge program ...`: names, flags and help; what they do is in `artefacts`. Imports nothing heavy."""
+"""The commands `bridge program ...`: names, flags and help. Imports nothing heavy.
+
+What they do is in `artefacts` for saved programs, in `program_creating` for created ones.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.options import ConfigFile, Json, finish
+from bridge.cli.options import DEFAULT_ADDRESS, ConfigFile, Json, Server, finish
+
+if TYPE_CHECKING:
+    from bridge.cli.program_creating import Source
 
 program_app = typer.Typer(
-    help="Save, compare, promote and roll back versions of DSPy programs.",
+    help="Create, save, compare, promote and roll back versions of DSPy programs.",
     no_args_is_help=True,
 )
 
@@ -145,3 +151,118 @@ def rollback(
     from bridge.cli import artefacts as command
 
     finish(as_json, lambda output: command.run_rollback(name, command.Place(store, address, config), output))
+
+
+Signature = Annotated[str | None, typer.Argument(metavar="[SIGNATURE]", help="Such as 'question -> answer: float'.")]
+Module = Annotated[
+    str | None,
+    typer.Option("--module", "-m", metavar="KIND", help="predict (the default), chain_of_thought, react, refine, ..."),
+]
+Instructions = Annotated[str | None, typer.Option("--instructions", help="What the language model is told to do.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The language model, by its name on the server."),
+]
+Adapter = Annotated[
+    str | None, typer.Option("--adapter", metavar="KIND", help="How it becomes a prompt: chat, json, xml or two_step.")
+]
+Tools = Annotated[
+    list[str] | None, typer.Option("--tool", metavar="NAME", help="A function that it may call; may be repeated.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="KEY=VALUE", help="What only its kind knows: max_iters=5; may be repeated."),
+]
+Demos = Annotated[Path | None, typer.Option("--demos", metavar="FILE", help="Worked examples: a JSON list of objects.")]
+Doc = Annotated[str | None, typer.Option("--doc", help="What it is for, for people.")]
+SourceFile = Annotated[
+    Path | None,
+    typer.Option("--from", metavar="FILE", help="All of that as JSON, a ProgramSource; flags win over it."),
+]
+
+
+def _source(
+    file: Path | None, signature: str | None, options: list[str] | None, demos: Path | None, **flags: object
+) -> Source:
+    from bridge.cli.program_creating import Source
+
+    return Source(file, signature, flags, options or (), demos)
+
+
+@program_app.command("create")
+def create(
+    name: Name,
+    signature: Signature = None,
+    module: Module = None,
+    instructions: Instructions = None,
+    model: Model = None,
+    adapter: Adapter = None,
+    tools: Tools = None,
+    options: Options = None,
+    demos: Demos = None,
+    doc: Doc = None,
+    file: SourceFile = None,
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Create a program on a server, to be called like any other."""
+    from bridge.cli import program_creating as command
+
+    flags = {"module": module, "instructions": instructions, "model": model, "adapter": adapter}
+    source = _source(file, signature, options, demos, tools=tools, doc=doc, **flags)
+    finish(as_json, lambda output: command.run_create(name, source, address, output))
+
+
+@program_app.command("update")
+def update(
+    name: Name,
+    signature: Signature = None,
+    module: Module = None,
+    instructions: Instructions = None,
+    model: Model = None,
+    adapter: Adapter = None,
+    tools: Tools = None,
+    options: Options = None,
+    demos: Demos = None,
+    doc: Doc = None,
+    file: SourceFile = None,
+    expected_version: Annotated[
+        int, typer.Option("--expected-version", min=0, help="Only if this version serves now; 0 for whichever does.")
+    ] = 0,
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Add a version of a created program, which serves at once; what it was made from before is not taken over."""
+    from bridge.cli import program_creating as command
+
+    flags = {"module": module, "instructions": instructions, "model": model, "adapter": adapter}
+    source = _source(file, signature, options, demos, tools=tools, doc=doc, **flags)
+    finish(as_json, lambda output: command.run_update(name, source, expected_version, address, output))
+
+
+@program_app.command("delete")
+def delete(name: Name, address: Server = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+    """Remove a created program with all its versions."""
+    from bridge.cli import program_creating as command
+
+    finish(as_json, lambda output: command.run_delete(name, address, output))
+
+
+@program_app.command("list")
+def list_programs(address: Server = DEFAULT_ADDRESS, as_json: Json = False) -> None:
+    """List the programs of a server, those of its app too."""
+    from bridge.cli import program_creating as command
+
+    finish(as_json, lambda output: command.run_list(address, output))
+
+
+@program_app.command("check")
+def check(
+    signature: Annotated[str, typer.Argument(help="Such as 'question -> answer: float'.")],
+    address: Server = DEFAULT_ADDRESS,
+    as_json: Json = False,
+) -> None:
+    """Say what a signature means, or where it is wrong (exit code 1)."""
+    from bridge.cli import program_creating as command
+
+    finish(as_json, lambda output: command.run_check(signature, address, output))

@@ -46,7 +46,8 @@ def receipt_lines(trailers: Trailers) -> list[str]:
         lines += _nested_lines(receipt.nested)
     if receipt.HasField("budget"):
         lines.append(f"budget: {_budget(receipt.budget)}")
-    lines.append(f"request {receipt.request_id}")
+    key = f", key {receipt.key_name}" if receipt.key_name else ""
+    lines.append(f"request {receipt.request_id}{key}")
     return lines
 
 

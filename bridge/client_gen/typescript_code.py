@@ -19,8 +19,7 @@ import type {{ Calls, CallOptions, ResultStream, Tensor, TypedArray }} from "@po
 
 /** Integers beyond 2^53 come as bigint, unless the client was told otherwise. */
 export type Integer = number;
-/** Bytes of arguments. In results they are base64 text. */
-export type Bytes = Uint8Array | string;
+export type Bytes = Uint8Array;
 /** Arrays of numbers; in results always a Tensor. */
 export type NumberArray = Tensor | TypedArray;
 """

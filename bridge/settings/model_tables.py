@@ -84,7 +84,7 @@ class ModelConfig(Section):
 
 
 class BudgetConfig(Section):
-    """A standing budget: what may be spent on language models in a period. A restart of the server forgets what was."""
+    """A standing budget: what may be spent on language models in a period. `spending.file` keeps it over restarts."""
 
     per: Literal["tenant", "session", "key", "model", "server"] = Field(
         "tenant",
@@ -109,6 +109,17 @@ class BudgetConfig(Section):
         if self.per == "server" and self.only:
             raise ValueError("a budget of the whole server has one holder; leave out 'only'")
         return self
+
+
+class SpendingConfig(Section):
+    """What standing budgets have spent."""
+
+    file: str | None = Field(
+        None,
+        min_length=1,
+        description="Where it is kept, written within a second; of one server alone. None keeps it in memory, and "
+        "every budget is fresh when the server starts.",
+    )
 
 
 def model_mistakes(

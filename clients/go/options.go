@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -148,7 +149,7 @@ func WithBudget(budget Budget) CallOption {
 	return callOption(func(o *callOptions) { o.budget = found })
 }
 
-// check says what of the options no server takes.
+// check says what of the options can not be sent.
 func (o *callOptions) check() error {
 	for number := 1; number < len(o.budget); number += 2 {
 		limit, err := strconv.ParseFloat(o.budget[number], 64)
@@ -156,8 +157,32 @@ func (o *callOptions) check() error {
 			return fmt.Errorf("bridgeclient: expected a budget from 0, got %s of %s", o.budget[number-1], o.budget[number])
 		}
 	}
-	if len(o.metadata)%2 != 0 {
-		return fmt.Errorf("bridgeclient: expected a value for each key of the metadata")
+	for _, text := range [...]string{o.requestID, o.idempotencyKey, o.session, o.priority, string(o.sessionMode)} {
+		if !printable(text) {
+			return fmt.Errorf("bridgeclient: expected printable ASCII in the options of a call, got %q", text)
+		}
+	}
+	for number := 0; number < len(o.metadata); number += 2 {
+		key, value := o.metadata[number], o.metadata[number+1]
+		if key == "" || strings.IndexFunc(key, isNoKeyCharacter) >= 0 {
+			return fmt.Errorf("bridgeclient: expected a metadata key of letters, digits, '-', '_' and '.', got %q", key)
+		}
+		if !strings.HasSuffix(key, "-bin") && !printable(value) {
+			return fmt.Errorf("bridgeclient: expected printable ASCII in metadata %s; keys that end in -bin take bytes", key)
+		}
 	}
 	return nil
+}
+
+func isNoKeyCharacter(found rune) bool {
+	return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", found)
+}
+
+func printable(text string) bool {
+	for number := 0; number < len(text); number++ {
+		if text[number] < ' ' || text[number] > '~' {
+			return false
+		}
+	}
+	return true
 }

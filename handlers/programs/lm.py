@@ -27,7 +27,7 @@ from handlers.models.chain import Chain
 from handlers.models.chat import Way
 from handlers.models.gate import Gate
 from handlers.models.kept import LARGEST
-from handlers.programs import dspy_speed
+from handlers.programs import dspy_progress, dspy_speed
 from handlers.programs.lm_boundary import passing, passing_async
 from handlers.programs.lm_replay import Watched, replay
 from handlers.programs.overrides import kept_will_do, with_overrides
@@ -221,6 +221,7 @@ class LanguageModels:
 
     def __init__(self, options: Mapping[str, ModelOptions]) -> None:
         dspy_speed.apply()
+        dspy_progress.apply()
         self._options = dict(options)
         self._made: dict[str, ServedLM] = {}
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ the place of 127.0.0.1:50051:
   starts with `bridge`, `buf` or `python`, except those that serve until they are stopped. Lines below it must occur in
   its output in that order; `...` stands for anything.
 - In a ```sh block each line is a command, by the same rule; nothing is shown.
-- A ```python block is a program. A ```js block is run by tests/clients/test_node_client.py.
+- A ```python block is a program. Blocks in ```elixir, ```ts and ```go are run by tests/clients/test_readme_calls.py.
 - `no-run` behind the language keeps a block from running; `exit=N` says that its last command fails with status N;
   `varies` says that numbers and ids of requests may differ from those shown.
 

@@ -141,25 +141,6 @@ def test_the_clients_own_tests_pass_against_a_real_server(client: Path, address:
     assert totals["numPendingTests"] == 0, "tests were skipped although there is a server"
 
 
-def test_what_other_pages_show_runs_and_prints_what_they_say(client: Path, node: str, address: str) -> None:
-    """The client's own README is run by its own tests. The program lies in the package, to find it by its name."""
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    shown = [
-        block
-        for page in pages
-        for block in re.findall(r"^```js\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
-    ]
-    assert shown
-    for code in shown:
-        program = client / "dist/shown.mjs"
-        program.write_text(code.replace("127.0.0.1:50051", address))
-        try:
-            lines = succeed(node, str(program)).splitlines()
-        finally:
-            program.unlink()
-        assert lines == re.findall(r"// prints (.*)$", code, re.MULTILINE)
-
-
 def test_the_demo_shows_every_step(client: Path, node: str, address: str) -> None:
     shown = succeed(node, "examples/demo.mjs", address)
     lines = shown.splitlines()

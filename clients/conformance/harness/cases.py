@@ -41,6 +41,7 @@ OPS: dict[str, set[str]] = {
     "health": CALL | {"service"},
     "list_functions": CALL | {"prefix"},
     "describe": CALL | {"function"},
+    "list_pools": CALL,
     "host_tools": {"connection", "name", "tools", "visibility", "session", "metadata"},
     "tool_calls": {"name", "wait_for", "within_ms"},
     "unhost_tools": {"name"},

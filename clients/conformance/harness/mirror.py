@@ -115,11 +115,7 @@ class Mirror:
     @property
     def facts(self) -> dict[str, str]:
         """What cases may write as `${name}`."""
-        return {"address": self.address, "run": uuid.uuid4().hex[:12], **self.profile.facts}
-
-    def connect(self) -> dict[str, Any]:
-        """How a client gets in."""
-        return {"address": self.address}
+        return {"address": self.address, "run": uuid.uuid4().hex[:12]}
 
     def do(self, step: dict[str, Any]) -> None:
         """It can not be killed."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.doors import make_certificates, make_keys
+
 FOLDER = Path(__file__).resolve().parent.parent
 
 POOLS = f"""
@@ -14,6 +16,7 @@ POOLS = f"""
 size = 3
 grace_s = 0.5
 quarantine_after = 0
+restart_budget = 100000
 
 [pools.watch]
 size = 1
@@ -26,10 +29,20 @@ queue_limit = 0
 grace_s = 0.3
 modules = ["{FOLDER / "conformance_pools.py"}"]
 """
+SMALL = """
+[pools.general]
+size = 1
+"""
+TLS = """
+[server]
+tls_certificate = "{folder}/server.pem"
+tls_key = "{folder}/server.key"
+"""
 ONE_POOL = f"""
 [pools.general]
 size = 4
 grace_s = 0.5
+restart_budget = 100000
 modules = ["{FOLDER / "conformance_app.py"}", "{FOLDER / "conformance_pools.py"}"]
 """
 PROGRAMS = f"""
@@ -65,14 +78,14 @@ class Profile:
     about: str
     config: str
     """The text of its bridge.toml; `{folder}` is the server's own folder."""
-    connect: Callable[[str, Path], dict[str, Any]] = lambda address, _folder: {"address": address}
-    """What a case's `connect` is, for the server at that address with that folder."""
-    prepare: Callable[[Path], None] = lambda _folder: None
-    """Makes what the configuration names, such as certificates."""
+    connect: dict[str, Any] = field(default_factory=lambda: {"address": "${address}"})
+    """What a case's `connect` is, with facts as `${name}`."""
+    prepare: Callable[[Path], dict[str, str]] = lambda _folder: {}
+    """Makes in the server's folder what the configuration names, such as certificates; returns more facts."""
+    has_port: bool = True
+    """Whether it listens on a port of loopback."""
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the server's environment."""
-    facts: dict[str, str] = field(default_factory=dict)
-    """What cases may write as `${name}`."""
 
 
 PROFILES = {
@@ -103,6 +116,44 @@ PROFILES = {
             name="mirror",
             about="no bridge but a server of the harness, which tells what was sent and fails as it is told: mirror.py",
             config="",
+        ),
+        Profile(
+            name="tls",
+            about="TLS, with a certificate of a CA of its own",
+            config=TLS + SMALL + NO_PROGRAMS + NO_EMBEDDINGS,
+            connect={"address": "${address}", "tls": {"ca": "${folder}/ca.pem"}},
+            prepare=make_certificates,
+        ),
+        Profile(
+            name="mtls",
+            about="TLS for clients that have a certificate of the same CA",
+            config=TLS + 'tls_client_ca = "{folder}/ca.pem"\n' + SMALL + NO_PROGRAMS + NO_EMBEDDINGS,
+            connect={
+                "address": "${address}",
+                "tls": {
+                    "ca": "${folder}/ca.pem",
+                    "certificate": "${folder}/client.pem",
+                    "key": "${folder}/client.key",
+                },
+            },
+            prepare=make_certificates,
+        ),
+        Profile(
+            name="keys",
+            about="API keys: ${call_key}, ${admin_key}, ${tenant_key} (of the tenant acme), ${revoked_key}",
+            config='[keys]\nfile = "{folder}/keys.json"\n' + SMALL + PROGRAMS + NO_EMBEDDINGS,
+            connect={"address": "${address}", "key": "${call_key}"},
+            prepare=make_keys,
+        ),
+        Profile(
+            name="unix",
+            about="a unix socket in place of a port",
+            config='[server]\naddress = ""\nunix_socket = "{folder}/bridge.sock"\n'
+            + SMALL
+            + NO_PROGRAMS
+            + NO_EMBEDDINGS,
+            connect={"address": "unix:${folder}/bridge.sock"},
+            has_port=False,
         ),
         Profile(
             name="embeddings",

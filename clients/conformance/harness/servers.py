@@ -43,7 +43,7 @@ class Server:
         self.marks = self.folder / "marks"
         self.marks.mkdir()
         self.address = f"127.0.0.1:{_free_port()}"
-        profile.prepare(self.folder)
+        self._made = profile.prepare(self.folder)
         (self.folder / "bridge.toml").write_text(profile.config.replace("{folder}", str(self.folder)))
         self._process: subprocess.Popen[str] | None = None
         self.start()
@@ -55,18 +55,16 @@ class Server:
             "address": self.address,
             "folder": str(self.folder),
             "run": uuid.uuid4().hex[:12],
-            **self.profile.facts,
+            **self._made,
         }
-
-    def connect(self) -> dict[str, Any]:
-        """How a client gets in."""
-        return self.profile.connect(self.address, self.folder)
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
         start = "import sys; from bridge.cli.main import main; sys.exit(main())"
         command = [sys.executable, "-c", start, "serve", str(FOLDER / "conformance_app.py")]
-        command += ["--address", self.address, "--config", str(self.folder / "bridge.toml"), "--json"]
+        command += ["--config", str(self.folder / "bridge.toml"), "--json"]
+        if self.profile.has_port:
+            command += ["--address", self.address]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         own = {"NO_COLOR": "1", "PYTHONPATH": path}
         with (self.folder / "stderr").open("a") as errors:

@@ -101,7 +101,7 @@ class Suite:
         server = self._serving(case.profile)
         facts = server.facts
         steps = [Step(message=fill(one.message, facts), expect=fill(one.expect, facts)) for one in case.steps]
-        own = server.connect()
+        own = fill(server.profile.connect, facts)
         for step in steps:  # a `connect` step says what is otherwise than the profile's
             if step.message["op"] == "connect":
                 step.message["connect"] = _overlaid(own, step.message.get("connect", {}))

@@ -256,6 +256,11 @@ class Run:
         shared.expect_fields(step, {"function"})
         return {"value": shared.function_of(await (await self._view(step, receipts)).describe(step["function"]))}
 
+    async def op_list_pools(self, step: dict[str, Any], receipts: list[Any], *_rest: Any) -> dict[str, Any]:
+        shared.expect_fields(step, set())
+        pools = await (await self._view(step, receipts)).pools()
+        return {"value": [{"name": one.name, "state": one.state} for one in pools]}
+
     # Tools.
 
     async def op_host_tools(self, step: dict[str, Any], receipts: list[Any], *_rest: Any) -> dict[str, Any]:

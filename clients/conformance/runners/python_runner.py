@@ -303,6 +303,10 @@ class Run:
         shared.expect_fields(step, {"function"})
         return {"value": shared.function_of(self._view(step, receipts).describe(step["function"]))}
 
+    def op_list_pools(self, step: dict[str, Any], receipts: list[Any], *_rest: Any) -> dict[str, Any]:
+        shared.expect_fields(step, set())
+        return {"value": [{"name": one.name, "state": one.state} for one in self._view(step, receipts).pools()]}
+
     # Tools.
 
     def op_host_tools(self, step: dict[str, Any], receipts: list[Any], *_rest: Any) -> dict[str, Any]:

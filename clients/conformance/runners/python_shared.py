@@ -192,9 +192,13 @@ def options_of(step: Mapping[str, Any], sessions: Mapping[str, str]) -> dict[str
 
 def connect_arguments(connect: Mapping[str, Any]) -> dict[str, Any]:
     """The client's own arguments for `connect` of the protocol."""
-    if unknown := set(connect) - {"address", "max_message_bytes"}:
-        raise Skip(f"connect with {', '.join(sorted(unknown))}")
+    if unknown := set(connect) - {"address", "max_message_bytes", "key", "tls"}:
+        raise Crash(f"connect with {', '.join(sorted(unknown))}")
     found: dict[str, Any] = {"address": connect["address"]}
+    if "key" in connect:
+        found["key"] = connect["key"]
+    if "tls" in connect:
+        found["tls"] = bridge_client.Tls(**connect["tls"])
     if "max_message_bytes" in connect:
         found["channel"] = bridge_client.ChannelOptions(max_message_bytes=connect["max_message_bytes"])
     return found

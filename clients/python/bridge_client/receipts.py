@@ -172,6 +172,8 @@ class Receipt:
     """Calls of tools, those of tools that are not listed included."""
     tool_us: int = 0
     """Microseconds of these calls, summed; `worker_us` includes them."""
+    key_name: str = ""
+    """The name of the API key that the call came with, where the server has keys."""
 
     @property
     def transfer_us(self) -> int:

@@ -5,12 +5,14 @@ import { Calls } from "./calls.js";
 import type { FunctionInfo__Output } from "./generated/bridge/v1/FunctionInfo.js";
 import { parseJson } from "./json.js";
 import { allPages } from "./pages.js";
-import { listPools, type PoolInfo } from "./pools.js";
-import { Session, type SessionOptions } from "./session.js";
-import { type CallOptions, type ConnectOptions, Transport } from "./transport.js";
+import type { CallOptions, ConnectOptions, SessionMode } from "./options.js";
+import { getPool, listPools, type PoolInfo } from "./pools.js";
+import { getSession, Session, type SessionInfo, type SessionOptions, sessionPage } from "./session.js";
+import { Transport } from "./transport.js";
 import { enumName, wire } from "./wire.js";
 
 const invoke = wire["bridge.v1.InvokeService"];
+const toolService = wire["bridge.v1.ToolService"];
 const healthService = wire["grpc.health.v1.Health"];
 
 /** A function in a list. */
@@ -20,10 +22,16 @@ export interface FunctionSummary {
   kind: string;
   doc: string;
   pool: string;
-  /** Where it may run: "native" or "pooled". */
+  /** Where it may run: "native", "pooled" or "auto". */
   placement: string;
   streaming: boolean;
   idempotent: boolean;
+  /** Whether it is declared to depend on its arguments alone and to change nothing. */
+  pure: boolean;
+  /** Whether it is declared to be safe where several threads run it at the same time. */
+  threadSafe: boolean;
+  /** The module of the app that it came from; empty where it came from none. */
+  module: string;
 }
 
 /** A function with the JSON Schemas of its arguments and result and arguments to start from. */
@@ -39,8 +47,21 @@ export interface FunctionsOptions extends CallOptions {
   prefix?: string;
 }
 
+/** A tool that a client hosts. */
+export interface ToolInfo {
+  name: string;
+  description: string;
+  /** JSON Schema of its arguments; null for a tool without. */
+  argumentsSchema: unknown;
+  registration: string;
+  /** Whether its host is connected. */
+  connected: boolean;
+  /** Calls that are open, those that wait included. */
+  openCalls: number;
+}
+
 /** A connection to a bridge server. It may be shared by the whole program. */
-export class Bridge extends Calls {
+export class Bridge extends Calls implements AsyncDisposable {
   private constructor(transport: Transport) {
     super(transport);
   }
@@ -53,6 +74,35 @@ export class Bridge extends Calls {
   /** Open a session: a view of this bridge whose calls reach one worker while it lives. */
   async session(options: SessionOptions = {}): Promise<Session> {
     return await Session.open(this.transport, options);
+  }
+
+  /** Return the open sessions: those of the caller's tenant, or all where it names none. */
+  async sessions(options: CallOptions = {}): Promise<SessionInfo[]> {
+    return await allPages((pageToken) => sessionPage(this.transport, pageToken, options));
+  }
+
+  /** Return a session by its id. */
+  async getSession(id: string, options: CallOptions = {}): Promise<SessionInfo> {
+    return await getSession(this.transport, id, options);
+  }
+
+  /** Return a view of an open session, whoever has opened it. */
+  joinSession(id: string, mode?: SessionMode): Session {
+    return Session.join(this.transport, id, mode);
+  }
+
+  /** Return the tools that this caller may name, those of one registration where it is given. */
+  async tools(options: CallOptions & { registration?: string } = {}): Promise<ToolInfo[]> {
+    const request = { registration: options.registration ?? "" };
+    const { tools } = await this.transport.unary(toolService.ListTools, request, options);
+    return tools.map(({ tool, registration, connected, openCalls }) => ({
+      name: tool?.name ?? "",
+      description: tool?.description ?? "",
+      argumentsSchema: parseJson(tool?.argumentsSchema || "null"),
+      registration,
+      connected,
+      openCalls,
+    }));
   }
 
   /** Return all functions, in the order of names. */
@@ -81,6 +131,11 @@ export class Bridge extends Calls {
     return await listPools(this.transport, options);
   }
 
+  /** Return one pool. */
+  async pool(name: string, options: CallOptions = {}): Promise<PoolInfo> {
+    return await getPool(this.transport, name, options);
+  }
+
   /**
    * Return the health of the server, or of one service or pool ("pool/llm"): "SERVING", "NOT_SERVING" or "UNKNOWN".
    * Rejects with NOT_FOUND for a name that the server does not have.
@@ -94,9 +149,16 @@ export class Bridge extends Calls {
   close(): void {
     this.transport.close();
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
 }
 
-/** Return a bridge for the server at an address such as "127.0.0.1:50051". It connects when the first call is made. */
+/**
+ * Return a bridge for the server at an address such as "127.0.0.1:50051" or "unix:/run/bridge.sock". It connects when the
+ * first call is made. Throws for options that do not fit together, and for a key or a certificate that is not there.
+ */
 export function connect(address: string, options: ConnectOptions = {}): Bridge {
   return Bridge.connect(address, options);
 }
@@ -110,5 +172,8 @@ function toSummary(info: FunctionInfo__Output): FunctionSummary {
     placement: enumName(info.placement, "PLACEMENT_"),
     streaming: info.streaming,
     idempotent: info.idempotent,
+    pure: info.pure,
+    threadSafe: info.threadSafe,
+    module: info.module,
   };
 }

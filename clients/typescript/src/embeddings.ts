@@ -2,7 +2,8 @@
  * EmbeddingService: texts as vectors.
  */
 import type { SimilarityFunction } from "./generated/bridge/v1/SimilarityFunction.js";
-import type { CallOptions, Transport } from "./transport.js";
+import type { CallOptions } from "./options.js";
+import type { Transport } from "./transport.js";
 import { wire } from "./wire.js";
 
 const service = wire["bridge.v1.EmbeddingService"];

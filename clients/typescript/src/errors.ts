@@ -3,6 +3,7 @@
  * It knows nothing about how calls are made.
  */
 import { type Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import type { Failure__Output } from "./generated/bridge/v1/Failure.js";
 import { type Receipt, receiptOf } from "./receipt.js";
 import { durationMs, type RpcStatus, wire } from "./wire.js";
 
@@ -17,7 +18,8 @@ export interface Violation {
   description: string;
 }
 
-interface Failure {
+/** What an error is made from. */
+export interface ErrorFacts {
   code: Code;
   message: string;
   reason?: string;
@@ -27,6 +29,7 @@ interface Failure {
   requestId?: string;
   receipt?: Receipt | undefined;
   traceback?: string | undefined;
+  notSent?: boolean;
   cause?: unknown;
 }
 
@@ -52,8 +55,10 @@ export class BridgeError extends Error {
   readonly receipt: Receipt | undefined;
   /** The Python traceback, where the server is configured to send it. */
   readonly traceback: string | undefined;
+  /** Whether the call never left this machine, because there was no connection: it may be made again without harm. */
+  readonly notSent: boolean;
 
-  constructor(failure: Failure) {
+  constructor(failure: ErrorFacts) {
     super(failure.message, failure.cause === undefined ? undefined : { cause: failure.cause });
     this.name = "BridgeError";
     this.code = failure.code;
@@ -64,6 +69,7 @@ export class BridgeError extends Error {
     this.requestId = failure.requestId ?? "";
     this.receipt = failure.receipt;
     this.traceback = failure.traceback;
+    this.notSent = failure.notSent ?? false;
   }
 }
 
@@ -77,7 +83,7 @@ export interface CallFacts {
 
 /** Turn gRPC's error into a BridgeError. */
 export function toBridgeError(error: ServiceError, call: CallFacts): BridgeError {
-  const code = (status[error.code] ?? "UNKNOWN") as Code;
+  const code = codeName(error.code);
   const cancelled = code === "CANCELLED" && call.signal?.aborted === true;
   const details = readDetails(error.metadata);
   const text = error.details || error.message;
@@ -88,7 +94,26 @@ export function toBridgeError(error: ServiceError, call: CallFacts): BridgeError
     ...details.failure,
     requestId: call.requestId,
     receipt: receiptOf(error.metadata),
+    notSent: details.message === undefined && code === "UNAVAILABLE" && NO_CONNECTION.test(text),
     cause: cancelled ? call.signal?.reason : undefined,
+  });
+}
+
+/** Return the error of one call of several that went over one stream, from its serialized google.rpc.Status. */
+export function ofStatus(bytes: Buffer, facts: { requestId: string; receipt: Receipt | undefined }): BridgeError {
+  const { code, message, failure } = readStatus(bytes);
+  return new BridgeError({ code: codeName(code), message: message ?? "the call failed", ...failure, ...facts });
+}
+
+/** Return the error of one part of a call whose other parts may have gone well. */
+export function ofFailure(failure: Failure__Output): BridgeError {
+  return new BridgeError({
+    code: codeName(failure.code),
+    reason: failure.reason,
+    message: failure.message,
+    metadata: { ...failure.metadata },
+    violations: failure.violations.map(({ field, description }) => ({ field, description })),
+    retryAfterMs: failure.retryAfterS === undefined ? undefined : failure.retryAfterS * 1000,
   });
 }
 
@@ -105,9 +130,16 @@ export function withStackOf(caller: Error, error: BridgeError): BridgeError {
   return error;
 }
 
+function codeName(code: number): Code {
+  return (status[code] ?? "UNKNOWN") as Code;
+}
+
+/** How grpc-js words it that a call found no connection. */
+const NO_CONNECTION = /No connection established|Name resolution failed/;
+
 function localMessage(code: Code, message: string, call: CallFacts): string {
   if (code === "DEADLINE_EXCEEDED") return `no answer within ${call.timeoutMs} ms (timeoutMs): ${message}`;
-  if (code !== "UNAVAILABLE" || !/No connection established|Name resolution failed/.test(message)) return message;
+  if (code !== "UNAVAILABLE" || !NO_CONNECTION.test(message)) return message;
   const cause = message.replace(/\. Resolution note:\s*$/, "");
   return `can not reach the bridge at ${call.address}; is it running there (bridge serve APP --address ...)? ${cause}`;
 }
@@ -115,7 +147,14 @@ function localMessage(code: Code, message: string, call: CallFacts): string {
 /** How gRPC itself words a message that is too large: which side, which way, its bytes and the limit. */
 const TOO_LARGE = /(?:(SERVER|CLIENT): )?(?:Received|Sent) message larger than max \((\d+) vs\.? (\d+)\)/;
 
-function tooLarge(code: Code, text: string): Partial<Failure> | undefined {
+const SENT_TOO_LARGE = /Attempted to send message with a size larger than (\d+)/;
+
+function tooLarge(code: Code, text: string): Partial<ErrorFacts> | undefined {
+  const [, most] = SENT_TOO_LARGE.exec(text) ?? [];
+  if (code === "RESOURCE_EXHAUSTED" && most) {
+    const message = `the request has more than ${most} bytes; raise maxRequestBytes, or send less at a time`;
+    return { message, reason: "MESSAGE_TOO_LARGE", metadata: { limit_bytes: most } };
+  }
   const [, side, size = "", limit = ""] = TOO_LARGE.exec(text) ?? [];
   if (code !== "RESOURCE_EXHAUSTED" || !size) return undefined;
   const message =
@@ -128,20 +167,23 @@ function tooLarge(code: Code, text: string): Partial<Failure> | undefined {
 }
 
 interface Details {
+  code: number;
   message?: string;
-  failure: Pick<Failure, "reason" | "violations" | "metadata" | "retryAfterMs" | "traceback">;
+  failure: Pick<ErrorFacts, "reason" | "violations" | "metadata" | "retryAfterMs" | "traceback">;
 }
 
 function readDetails(metadata: Metadata | undefined): Details {
   const [bytes] = metadata?.get("grpc-status-details-bin") ?? [];
-  if (!(bytes instanceof Buffer)) return { failure: {} };
-  let rpc: RpcStatus;
+  return bytes instanceof Buffer ? readStatus(bytes) : { code: status.UNKNOWN, failure: {} };
+}
+
+function readStatus(bytes: Buffer): Details {
   try {
-    rpc = wire["google.rpc.Status"].deserialize(bytes);
-    return { message: rpc.message, failure: readEach(rpc) };
+    const rpc = wire["google.rpc.Status"].deserialize(bytes);
+    return { code: rpc.code, message: rpc.message, failure: readEach(rpc) };
   } catch {
     // Details are an extra: without them code and message still stand.
-    return { failure: {} };
+    return { code: status.UNKNOWN, failure: {} };
   }
 }
 

@@ -51,7 +51,7 @@ class Writer {
   #writeObject(value: object, path: string): string {
     const replaced = this.#replace(value, path);
     if (replaced !== undefined) return replaced;
-    if ("toJSON" in value && typeof value.toJSON === "function") return this.write(value.toJSON(), path);
+    if (hasJsonForm(value)) return this.write(value.toJSON(), path);
     refuseUnsendable(value, path);
     if (this.#open.has(value)) throw new TypeError(`${path} contains itself; send a value without cycles`);
     this.#open.add(value);
@@ -72,6 +72,11 @@ class Writer {
     }
     return `{${parts.join(",")}}`;
   }
+}
+
+/** Whether an object says itself what it is in JSON, as a Date does. */
+export function hasJsonForm(value: object): value is { toJSON(): unknown } {
+  return "toJSON" in value && typeof value.toJSON === "function";
 }
 
 /** Write a number: JSON.stringify would write the integer 2 ** 60 with zeros for its last digits. */

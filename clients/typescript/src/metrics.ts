@@ -3,7 +3,8 @@
  */
 import type { MetricScore__Output } from "./generated/bridge/v1/MetricScore.js";
 import { parseJson, writeJson } from "./json.js";
-import type { CallOptions, Transport } from "./transport.js";
+import type { CallOptions } from "./options.js";
+import type { Transport } from "./transport.js";
 import { enumName, wire } from "./wire.js";
 
 const service = wire["bridge.v1.MetricService"];

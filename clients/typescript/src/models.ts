@@ -1,168 +1,129 @@
 /**
  * ModelService: the language models that the server's configuration names.
  */
-import type { GenerateResponse__Output } from "./generated/bridge/v1/GenerateResponse.js";
-import type { Role } from "./generated/bridge/v1/Role.js";
-import type { StreamGenerateResponse__Output } from "./generated/bridge/v1/StreamGenerateResponse.js";
-import { parseJson, writeJson } from "./json.js";
+import {
+  type Extraction,
+  type ExtractionEvent,
+  type ExtractOptions,
+  type GenerateOptions,
+  type Generation,
+  type GenerationEvent,
+  toExtraction,
+  toExtractionEvents,
+  toGeneration,
+  toGenerationEvents,
+} from "./answers.js";
+import { Batches } from "./batches.js";
+import { type Conversation, modelFields, toMessages, toolFields, toText } from "./conversation.js";
+import type { ImageDelivery } from "./generated/bridge/v1/ImageDelivery.js";
+import type { CallOptions } from "./options.js";
 import { type ModelUsage, toUsage } from "./receipt.js";
-import type { CallOptions, ResultStream, Transport } from "./transport.js";
-import { enumName, wire } from "./wire.js";
+import { type ModelInfo, type Spending, toModelInfo, toSpending } from "./spending.js";
+import type { ResultStream } from "./stream.js";
+import type { Transport } from "./transport.js";
+import { wire } from "./wire.js";
 
 const service = wire["bridge.v1.ModelService"];
 
-/** A model's wish that a tool be called; the caller calls it. */
-export interface ToolCall {
-  id: string;
-  name: string;
-  /** JSON text. The model wrote it: it may not fit the tool's schema, or not be JSON at all. */
-  arguments: string;
-}
-
-/** One turn of a conversation. */
-export interface Message {
-  role: "system" | "user" | "assistant" | "tool";
-  content: string;
-  /** The calls that the model asked for, on a turn of the assistant. */
-  toolCalls?: readonly ToolCall[];
-  /** The call that this answers, on a turn of a tool. */
-  toolCallId?: string;
-}
-
-/** A function that the model may ask for. */
-export interface Tool {
-  name: string;
-  description?: string;
-  /** JSON Schema of its arguments. */
-  parameters: object;
-}
-
-/** Options of a generation; those that are absent are the model's own defaults. */
-export interface GenerateOptions extends CallOptions {
-  /** The model, by its name in the server's configuration; else "default". */
+/** Options of images. */
+export interface ImagesOptions extends CallOptions {
   model?: string;
-  temperature?: number;
-  topP?: number;
-  maxTokens?: number;
-  stop?: readonly string[];
-  seed?: number | bigint;
-  tools?: readonly Tool[];
+  /** How many (1 to 10). Default 1. */
+  count?: number;
+  /** Such as "1024x1024", or a word that the model knows. */
+  size?: string;
+  /** A word that the model knows, such as "hd". */
+  quality?: string;
+  /** Whether bytes or addresses are wanted, for models that have the choice. */
+  delivery?: "data" | "url";
 }
 
-/** Options of an extraction. */
-export interface ExtractOptions extends Omit<GenerateOptions, "tools"> {
-  /** How often to ask again when an answer does not fit (0 to 10). Default 2. */
-  maxRetries?: number;
-}
-
-/** A model's answer. */
-export interface Generation {
-  /** The text; empty where the model asks for tools. */
-  text: string;
-  /** "stop", "length", "tool_calls", "content_filter" or "unspecified". */
-  finishReason: string;
-  /** The model that answered, as the provider knows it. */
-  model: string;
-  usage: ModelUsage | undefined;
-  toolCalls: ToolCall[];
-}
-
-/** One event of a streamed answer; "final" is always the last. */
-export type GenerationEvent = { type: "text"; text: string } | ({ type: "final" } & Generation);
-
-/** An answer that fits a schema. */
-export interface Extraction<Value> {
-  value: Value;
-  model: string;
-  /** What all attempts used. */
-  usage: ModelUsage | undefined;
-  /** How many times the model was asked. */
-  attempts: number;
+/** An image that a model has made: bytes, or an address at the provider. */
+export interface GeneratedImage {
+  data: Uint8Array | undefined;
+  url: string | undefined;
+  /** Such as "image/png"; empty where only the address is known. */
+  mediaType: string;
+  /** The prompt that the provider has made of yours; may be empty. */
+  revisedPrompt: string;
 }
 
 /** Calls language models. A conversation is a list of messages; a string stands for one message of the user. */
-export class Models {
+export class Models extends Batches {
   readonly #transport: Transport;
 
   constructor(transport: Transport) {
+    super(transport);
     this.#transport = transport;
   }
 
   /** Return a model's whole answer. */
-  async generate(conversation: string | readonly Message[], options: GenerateOptions = {}): Promise<Generation> {
-    const reply = await this.#transport.unary(service.Generate, generateRequest(conversation, options), options);
-    return toGeneration(reply);
+  async generate(conversation: Conversation, options: GenerateOptions = {}): Promise<Generation> {
+    const request = { ...modelFields(options), ...toolFields(options), messages: toMessages(conversation) };
+    return toGeneration(await this.#transport.unary(service.Generate, request, options));
   }
 
   /** Send a model's answer as it is written. */
-  stream(conversation: string | readonly Message[], options: GenerateOptions = {}): ResultStream<GenerationEvent> {
-    const request = generateRequest(conversation, options);
-    return this.#transport.stream(service.StreamGenerate, request, options, toEvent);
+  stream(conversation: Conversation, options: GenerateOptions = {}): ResultStream<GenerationEvent> {
+    const request = { ...modelFields(options), ...toolFields(options), messages: toMessages(conversation) };
+    return this.#transport.stream(service.StreamGenerate, request, options, toGenerationEvents);
   }
 
-  /** Return an answer that fits a JSON Schema, whose top level is an object. */
+  /** Return an answer that fits a JSON Schema. */
   async extract<Value = unknown>(
-    conversation: string | readonly Message[],
+    conversation: Conversation,
     schema: object,
     options: ExtractOptions = {},
   ): Promise<Extraction<Value>> {
-    const request = {
-      ...conversationRequest(conversation, options),
-      schema: toText(schema),
-      ...(options.maxRetries === undefined ? {} : { maxRetries: options.maxRetries }),
-    };
-    const reply = await this.#transport.unary(service.Extract, request, options);
-    return {
-      value: parseJson(reply.json, this.#transport.largeIntegers) as Value,
-      model: reply.model,
-      usage: reply.usage ? toUsage(reply.usage) : undefined,
-      attempts: reply.attempts,
-    };
+    const reply = await this.#transport.unary(service.Extract, extractRequest(conversation, schema, options), options);
+    return toExtraction(reply, this.#transport.largeIntegers);
+  }
+
+  /**
+   * Send an answer that fits a JSON Schema while it is written: values that grow, or, where the schema is an array, its
+   * items one by one; and then the whole answer, which alone is checked.
+   */
+  streamExtract<Value = unknown, Item = unknown>(
+    conversation: Conversation,
+    schema: object,
+    options: ExtractOptions = {},
+  ): ResultStream<ExtractionEvent<Value, Item>> {
+    const request = extractRequest(conversation, schema, options);
+    const { largeIntegers } = this.#transport;
+    return this.#transport.stream(service.StreamExtract, request, options, (reply) => {
+      return toExtractionEvents<Value, Item>(reply, largeIntegers);
+    });
+  }
+
+  /** Return images made from a text. */
+  async generateImages(
+    prompt: string,
+    options: ImagesOptions = {},
+  ): Promise<{ images: GeneratedImage[]; model: string; usage: ModelUsage | undefined }> {
+    const { model = "", count = 1, size = "", quality = "", delivery } = options;
+    const wanted = `IMAGE_DELIVERY_${(delivery ?? "unspecified").toUpperCase()}` as ImageDelivery;
+    const request = { model, prompt, count, size, quality, delivery: wanted };
+    const reply = await this.#transport.unary(service.GenerateImages, request, options);
+    const images = reply.images.map(({ data, url, mediaType, revisedPrompt }) => {
+      return { data: data && new Uint8Array(data), url, mediaType, revisedPrompt };
+    });
+    return { images, model: reply.model, usage: reply.usage ? toUsage(reply.usage) : undefined };
+  }
+
+  /** Return the configured models with their limits, and how they stand. */
+  async list(options: CallOptions = {}): Promise<ModelInfo[]> {
+    return (await this.#transport.unary(service.ListModels, {}, options)).models.map(toModelInfo);
+  }
+
+  /** Return what calls, or those of one function, have used of models since the server's start, and what is left of budgets. */
+  async costs(options: CallOptions & { function?: string } = {}): Promise<Spending> {
+    return toSpending(await this.#transport.unary(service.ListCosts, { function: options.function ?? "" }, options));
   }
 }
 
-function generateRequest(conversation: string | readonly Message[], options: GenerateOptions) {
-  const tools = (options.tools ?? []).map(({ name, description = "", parameters }) => {
-    return { name, description, parametersSchema: toText(parameters) };
-  });
-  return { ...conversationRequest(conversation, options), tools };
-}
-
-function conversationRequest(conversation: string | readonly Message[], options: Omit<GenerateOptions, "tools">) {
-  const messages = typeof conversation === "string" ? [{ role: "user", content: conversation } as const] : conversation;
-  const { temperature, topP, maxTokens, seed } = options;
-  return {
-    model: options.model ?? "",
-    messages: messages.map(toMessage),
-    options: {
-      stop: [...(options.stop ?? [])],
-      ...(temperature === undefined ? {} : { temperature }),
-      ...(topP === undefined ? {} : { topP }),
-      ...(maxTokens === undefined ? {} : { maxTokens }),
-      ...(seed === undefined ? {} : { seed: seed.toString() }),
-    },
-  };
-}
-
-function toMessage({ role, content, toolCalls = [], toolCallId = "" }: Message) {
-  return { role: `ROLE_${role.toUpperCase()}` as Role, content, toolCalls: [...toolCalls], toolCallId };
-}
-
-function toGeneration(reply: GenerateResponse__Output): Generation {
-  return {
-    text: reply.text,
-    finishReason: enumName(reply.finishReason, "FINISH_REASON_"),
-    model: reply.model,
-    usage: reply.usage ? toUsage(reply.usage) : undefined,
-    toolCalls: reply.toolCalls.map(({ id, name, arguments: text }) => ({ id, name, arguments: text })),
-  };
-}
-
-function toEvent(reply: StreamGenerateResponse__Output): GenerationEvent {
-  if (reply.final) return { type: "final", ...toGeneration(reply.final) };
-  return { type: "text", text: reply.textDelta ?? "" };
-}
-
-function toText(schema: object): string {
-  return writeJson(schema, () => undefined);
+function extractRequest(conversation: Conversation, schema: object, options: ExtractOptions) {
+  const { maxRetries } = options;
+  const messages = toMessages(conversation);
+  const retries = maxRetries === undefined ? {} : { maxRetries };
+  return { ...modelFields(options), messages, schema: toText(schema), ...retries };
 }

@@ -2,7 +2,8 @@
  * PoolService: the server's pools and their workers.
  */
 import type { Pool__Output } from "./generated/bridge/v1/Pool.js";
-import type { CallOptions, Transport } from "./transport.js";
+import type { CallOptions } from "./options.js";
+import type { Transport } from "./transport.js";
 import { durationMs, enumName, wire } from "./wire.js";
 
 const service = wire["bridge.v1.PoolService"];
@@ -56,6 +57,11 @@ export interface PoolInfo {
 export async function listPools(transport: Transport, options: CallOptions): Promise<PoolInfo[]> {
   const { pools } = await transport.unary(service.List, {}, options);
   return pools.map(toPool);
+}
+
+/** Return one pool. */
+export async function getPool(transport: Transport, name: string, options: CallOptions): Promise<PoolInfo> {
+  return toPool((await transport.unary(service.Get, { name }, options)).pool as Pool__Output);
 }
 
 function toPool(pool: Pool__Output): PoolInfo {

@@ -2,10 +2,13 @@
  * Receipts: where a call's time, memory, tokens and money went, as the trailing metadata `bridge-receipt-bin` tells.
  */
 import type { Metadata } from "@grpc/grpc-js";
+import type { Attempt__Output } from "./generated/bridge/v1/Attempt.js";
 import type { BudgetState__Output } from "./generated/bridge/v1/BudgetState.js";
+import type { ModelAnswer__Output } from "./generated/bridge/v1/ModelAnswer.js";
 import type { ModelUsage__Output } from "./generated/bridge/v1/ModelUsage.js";
 import type { NestedCalls__Output } from "./generated/bridge/v1/NestedCalls.js";
 import type { Receipt__Output } from "./generated/bridge/v1/Receipt.js";
+import type { ToolUse__Output } from "./generated/bridge/v1/ToolUse.js";
 import { enumName, wire } from "./wire.js";
 
 /** Use of one language model. */
@@ -68,6 +71,39 @@ export interface BudgetState {
   callsLeft: number | undefined;
 }
 
+/** One attempt at a call whose function has a route. */
+export interface Attempt {
+  /** The alternative or the fallback that was asked. */
+  alternative: string;
+  /** Why it was made: "first", "retry", "hedge" or "fallback". */
+  kind: string;
+  /** The reason of its failure; empty where it went well, "CANCELLED" where another was first. */
+  failure: string;
+  us: number;
+}
+
+/** The calls of one tool by the agents of a program. */
+export interface ToolUse {
+  tool: string;
+  calls: number;
+  failed: number;
+  us: number;
+}
+
+/** Which model answered a request, and why, where it was not plainly the one that was asked for. */
+export interface ModelAnswer {
+  /** By its name in the server's configuration. */
+  model: string;
+  /** "fallback"; "cache": it was kept; "shared": another call asked the same at the time. */
+  cause: string;
+  /** Models that were to answer before it, each as `NAME: REASON` of its failure. */
+  passed: string[];
+  /** Since the answer was made, where it was not made for this call. */
+  ageMs: number;
+  /** The request for which it was made, where that was another one. */
+  originRequestId: string;
+}
+
 /** What a call cost, and why it was routed where it was. Times are in microseconds. */
 export interface Receipt {
   requestId: string;
@@ -97,6 +133,26 @@ export interface Receipt {
   nested: NestedCalls | undefined;
   /** What is left of the call's budget; undefined where it has none. */
   budget: BudgetState | undefined;
+  /** The version of a created program that ran; 0 for everything else. */
+  programVersion: number;
+  /** Attempts that the server made at the call, where the function has a route; 0 where it has none. */
+  attempts: number;
+  /** The alternative of the route that answered, or that was asked last. */
+  alternative: string;
+  /** Whether a second attempt ran beside the first. */
+  hedged: boolean;
+  /** Whether a fallback of the route was asked. */
+  fallback: boolean;
+  /** The attempts, in the order in which they began; the first eight of them. */
+  tried: Attempt[];
+  /** The tools that agents have called; as many as there was room for. */
+  tools: ToolUse[];
+  /** Calls of tools, those of tools that are not listed included. */
+  toolCalls: number;
+  /** How long they took, summed. */
+  toolUs: number;
+  /** Answers of models that did not plainly come from the model that was asked for; the first eight of them. */
+  answers: ModelAnswer[];
 }
 
 /** Return the receipt in a call's trailing metadata, or undefined where there is none that can be read. */
@@ -111,7 +167,8 @@ export function receiptOf(trailers: Metadata | undefined): Receipt | undefined {
   }
 }
 
-function toReceipt(receipt: Receipt__Output): Receipt {
+/** Return a receipt from the wire. */
+export function toReceipt(receipt: Receipt__Output): Receipt {
   return {
     requestId: receipt.requestId,
     function: receipt.function,
@@ -132,7 +189,45 @@ function toReceipt(receipt: Receipt__Output): Receipt {
     batchUs: Number(receipt.batchUs),
     nested: receipt.nested ? toNested(receipt.nested) : undefined,
     budget: receipt.budget ? toBudget(receipt.budget) : undefined,
+    programVersion: Number(receipt.programVersion),
+    attempts: receipt.attempts,
+    alternative: receipt.alternative,
+    hedged: receipt.hedged,
+    fallback: receipt.fallback,
+    tried: receipt.tried.map(toAttempt),
+    tools: receipt.tools.map(toToolUse),
+    toolCalls: Number(receipt.toolCalls),
+    toolUs: Number(receipt.toolUs),
+    answers: receipt.answers.map(toAnswer),
   };
+}
+
+/** Return a receipt whose fields are those of `own` where it has them, else those that it shares with others. */
+export function mergeReceipts(shared: Receipt__Output | undefined, own: Receipt__Output): Receipt__Output {
+  if (shared === undefined) return own;
+  const merged: Record<string, unknown> = { ...shared };
+  for (const [name, value] of Object.entries(own)) {
+    if (Array.isArray(value)) merged[name] = [...(merged[name] as unknown[]), ...value];
+    else if (!isUnset(value)) merged[name] = value;
+  }
+  return merged as unknown as Receipt__Output;
+}
+
+/** Whether a field's value is what a field has that was not sent; numbers of 64 bits and enums are texts. */
+function isUnset(value: unknown): boolean {
+  return !value || value === "0" || value === "ROUTE_UNSPECIFIED";
+}
+
+function toAttempt({ alternative, kind, failure, us }: Attempt__Output): Attempt {
+  return { alternative, kind, failure, us: Number(us) };
+}
+
+function toToolUse({ tool, calls, failed, us }: ToolUse__Output): ToolUse {
+  return { tool, calls: Number(calls), failed: Number(failed), us: Number(us) };
+}
+
+function toAnswer({ model, cause, passed, ageMs, originRequestId }: ModelAnswer__Output): ModelAnswer {
+  return { model, cause, passed: [...passed], ageMs: Number(ageMs), originRequestId };
 }
 
 function toNested(nested: NestedCalls__Output): NestedCalls {
@@ -161,7 +256,8 @@ function toNested(nested: NestedCalls__Output): NestedCalls {
   };
 }
 
-function toBudget(budget: BudgetState__Output): BudgetState {
+/** Return the state of a budget from the wire. */
+export function toBudget(budget: BudgetState__Output): BudgetState {
   return {
     usdSpent: budget.usdSpent,
     usdLeft: budget.usdLeft,

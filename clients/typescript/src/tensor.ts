@@ -51,6 +51,9 @@ const DTYPES: Readonly<Record<string, string>> = {
   BigUint64Array: "UINT64",
 };
 
+/** What a typed array may carry beside its own element type. */
+const STANDS_FOR: Readonly<Record<string, readonly string[]>> = { BOOL: ["UINT8"], FP16: ["FP32", "UINT16"] };
+
 /** A dense array in row-major order. Results have `FP16` elements widened to a Float32Array. */
 export class Tensor {
   /** The elements. */
@@ -65,16 +68,24 @@ export class Tensor {
     this.shape = shape;
     this.dtype = dtype;
   }
+
+  /** Return the elements as they travel: raw, little-endian, of the element type. Only FP16 is a copy. */
+  bytes(): Uint8Array {
+    requireLittleEndian();
+    const { data } = this;
+    return byteView(this.dtype === "FP16" && data instanceof Float32Array ? narrow(data) : data);
+  }
 }
 
 /**
  * Return a tensor to send: `tensor(new Float32Array(6), [2, 3])`. Without a shape it has one dimension.
- * `dtype` is only needed for "BOOL" (a Uint8Array of 0 and 1). Throws RangeError where the shape does not fit.
+ * `dtype` is only needed for "BOOL" (a Uint8Array of 0 and 1) and "FP16" (a Float32Array, or its bits as a Uint16Array).
+ * Throws RangeError where the shape does not fit.
  */
 export function tensor(data: TypedArray, shape: readonly number[] = [data.length], dtype?: string): Tensor {
   const own = dtypeOf(data);
   const wanted = dtype ?? own;
-  if (wanted !== own && !(wanted === "BOOL" && own === "UINT8")) {
+  if (wanted !== own && !STANDS_FOR[wanted]?.includes(own)) {
     throw new RangeError(`expected a typed array for ${wanted}, got ${data.constructor.name}`);
   }
   if (elements(shape) !== data.length) {
@@ -90,9 +101,7 @@ export function dtypeOf(data: TypedArray): string {
   return dtype;
 }
 
-/** Return a tensor's elements as raw little-endian bytes, without a copy. */
-export function tensorBytes(data: TypedArray): Uint8Array {
-  requireLittleEndian();
+function byteView(data: TypedArray): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
@@ -126,6 +135,26 @@ function widen(bits: Uint16Array): Float32Array {
     if (exponent === 0x1f) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
     return sign * 2 ** (exponent - 25) * (1024 + fraction);
   });
+}
+
+/** Return single-precision numbers as IEEE 754 half-precision bits, rounded to the nearest, ties to even. */
+function narrow(numbers: Float32Array): Uint16Array {
+  return Uint16Array.from(numbers, (number) => {
+    const sign = number < 0 || Object.is(number, -0) ? 0x8000 : 0;
+    const size = Math.abs(number);
+    if (Number.isNaN(number)) return 0x7e00;
+    if (size < 2 ** -14) return sign | roundToEven(size * 2 ** 24);
+    if (size >= 65520) return sign | 0x7c00;
+    const exponent = Math.floor(Math.log2(size));
+    // A fraction that rounds up to 1024 carries into the exponent, as it should.
+    return sign | (((exponent + 15) << 10) + roundToEven((size / 2 ** exponent - 1) * 1024));
+  });
+}
+
+function roundToEven(number: number): number {
+  const down = Math.floor(number);
+  const rest = number - down;
+  return rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? down + 1 : down;
 }
 
 function requireLittleEndian(): void {

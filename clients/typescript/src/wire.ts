@@ -11,7 +11,10 @@ import type { ModelServiceDefinition } from "./generated/bridge/v1/ModelService.
 import type { PoolServiceDefinition } from "./generated/bridge/v1/PoolService.js";
 import type { ProgramServiceDefinition } from "./generated/bridge/v1/ProgramService.js";
 import type { Receipt, Receipt__Output } from "./generated/bridge/v1/Receipt.js";
+import type { CallRequest, CallRequest__Output } from "./generated/bridge/v1/CallRequest.js";
+import type { Payload, Payload__Output } from "./generated/bridge/v1/Payload.js";
 import type { SessionServiceDefinition } from "./generated/bridge/v1/SessionService.js";
+import type { ToolServiceDefinition } from "./generated/bridge/v1/ToolService.js";
 import type { BadRequest, BadRequest__Output } from "./generated/google/rpc/BadRequest.js";
 import type { DebugInfo, DebugInfo__Output } from "./generated/google/rpc/DebugInfo.js";
 import type { ErrorInfo, ErrorInfo__Output } from "./generated/google/rpc/ErrorInfo.js";
@@ -33,7 +36,10 @@ interface Definitions {
   "bridge.v1.PoolService": PoolServiceDefinition;
   "bridge.v1.ProgramService": ProgramServiceDefinition;
   "bridge.v1.SessionService": SessionServiceDefinition;
+  "bridge.v1.ToolService": ToolServiceDefinition;
   "grpc.health.v1.Health": HealthDefinition;
+  "bridge.v1.CallRequest": MessageTypeDefinition<CallRequest, CallRequest__Output>;
+  "bridge.v1.Payload": MessageTypeDefinition<Payload, Payload__Output>;
   "bridge.v1.Receipt": MessageTypeDefinition<Receipt, Receipt__Output>;
   "google.rpc.Status": MessageTypeDefinition<RpcStatus, RpcStatus>;
   "google.rpc.ErrorInfo": MessageTypeDefinition<ErrorInfo, ErrorInfo__Output>;
@@ -50,6 +56,7 @@ const FILES = [
   "bridge/v1/pool.proto",
   "bridge/v1/program.proto",
   "bridge/v1/session.proto",
+  "bridge/v1/tool.proto",
   "google/rpc/status.proto",
   "google/rpc/error_details.proto",
   "grpc/health/v1/health.proto",

@@ -117,7 +117,7 @@ describe.skipIf(!address)("a real bridge", () => {
     let final: unknown;
     for await (const event of stream) {
       if (event.type === "delta") fields[event.field] = (fields[event.field] ?? "") + event.text;
-      else final = event.outputs;
+      else if (event.type === "final") final = event.outputs;
     }
     expect(final).toMatchObject({ queue: outputs.queue, urgency: outputs.urgency });
     expect(fields.reasoning?.trim()).toBe((final as { reasoning: string }).reasoning);
@@ -134,7 +134,7 @@ describe.skipIf(!address)("a real bridge", () => {
     let final = "";
     for await (const event of bridge.models.stream("Say hello")) {
       if (event.type === "text") text += event.text;
-      else final = event.text;
+      else if (event.type === "final") final = event.text;
     }
     expect(text).toBe(answer.text);
     expect(final).toBe(answer.text);

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { BridgeError, connect, type Receipt } from "../src/index.js";
+import { decodeValue } from "../src/payload.js";
 import { wire } from "../src/wire.js";
 import { FakeServer, failure, result } from "./fake-server.js";
 
@@ -30,7 +31,8 @@ describe("what a call sends", () => {
     const before = Date.now();
     expect(await connect(fake.address).call("add", { a: 1 })).toBe("done");
     const { request, metadata, deadline } = fake.last;
-    expect(request).toMatchObject({ function: "add", arguments: { body: "json", json: '{"a":1}' } });
+    expect(request).toMatchObject({ function: "add", arguments: { body: "msgpack" } });
+    expect(decodeValue(request.arguments, "bigint")).toEqual({ a: 1 });
     expect(metadata.get("x-timeout-ms")).toEqual(["60000"]);
     expect(metadata.get("x-request-id")[0]).toMatch(/^[0-9a-f-]{36}$/);
     expect(metadata.get("x-session-id")).toEqual([]);

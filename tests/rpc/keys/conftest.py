@@ -155,3 +155,15 @@ def ask(key_channel: grpc.Channel, key_file: KeyFile) -> Any:
 def caller(keyed: Any, key_file: KeyFile) -> Any:
     """`caller(key)`: the metadata of a key, by its name."""
     return lambda key: (("authorization", f"Bearer {key_file.texts[key]}"),)
+
+
+@pytest.fixture
+def sent_to(key_file: KeyFile) -> Any:
+    """`sent_to(server, path, key=None)`: as `ask`, to a server of the test's own."""
+
+    def one(server: Any, path: str, key: str | None = None) -> Reply:
+        text = key_file.texts.get(key or "", key)
+        with grpc.insecure_channel(server.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            return sent(channel, path, () if text is None else (("authorization", f"Bearer {text}"),))
+
+    return one

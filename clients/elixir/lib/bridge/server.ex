@@ -69,7 +69,19 @@ defmodule Bridge.Server do
   @type option :: {atom(), term()}
 
   @enforce_keys [:options, :backoff]
-  defstruct [:options, :backoff, :port, :os_pid, :address, :listening, :timer, :started, part: "", failures: 0, waiting: []]
+  defstruct [
+    :options,
+    :backoff,
+    :port,
+    :os_pid,
+    :address,
+    :listening,
+    :timer,
+    :started,
+    part: "",
+    failures: 0,
+    waiting: []
+  ]
 
   @doc false
   def child_spec(options) do
@@ -134,7 +146,9 @@ defmodule Bridge.Server do
   def handle_info({port, {:data, data}}, %{port: port} = state), do: {:noreply, take(data, state)}
   def handle_info({port, {:exit_status, status}}, %{port: port} = state), do: ended(status, state)
   def handle_info({:start_timeout, port}, %{port: port, address: nil} = state), do: ended(:start_timeout, state)
-  def handle_info({:well, port}, %{port: port} = state), do: {:noreply, %{state | backoff: Backoff.reset(state.backoff)}}
+
+  def handle_info({:well, port}, %{port: port} = state),
+    do: {:noreply, %{state | backoff: Backoff.reset(state.backoff)}}
 
   def handle_info(:restart, %{port: nil} = state) do
     case open(state) do
@@ -165,7 +179,9 @@ defmodule Bridge.Server do
     words = first ++ ["serve" | List.wrap(options[:app])] ++ where(state) ++ ["--json", "--exit-with-stdin"]
     words = if options[:config], do: words ++ ["--config", options[:config]], else: words
     folder = if options[:cd], do: [cd: to_charlist(options[:cd])], else: []
-    [:binary, :exit_status, :hide, :stderr_to_stdout, {:line, 65_536}, args: words ++ options[:args], env: env(options)] ++ folder
+
+    [:binary, :exit_status, :hide, :stderr_to_stdout, {:line, 65_536}, args: words ++ options[:args], env: env(options)] ++
+      folder
   end
 
   # A restart takes the port of the first start, for those who hold the address.
@@ -177,7 +193,8 @@ defmodule Bridge.Server do
   end
 
   defp env(options) do
-    for {name, value} <- options[:env], do: {to_charlist(name), if(value in [nil, false], do: false, else: to_charlist(value))}
+    for {name, value} <- options[:env],
+        do: {to_charlist(name), if(value in [nil, false], do: false, else: to_charlist(value))}
   end
 
   defp started(port, %{options: options} = state) do
@@ -263,7 +280,10 @@ defmodule Bridge.Server do
     if failures >= state.options[:max_failures] do
       {:stop, {:server_ended, status}, state}
     else
-      Logger.warning("the bridge server#{ServerOutput.label(name)} has ended (#{told(status)}); starting it again in #{pause} ms")
+      Logger.warning(
+        "the bridge server#{ServerOutput.label(name)} has ended (#{told(status)}); starting it again in #{pause} ms"
+      )
+
       Process.send_after(self(), :restart, pause)
       {:noreply, state}
     end

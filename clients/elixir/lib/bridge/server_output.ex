@@ -61,6 +61,8 @@ defmodule Bridge.ServerOutput do
   end
 
   defp valid(line) do
-    if String.valid?(line), do: line, else: for(<<byte <- line>>, into: "", do: if(byte < 128, do: <<byte>>, else: "\uFFFD"))
+    if String.valid?(line),
+      do: line,
+      else: for(<<byte <- line>>, into: "", do: if(byte < 128, do: <<byte>>, else: "\uFFFD"))
   end
 end

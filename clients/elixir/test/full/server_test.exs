@@ -72,7 +72,13 @@ defmodule Bridge.ServerTest do
 
   test "answers that the server is down while it is, and tells those who wait", context do
     # The first start is told apart from the others by a file; those wait until the test lets them go on.
-    script = ["if [ -e started ]; then while [ ! -e go ]; do sleep 0.01; done; fi", "touch started", @ready, @until_stdin_ends]
+    script = [
+      "if [ -e started ]; then while [ ! -e go ]; do sleep 0.01; done; fi",
+      "touch started",
+      @ready,
+      @until_stdin_ends
+    ]
+
     start_supervised!({Bridge.Server, options(context, script, cd: context.folder)})
     assert_received {:ready, _, %{os_pid: os_pid}}
     waiting = Task.async(fn -> receive(do: (:go -> Bridge.Server.await(context.name))) end)
@@ -132,7 +138,10 @@ defmodule Bridge.ServerTest do
 
   test "a first start that takes too long is killed", context do
     assert {:error, {:start_timeout, _}} =
-             start_supervised({Bridge.Server, options(context, ["echo $$ > pid", "exec sleep 60"], start_timeout: 300, cd: context.folder)})
+             start_supervised(
+               {Bridge.Server,
+                options(context, ["echo $$ > pid", "exec sleep 60"], start_timeout: 300, cd: context.folder)}
+             )
 
     refute context.folder |> Path.join("pid") |> File.read!() |> String.trim() |> alive?()
   end
@@ -190,7 +199,12 @@ defmodule Bridge.ServerTest do
 
   test "a line longer than the port's buffer is one line", context do
     functions = Enum.map_join(1..20_000, ",", &~s("function_number_#{&1}"))
-    File.write!(Path.join(context.folder, "line"), ~s({"event":"ready","address":"127.0.0.1:1","functions":[#{functions}]}\n))
+
+    File.write!(
+      Path.join(context.folder, "line"),
+      ~s({"event":"ready","address":"127.0.0.1:1","functions":[#{functions}]}\n)
+    )
+
     start_supervised!({Bridge.Server, options(context, ["cat line", @until_stdin_ends], cd: context.folder)})
     assert Bridge.Server.address(context.name) == {:ok, "127.0.0.1:1"}
   end
