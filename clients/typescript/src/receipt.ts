@@ -153,6 +153,8 @@ export interface Receipt {
   toolUs: number;
   /** Answers of models that did not plainly come from the model that was asked for; the first eight of them. */
   answers: ModelAnswer[];
+  /** The name of the API key that the call came with; empty where keys are off. */
+  keyName: string;
 }
 
 /** Return the receipt in a call's trailing metadata, or undefined where there is none that can be read. */
@@ -199,6 +201,7 @@ export function toReceipt(receipt: Receipt__Output): Receipt {
     toolCalls: Number(receipt.toolCalls),
     toolUs: Number(receipt.toolUs),
     answers: receipt.answers.map(toAnswer),
+    keyName: receipt.keyName,
   };
 }
 
