@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +28,7 @@ from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
 from bridge.program_store import StoreError
+from bridge.ready import Ready
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
@@ -45,7 +45,7 @@ from bridge.stream_resume import ResumableRuns
 from bridge.telemetry import Telemetry, log
 from bridge.tools_parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
-from handlers.contract import Catalogue, FunctionSpec
+from handlers.contract import Catalogue
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
@@ -71,20 +71,6 @@ class StartFailed(Exception):
         super().__init__(message)
         self.message = message
         self.detail = detail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What is told once the server serves. `pools` pairs each pool's name with its state in words."""
-
-    address: str
-    functions: tuple[FunctionSpec, ...]
-    pools: tuple[tuple[str, str], ...]
-    seconds: float
-    fronts: int = 1
-    """Processes that take gRPC."""
-    unix: str | None = None
-    """The unix socket that it listens on as well."""
 
 
 def _fatal(error: BaseException) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from bridge.app import Ready
     from bridge.config import Config
+    from bridge.ready import Ready
     from handlers.contract import FunctionSpec
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
