@@ -35,6 +35,8 @@ LOOK_S = 0.5
 _HEADER = "authorization"
 _OURS = frozenset((_HEADER, CALLER))
 _OURS_AND_TENANT = _OURS | {"x-tenant"}
+_ONLY_LOOK = ("List", "Get")
+"""How the names of methods begin that change nothing."""
 _UNIMPLEMENTED = Answer(None, (), 12, "Method not found!")
 """In grpc's own words."""
 
@@ -141,11 +143,15 @@ class Gate:
         if need is Need.NOTHING:
             return handler
 
+        tells = need is Need.ADMIN and not method.rpartition("/")[2].startswith(_ONLY_LOOK)
+
         def guarded(request: bytes, metadata: Metadata, remaining_s: float | None) -> Awaitable[Answer]:
             try:
-                known = _known(self._admit(metadata, need, method), metadata)
+                known = _known(caller := self._admit(metadata, need, method), metadata)
             except BridgeError as error:
                 return self._refused(error, method, request, metadata)
+            if tells:
+                log(logging.INFO, f"{method} by '{caller.name}'", event="admin_call", method=method, key=caller.name)
             return handler(request, known, remaining_s)
 
         return guarded

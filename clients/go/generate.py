@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = HERE / "bridgev1"
 PACKAGE = "github.com/polyglot-bridge/polyglot-bridge/clients/go/bridgev1"
-SOURCES = Path(os.environ.get("BRIDGE_GO_SOURCES", "/usr/share/gocode"))
+SOURCES = Path(os.environ.get("GO_CLIENT_SOURCES", "/usr/share/gocode"))
 """Where Debian puts Go's libraries."""
 PLUGINS = {"protoc-gen-go": "google.golang.org/protobuf", "protoc-gen-go-grpc": "google.golang.org/grpc"}
 """Plugin -> the library that it is a command of."""

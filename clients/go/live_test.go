@@ -23,9 +23,9 @@ import (
 // connect returns a client of the server that tests/clients/test_go_client.py has started.
 func connect(t *testing.T, options ...bridgeclient.Option) *bridgeclient.Client {
 	t.Helper()
-	address := os.Getenv("BRIDGE_TEST_ADDRESS")
+	address := os.Getenv("GO_CLIENT_ADDRESS")
 	if address == "" {
-		t.Skip("BRIDGE_TEST_ADDRESS is not set: it names a server of clients/conformance/conformance_app.py")
+		t.Skip("GO_CLIENT_ADDRESS is not set: it names a server of clients/conformance/conformance_app.py")
 	}
 	client, err := bridgeclient.Connect(address, options...)
 	if err != nil {

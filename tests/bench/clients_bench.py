@@ -30,6 +30,7 @@ from targets import TargetError, bridge  # noqa: E402
 CLIENTS = ROOT / "clients"
 ROUNDS, CALLS = 9, 1000
 RUN_S, BUILD_S = 120.0, 300.0
+MISSING = 3
 WORKERS = 2
 
 
@@ -49,6 +50,8 @@ class Program:
     """What makes it runnable."""
     needs: str = ""
     """A file below the client's folder without which it can not be built."""
+    probe: tuple[str, ...] = ()
+    """A command in the client's folder that ends with status 3, and says what is missing, where it can not be built."""
 
     def absent(self) -> str:
         """What is missing to run it; empty where nothing is."""
@@ -57,7 +60,12 @@ class Program:
             return f"no clients/{self.language}/{self.source}"
         if shutil.which(self.tool) is None:
             return f"{self.tool} is not installed"
-        return f"clients/{self.language}/{self.needs} is missing" if not (folder / self.needs).exists() else ""
+        if not (folder / self.needs).exists():
+            return f"clients/{self.language}/{self.needs} is missing"
+        if not self.probe:
+            return ""
+        done = subprocess.run(self.probe, cwd=folder, capture_output=True, text=True, timeout=BUILD_S, check=False)
+        return done.stderr.strip() if done.returncode == MISSING else ""
 
 
 PROGRAMS = (
@@ -90,7 +98,8 @@ PROGRAMS = (
         tool="go",
         source="bench/overhead",
         command=("{out}/overhead",),
-        build=(("go", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        build=(("sh", "tool.sh", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        probe=("sh", "tool.sh", "list", "."),
     ),
     Program(
         figure="client_elixir_p50",

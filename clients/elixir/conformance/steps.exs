@@ -199,11 +199,10 @@ defmodule Conformance.Steps do
   defp tools(step, context) do
     hosts = for name <- step["tools"] || [], do: context.hosted |> Map.fetch!(name) |> elem(1)
 
-    case hosts ++ (step["server_tools"] || []),
-      do: (
-        [] -> []
-        tools -> [tools: tools]
-      )
+    case hosts ++ (step["server_tools"] || []) do
+      [] -> []
+      tools -> [tools: tools]
+    end
   end
 
   defp event(%Event.Status{resume_token: token} = event) when token != "", do: {Values.event(event), {:token, token}}
