@@ -11,7 +11,7 @@ import sys
 import pytest
 from bridge_client import Tls, connect
 
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```sh[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the command openssl is missing")
