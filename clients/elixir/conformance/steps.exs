@@ -26,6 +26,7 @@ defmodule Conformance.Steps do
     "health" => ~w(service),
     "describe" => ~w(function),
     "list_functions" => ~w(prefix),
+    "list_pools" => [],
     "host_tools" => ~w(name tools visibility),
     "tool_calls" => ~w(name wait_for within_ms),
     "unhost_tools" => ~w(name)
@@ -160,6 +161,12 @@ defmodule Conformance.Steps do
   def run(%{"op" => "list_functions"} = step, context, _heard) do
     options = [{:prefix, step["prefix"]} | plain(context)]
     value(Bridge.functions(context.connection, options), fn found -> Enum.map(found, & &1.name) end)
+  end
+
+  def run(%{"op" => "list_pools"}, context, _heard) do
+    value(Bridge.pools(context.connection, plain(context)), fn found ->
+      for pool <- found, do: %{"name" => pool.name, "state" => to_string(pool.state)}
+    end)
   end
 
   def run(%{"op" => "describe"} = step, context, _heard) do

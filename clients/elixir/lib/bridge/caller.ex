@@ -213,7 +213,9 @@ defmodule Bridge.Caller do
   end
 
   defp send_request(info, call) do
-    headers = CallOptions.headers(call.options, call.facts.request_id)
+    headers =
+      call.options |> CallOptions.at(Deadline.remaining(call.deadline)) |> CallOptions.headers(call.facts.request_id)
+
     deadline = Deadline.later(call.deadline, info.settings.grace)
     Transport.open(info, headers, call.operation.request, deadline, call.facts)
   end

@@ -16,24 +16,31 @@ defmodule Bridge.Programs do
   def run(connection, program, inputs, options) do
     {own, options} = CallOptions.split(options, @wishes)
     bytes = options[:bytes] || :binary
-    request = struct!(V1.RunRequest, wishes(program, inputs, own))
+    wishes = wishes(program, inputs, own)
     read = fn reply -> Convert.value(reply.outputs, bytes) end
-    Caller.unary(connection, Caller.operation("ProgramService/Run", request, V1.RunResponse, read, program), options)
+
+    with {:ok, tools} <- tools(own[:tools]) do
+      request = struct!(V1.RunRequest, Map.merge(wishes, tools))
+      Caller.unary(connection, Caller.operation("ProgramService/Run", request, V1.RunResponse, read, program), options)
+    end
   end
 
   def stream(connection, program, inputs, options) do
     {own, options} = CallOptions.split(options, [:all_events, :resumable | @wishes])
     bytes = options[:bytes] || :binary
-
-    fields =
-      program
-      |> wishes(inputs, own)
-      |> Map.merge(%{all_events: own[:all_events] || false, resumable: own[:resumable] || false})
-
-    request = struct!(V1.StreamRunRequest, fields)
+    wishes = wishes(program, inputs, own)
+    asked = %{all_events: own[:all_events] || false, resumable: own[:resumable] || false}
     read = fn reply -> events(reply, bytes) end
-    operation = Caller.operation("ProgramService/StreamRun", request, V1.StreamRunResponse, read, program)
-    Caller.stream(connection, operation, options)
+
+    case tools(own[:tools]) do
+      {:ok, tools} ->
+        request = struct!(V1.StreamRunRequest, wishes |> Map.merge(asked) |> Map.merge(tools))
+        operation = Caller.operation("ProgramService/StreamRun", request, V1.StreamRunResponse, read, program)
+        Caller.stream(connection, operation, options)
+
+      {:error, error} ->
+        [error: error]
+    end
   end
 
   def resume(connection, token, options) do
@@ -71,7 +78,7 @@ defmodule Bridge.Programs do
   end
 
   defp wishes(program, inputs, own) do
-    Map.merge(tools(own[:tools]), %{
+    %{
       program: program,
       inputs: Convert.payload(inputs),
       model: own[:model] || "",
@@ -80,7 +87,7 @@ defmodule Bridge.Programs do
       max_tokens: own[:max_tokens],
       cache: own[:cache],
       version: own[:version] || 0
-    })
+    }
   end
 
   defp adapter(nil), do: :PROMPT_ADAPTER_UNSPECIFIED
@@ -91,13 +98,17 @@ defmodule Bridge.Programs do
   end
 
   # Names as the server knows them, and hosts. Where hosts alone are given, the server knows which tools are theirs.
-  defp tools(nil), do: %{}
+  defp tools(nil), do: {:ok, %{}}
 
   defp tools(given) do
     {names, hosts} = given |> List.wrap() |> Enum.split_with(&is_binary/1)
-    hosts = Enum.map(hosts, &Bridge.Tools.hosted/1)
-    names = if names == [], do: [], else: names ++ Enum.flat_map(hosts, & &1.names)
-    %{tools: names, tool_registrations: Enum.map(hosts, & &1.registration)}
+    hosted = Enum.map(hosts, &Bridge.Tools.hosted/1)
+
+    with nil <- Enum.find(hosted, &match?({:error, _}, &1)) do
+      hosts = for {:ok, host} <- hosted, do: host
+      names = if names == [], do: [], else: names ++ Enum.flat_map(hosts, & &1.names)
+      {:ok, %{tools: names, tool_registrations: Enum.map(hosts, & &1.registration)}}
+    end
   end
 
   # An event that a newer server has added is passed over.

@@ -65,12 +65,15 @@ defmodule Bridge.Tools do
   end
 
   @doc false
-  @spec hosted(t()) :: %{registration: String.t(), names: [String.t()]}
+  @spec hosted(t()) :: {:ok, %{registration: String.t(), names: [String.t()]}} | {:error, Error.t()}
   def hosted(tools) do
-    case await(tools) do
-      {:ok, registration} -> %{registration: registration, names: GenServer.call(tools, :names)}
-      {:error, error} -> raise error
+    with {:ok, registration} <- await(tools) do
+      {:ok, %{registration: registration, names: GenServer.call(tools, :names)}}
     end
+  catch
+    :exit, _ ->
+      message = "expected a Bridge.Tools process that hosts tools, got #{inspect(tools)}, which does not or no longer"
+      {:error, %Error{code: :not_found, reason: "UNKNOWN_TOOL_REGISTRATION", message: message}}
   end
 
   @doc "Hosts the tools no longer: gives the registration up and ends the process."

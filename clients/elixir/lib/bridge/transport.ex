@@ -222,17 +222,21 @@ defmodule Bridge.Transport do
   def close(%{status: :closed} = call), do: call
 
   def close(call) do
-    :gun.cancel(call.info.gun, call.stream)
-    settle(call)
+    Connection.cancel(call.info, call.stream)
+    leave(call)
   end
 
   @spec settle(t()) :: t()
   def settle(%{status: :closed} = call), do: call
 
   def settle(call) do
+    Connection.untrack(call.info, call.stream)
+    leave(call)
+  end
+
+  defp leave(call) do
     Process.demonitor(call.alias, [:flush])
     flush(call.alias)
-    Connection.untrack(call.info, call.stream)
     %{call | status: :closed}
   end
 
