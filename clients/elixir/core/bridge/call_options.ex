@@ -139,17 +139,6 @@ defmodule Bridge.CallOptions do
 
   defp list(names), do: Enum.map_join(names, ", ", &inspect/1)
 
-  @near_ms 20
-
-  @doc """
-  The options of an attempt for which so much time is left. The little that it took to come here is not counted: a call
-  of 1,500 ms has 1,500 ms on the server.
-  """
-  @spec at(t(), timeout()) :: t()
-  def at(%__MODULE__{timeout: :infinity} = options, _remaining), do: options
-  def at(%__MODULE__{timeout: timeout} = options, remaining) when timeout - remaining < @near_ms, do: options
-  def at(%__MODULE__{} = options, remaining), do: %{options | timeout: max(1, remaining)}
-
   @doc "The metadata of one call, beside the connection's own (`authorization`)."
   @spec headers(t(), String.t()) :: [{String.t(), String.t()}]
   def headers(%__MODULE__{} = options, request_id) do

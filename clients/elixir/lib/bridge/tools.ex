@@ -62,6 +62,10 @@ defmodule Bridge.Tools do
   catch
     :exit, {:timeout, _} ->
       {:error, %Error{code: :deadline_exceeded, message: "the tools were not registered within #{timeout} ms"}}
+
+    :exit, _ ->
+      message = "#{inspect(tools)} hosts no tools: there is no such process, or it has ended"
+      {:error, %Error{code: :not_found, reason: "UNKNOWN_TOOL_REGISTRATION", message: message}}
   end
 
   @doc false
