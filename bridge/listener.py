@@ -108,7 +108,8 @@ class Listener:
         if self.fronts is not None:
             address = await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
         else:
-            self._server = GrpcServer(options, unary, streaming, conversations)
+            refuse = None if self._gate is None else self._gate.refuse
+            self._server = GrpcServer(options, unary, streaming, conversations, refuse)
             try:
                 address = await self._server.start()
             except AddressInUse as error:
