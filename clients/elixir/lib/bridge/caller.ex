@@ -46,12 +46,16 @@ defmodule Bridge.Caller do
     case Retry.decide(error, policy, number, Deadline.remaining(call.deadline)) do
       {:retry, pause} ->
         Process.sleep(pause)
-        attempt(call, number + 1)
+        attempt(with_time_left(call), number + 1)
 
       :give_up ->
         {:error, error}
     end
   end
+
+  # A further try has what is left of the time, not all of it again.
+  defp with_time_left(%{deadline: :infinity} = call), do: call
+  defp with_time_left(call), do: put_in(call.options.timeout, max(1, Deadline.remaining(call.deadline)))
 
   defp once(call, moved? \\ false) do
     with {:ok, info} <- checkout(call), :ok <- fits(call, info) do

@@ -101,6 +101,18 @@ defmodule Bridge.Connection do
     }
   end
 
+  @doc """
+  The error of a call over `channel/1` as the functions of `Bridge` have it: with reason, violations and metadata.
+
+      {:error, error} = Bridge.V1.PoolService.Stub.list(channel, %Bridge.V1.PoolServiceListRequest{})
+      Bridge.Connection.error(error).reason
+  """
+  @spec error(Exception.t()) :: Error.t()
+  def error(%GRPC.RPCError{status: status, message: message, details: details}) do
+    packed = Google.Rpc.Status.encode(%Google.Rpc.Status{code: status, message: message || "", details: details || []})
+    Failures.from_status(packed, %{path: "", address: "", request_id: "", timeout: :infinity})
+  end
+
   @doc false
   @spec lookup(t()) :: {:ok, info()} | :error
   def lookup(connection) do

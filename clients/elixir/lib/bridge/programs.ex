@@ -16,24 +16,29 @@ defmodule Bridge.Programs do
   def run(connection, program, inputs, options) do
     {own, options} = CallOptions.split(options, @wishes)
     bytes = options[:bytes] || :binary
-    request = struct!(V1.RunRequest, wishes(program, inputs, own))
-    read = fn reply -> Convert.value(reply.outputs, bytes) end
-    Caller.unary(connection, Caller.operation("ProgramService/Run", request, V1.RunResponse, read, program), options)
+
+    with {:ok, fields} <- wishes(program, inputs, own) do
+      request = struct!(V1.RunRequest, fields)
+      read = fn reply -> Convert.value(reply.outputs, bytes) end
+      Caller.unary(connection, Caller.operation("ProgramService/Run", request, V1.RunResponse, read, program), options)
+    end
   end
 
   def stream(connection, program, inputs, options) do
     {own, options} = CallOptions.split(options, [:all_events, :resumable | @wishes])
     bytes = options[:bytes] || :binary
 
-    fields =
-      program
-      |> wishes(inputs, own)
-      |> Map.merge(%{all_events: own[:all_events] || false, resumable: own[:resumable] || false})
+    case wishes(program, inputs, own) do
+      {:ok, fields} ->
+        more = %{all_events: own[:all_events] || false, resumable: own[:resumable] || false}
+        request = struct!(V1.StreamRunRequest, Map.merge(fields, more))
+        read = fn reply -> events(reply, bytes) end
+        operation = Caller.operation("ProgramService/StreamRun", request, V1.StreamRunResponse, read, program)
+        Caller.stream(connection, operation, options)
 
-    request = struct!(V1.StreamRunRequest, fields)
-    read = fn reply -> events(reply, bytes) end
-    operation = Caller.operation("ProgramService/StreamRun", request, V1.StreamRunResponse, read, program)
-    Caller.stream(connection, operation, options)
+      {:error, error} ->
+        [{:error, error}]
+    end
   end
 
   def resume(connection, token, options) do
@@ -71,16 +76,19 @@ defmodule Bridge.Programs do
   end
 
   defp wishes(program, inputs, own) do
-    Map.merge(tools(own[:tools]), %{
-      program: program,
-      inputs: Convert.payload(inputs),
-      model: own[:model] || "",
-      adapter: adapter(own[:adapter]),
-      temperature: own[:temperature] && own[:temperature] / 1,
-      max_tokens: own[:max_tokens],
-      cache: own[:cache],
-      version: own[:version] || 0
-    })
+    with {:ok, tools} <- tools(own[:tools]) do
+      {:ok,
+       Map.merge(tools, %{
+         program: program,
+         inputs: Convert.payload(inputs),
+         model: own[:model] || "",
+         adapter: adapter(own[:adapter]),
+         temperature: own[:temperature] && own[:temperature] / 1,
+         max_tokens: own[:max_tokens],
+         cache: own[:cache],
+         version: own[:version] || 0
+       })}
+    end
   end
 
   defp adapter(nil), do: :PROMPT_ADAPTER_UNSPECIFIED
@@ -91,14 +99,19 @@ defmodule Bridge.Programs do
   end
 
   # Names as the server knows them, and hosts. Where hosts alone are given, the server knows which tools are theirs.
-  defp tools(nil), do: %{}
+  defp tools(nil), do: {:ok, %{}}
 
   defp tools(given) do
     {names, hosts} = given |> List.wrap() |> Enum.split_with(&is_binary/1)
-    hosts = Enum.map(hosts, &Bridge.Tools.hosted/1)
-    names = if names == [], do: [], else: names ++ Enum.flat_map(hosts, & &1.names)
-    %{tools: names, tool_registrations: Enum.map(hosts, & &1.registration)}
+
+    with {:ok, hosts} <- hosted(hosts, []) do
+      names = if names == [], do: [], else: names ++ Enum.flat_map(hosts, & &1.names)
+      {:ok, %{tools: names, tool_registrations: Enum.map(hosts, & &1.registration)}}
+    end
   end
+
+  defp hosted([], found), do: {:ok, Enum.reverse(found)}
+  defp hosted([host | rest], found), do: with({:ok, one} <- Bridge.Tools.hosted(host), do: hosted(rest, [one | found]))
 
   # An event that a newer server has added is passed over.
   defp events(%{event: nil}, _bytes), do: []

@@ -62,14 +62,17 @@ defmodule Bridge.Tools do
   catch
     :exit, {:timeout, _} ->
       {:error, %Error{code: :deadline_exceeded, message: "the tools were not registered within #{timeout} ms"}}
+
+    :exit, _ ->
+      message = "#{inspect(tools)} hosts no tools: there is no such process, or it has ended"
+      {:error, %Error{code: :not_found, reason: "UNKNOWN_TOOL_REGISTRATION", message: message}}
   end
 
   @doc false
-  @spec hosted(t()) :: %{registration: String.t(), names: [String.t()]}
+  @spec hosted(t()) :: {:ok, %{registration: String.t(), names: [String.t()]}} | {:error, Error.t()}
   def hosted(tools) do
-    case await(tools) do
-      {:ok, registration} -> %{registration: registration, names: GenServer.call(tools, :names)}
-      {:error, error} -> raise error
+    with {:ok, registration} <- await(tools) do
+      {:ok, %{registration: registration, names: GenServer.call(tools, :names)}}
     end
   end
 

@@ -6,6 +6,8 @@ defmodule Bridge.Transport do
   alias Bridge.{Connection, Deadline, Failures, Frames}
 
   @flow 32
+  # How long the end of a reply may take that follows its last byte.
+  @trailers_ms 100
 
   defstruct [
     :info,
@@ -201,7 +203,7 @@ defmodule Bridge.Transport do
   defp unsent?(_reason), do: false
 
   defp refuse(call, {:too_large, size}) do
-    close(call)
+    let_pass(call, size + 5 - Frames.size(call.buffer))
     limit = call.info.settings.max_message_bytes
 
     message =
@@ -215,6 +217,30 @@ defmodule Bridge.Transport do
   defp refuse(call, :compressed) do
     close(call)
     {:error, Failures.unexpected(call.facts, "expected a message as it is, got a compressed one"), %{}}
+  end
+
+  # To cancel a call whose trailers are on their way breaks the connection, and with it the calls of others: cowlib
+  # (2.18) takes headers of a stream that it has reset for an error of the connection. So the message is let pass, and
+  # the end that follows it in a unary call.
+  defp let_pass(%{alias: reference} = call, left) do
+    receive do
+      {^reference, {:gun_data, _gun, _stream, :nofin, data}} when left > 0 ->
+        let_pass(flow(call), left - byte_size(data))
+
+      {^reference, {:gun_data, _gun, _stream, :nofin, _of_the_next}} ->
+        close(call)
+
+      {^reference, {:gun_inform, _gun, _stream, _status, _headers}} ->
+        let_pass(call, left)
+
+      {^reference, _end} ->
+        settle(call)
+
+      {:DOWN, ^reference, :process, _gun, _reason} ->
+        settle(call)
+    after
+      if(left > 0, do: Deadline.remaining(call.deadline), else: @trailers_ms) -> close(call)
+    end
   end
 
   @doc "Ends the call: cancels it on the server where it has not ended."

@@ -157,4 +157,18 @@ defmodule Bridge.ToolsTest do
   def forward(event, measurements, metadata, {test, tool}) do
     if metadata.tool == tool, do: send(test, {event, measurements, metadata})
   end
+
+  test "a host that has ended is an error of the program, not of the caller's process", %{connection: connection} do
+    tools = host(connection, [Tool.new("idle", function: fn _ -> 1 end)])
+    assert {:ok, _} = Bridge.Tools.await(tools)
+    stop_supervised!(tools)
+
+    assert {:error, %Error{code: :not_found, reason: "UNKNOWN_TOOL_REGISTRATION", message: message}} =
+             Bridge.program(connection, "agent", [question: "Go."], tools: tools)
+
+    assert message =~ inspect(tools)
+
+    assert [error: %Error{reason: "UNKNOWN_TOOL_REGISTRATION"}] =
+             connection |> Bridge.stream_program("agent", [question: "Go."], tools: [tools]) |> Enum.to_list()
+  end
 end
