@@ -268,7 +268,7 @@ func TestBudgetsAndReceipts(t *testing.T) {
 	client, ctx := connect(t), context.Background()
 	var receipts []*bridgeclient.Receipt
 	view := client.With(
-		bridgeclient.WithBudget(bridgeclient.Budget{Calls: bridgeclient.Limit(int64(1))}),
+		bridgeclient.WithBudget(bridgeclient.Budget{Calls: bridgeclient.Ptr(int64(1))}),
 		bridgeclient.WithReceipt(func(one *bridgeclient.Receipt) { receipts = append(receipts, one) }),
 	)
 	_, err := bridgeclient.Call[int](ctx, view, "nested", bridgeclient.Args{"a": 1, "b": 2})
@@ -278,7 +278,7 @@ func TestBudgetsAndReceipts(t *testing.T) {
 	if _, err := bridgeclient.Call[int](ctx, client, "nested", bridgeclient.Args{"a": 1, "b": 2}); err != nil || len(receipts) != 1 {
 		t.Errorf("expected the view alone to have a budget, got %v", err)
 	}
-	negative := bridgeclient.WithBudget(bridgeclient.Budget{Tokens: bridgeclient.Limit(int64(-1))})
+	negative := bridgeclient.WithBudget(bridgeclient.Budget{Tokens: bridgeclient.Ptr(int64(-1))})
 	if _, err := bridgeclient.Call[int](ctx, client, "add", nil, negative); err == nil || !strings.Contains(err.Error(), "x-budget-tokens") {
 		t.Errorf("expected a budget below 0 to be refused, got %v", err)
 	}

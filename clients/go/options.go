@@ -131,8 +131,8 @@ type Budget struct {
 	Calls *int64
 }
 
-// Limit returns a pointer to a value, for the limits of a Budget.
-func Limit[T int64 | float64](value T) *T { return &value }
+// Ptr returns a pointer to a value, for what may be left out: the limits of a Budget, fields of arguments.
+func Ptr[T any](value T) *T { return &value }
 
 // WithBudget limits what a call and all that it calls may spend; beyond it the call fails with BUDGET_EXCEEDED.
 func WithBudget(budget Budget) CallOption {

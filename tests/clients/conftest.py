@@ -1,11 +1,13 @@
-"""Servers with keys, and with TLS too, for what clients show of both."""
+"""Servers with keys, and with TLS too, for what clients show of both; the Elixir client, compiled where it can be."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 ROOT = Path(__file__).resolve().parents[2]
+ELIXIR = ROOT / "clients/elixir"
+PREPARE_S = 400.0
+MISSING_STATUS = 3
+Mix = Callable[..., subprocess.Popen[str]]
 TLS = """
 [server]
 tls_certificate = "{certificate}"
@@ -96,3 +102,35 @@ def guarded(start_shared_server, tmp_path_factory):
     files = {"certificate": folder / "server.pem", "key": folder / "server.key", "keys": folder / "keys.json"}
     server = start_shared_server(ROOT / "examples/demo_app.py", (TLS + CONFIG).format(**files))
     return Guarded(address=server.address, ca=folder / "ca.pem", key=key)
+
+
+@pytest.fixture(scope="session")
+def mix() -> Mix:
+    """Starts `mix` in the Elixir client's folder, compiled; skips where something is missing, and says what."""
+    prepared = subprocess.run(
+        ["sh", "conformance/prepare.sh"], cwd=ELIXIR, capture_output=True, text=True, timeout=PREPARE_S, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if prepared.returncode == MISSING_STATUS:
+        pytest.skip(f"missing: {prepared.stdout.splitlines()[-1]}")
+    assert prepared.returncode == 0, prepared.stdout + prepared.stderr
+    server = str(Path(sys.executable).parent / "bridge")
+
+    def start(*words: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["mix", *words],
+            cwd=ELIXIR,
+            env={
+                **os.environ,
+                "BRIDGE_ELIXIR_SERVER": server,
+                "PYTHONPATH": str(ROOT),
+                "MIX_QUIET": "1",
+                **environment,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start

@@ -61,7 +61,8 @@ def test_the_key_may_be_a_reference_that_is_looked_up_and_never_shown(tmp_path: 
 
 
 def test_the_variables_of_clients_are_no_settings() -> None:
-    names = ("BRIDGE_KEY", "BRIDGE_TLS_CA", "BRIDGE_TLS_CERTIFICATE", "BRIDGE_TLS_KEY", "BRIDGE_ELIXIR_DEPS")
+    names = ("BRIDGE_KEY", "BRIDGE_TLS_CA", "BRIDGE_TLS_CERTIFICATE", "BRIDGE_TLS_KEY")
+    names += ("BRIDGE_ELIXIR_DEPS", "BRIDGE_ELIXIR_SERVER")
 
     assert load({}, dict.fromkeys(names, "x")) == load({})
 

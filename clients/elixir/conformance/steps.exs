@@ -4,6 +4,7 @@ defmodule Conformance.Steps do
   # options of the call; it gives a result and what is to be kept. Runs in the case's process, or in one of its own.
 
   alias Bridge.Event
+  alias Bridge.V1.{PoolService, PoolServiceListRequest}
   alias Conformance.{Crash, Hosted, Skip, Values}
 
   @common ~w(op connection receipt digest patience_ms background)
@@ -26,6 +27,7 @@ defmodule Conformance.Steps do
     "health" => ~w(service),
     "describe" => ~w(function),
     "list_functions" => ~w(prefix),
+    "list_pools" => [],
     "host_tools" => ~w(name tools visibility),
     "tool_calls" => ~w(name wait_for within_ms),
     "unhost_tools" => ~w(name)
@@ -162,6 +164,17 @@ defmodule Conformance.Steps do
     value(Bridge.functions(context.connection, options), fn found -> Enum.map(found, & &1.name) end)
   end
 
+  # What operators do has no function of its own in the client: its channel takes any generated stub.
+  def run(%{"op" => "list_pools"} = step, context, _heard) do
+    channel = Bridge.Connection.channel(context.connection)
+    options = Keyword.take(context.options, [:timeout, :metadata])
+
+    case PoolService.Stub.list(channel, %PoolServiceListRequest{}, options) do
+      {:ok, reply} -> {%{"value" => Enum.map(reply.pools, &pool/1)}, []}
+      {:error, error} -> {%{"error" => Values.error(Bridge.Connection.error(error))}, []}
+    end
+  end
+
   def run(%{"op" => "describe"} = step, context, _heard) do
     value(Bridge.describe(context.connection, step["function"], plain(context)), &Values.function/1)
   end
@@ -190,6 +203,13 @@ defmodule Conformance.Steps do
     {%{"value" => nil}, []}
   end
 
+  defp pool(pool) do
+    %{
+      "name" => pool.name,
+      "state" => pool.state |> to_string() |> String.replace("POOL_STATE_", "") |> String.downcase()
+    }
+  end
+
   defp arguments(step), do: Values.to_client(step["arguments"] || %{})
   defp inputs(step), do: Values.to_client(step["inputs"] || %{})
 
@@ -199,11 +219,10 @@ defmodule Conformance.Steps do
   defp tools(step, context) do
     hosts = for name <- step["tools"] || [], do: context.hosted |> Map.fetch!(name) |> elem(1)
 
-    case hosts ++ (step["server_tools"] || []),
-      do: (
-        [] -> []
-        tools -> [tools: tools]
-      )
+    case hosts ++ (step["server_tools"] || []) do
+      [] -> []
+      tools -> [tools: tools]
+    end
   end
 
   defp event(%Event.Status{resume_token: token} = event) when token != "", do: {Values.event(event), {:token, token}}

@@ -294,19 +294,19 @@ defmodule Bridge do
       {{:ok, 3}, receipt} = Bridge.with_receipt(fn -> Bridge.call(MyApp.Bridge, "add", a: 1, b: 2) end)
       receipt.worker_us
   """
-  @spec with_receipt((() -> value)) :: {value, Receipt.t() | nil} when value: var
+  @spec with_receipt((... -> value)) :: {value, Receipt.t() | nil} when value: var
   def with_receipt(function) do
     {value, receipts} = with_receipts(function)
     {value, List.last(receipts)}
   end
 
   @doc "As `with_receipt/1`, with the receipts of all calls, in the order in which they ended."
-  @spec with_receipts((() -> value)) :: {value, [Receipt.t()]} when value: var
+  @spec with_receipts((... -> value)) :: {value, [Receipt.t()]} when value: var
   defdelegate with_receipts(function), to: Bridge.Receipts, as: :collect
 
   @doc "Bytes for an argument: a plain binary is text, which must be UTF-8."
   @spec bytes(binary()) :: Bridge.Bytes.t()
-  def bytes(data) when is_binary(data), do: %Bridge.Bytes{data: data}
+  defdelegate bytes(data), to: Bridge.Bytes, as: :new
 
   defp bang({:ok, value}), do: value
   defp bang({:error, error}), do: raise(error)
