@@ -37,7 +37,7 @@ class SyncWire:
     channel: Any
     options: CallOptions
     unary_calls: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What gRPC makes for a path, shared by all views: to make it anew is a quarter of what this client adds to a call."""
+    """What gRPC makes for a path, shared by all views: to make it is a quarter of what this client adds to a call."""
 
     def with_options(self, options: CallOptions) -> SyncWire:
         """The same channel with other options."""
