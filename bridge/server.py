@@ -23,7 +23,9 @@ import grpc
 
 from bridge.accepting import make_server
 from bridge.doors.credentials import ServedIdentity
+from bridge.doors.failures import AddressInUse, ListenFailed
 from bridge.doors.identity import TlsIdentity
+from bridge.doors.socket_file import claimed
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
@@ -57,6 +59,8 @@ class ServerOptions:
 
     address: str
     """HOST:PORT; empty for no port."""
+    unix: str = ""
+    """The path of a unix socket to listen on as well, for the server's own user and root."""
     max_message_bytes: int
     tls: TlsIdentity | None = None
     """Given: the port takes TLS alone."""
@@ -64,14 +68,6 @@ class ServerOptions:
     keepalive_timeout_s: float = 10.0
     shared: bool = False
     """Whether other processes listen on the same port; who may is for the caller to see to."""
-
-
-class ListenFailed(Exception):
-    """The server can not be reached; the message says why."""
-
-
-class AddressInUse(ListenFailed):
-    """The address can not be bound."""
 
 
 UNKNOWN = "*"
@@ -178,7 +174,18 @@ class GrpcServer:
         self._others.update((path, _streaming(handler)) for path, handler in streaming.items())
 
     async def start(self) -> str:
-        """Bind and serve; return the address with its real port. Raises AddressInUse."""
+        """Bind and serve; return the address with its real port. Raises ListenFailed."""
+        address = self._bind() if self._options.address else ""
+        if self._options.unix:
+            try:
+                with claimed(self._options.unix):
+                    self._server.add_insecure_port(f"unix:{self._options.unix}")
+            except RuntimeError as error:
+                raise ListenFailed(f"can not listen on {self._options.unix}: {error}") from error
+        await self._server.start()
+        return address or f"unix:{self._options.unix}"
+
+    def _bind(self) -> str:
         host, _, _ = self._options.address.rpartition(":")
         try:
             if self._identity is None:
@@ -187,7 +194,6 @@ class GrpcServer:
                 port = self._server.add_secure_port(self._options.address, self._identity.credentials)
         except RuntimeError as error:
             raise AddressInUse(f"can not listen on {self._options.address}") from error
-        await self._server.start()
         return f"{host}:{port}"
 
     def renew_tls(self, identity: TlsIdentity) -> None:

@@ -29,7 +29,7 @@ from targets import TargetError, bridge  # noqa: E402
 
 CLIENTS = ROOT / "clients"
 ROUNDS, CALLS = 9, 1000
-RUN_S, BUILD_S = 120.0, 300.0
+RUN_S, BUILD_S = 120.0, 600.0
 MISSING = 3
 WORKERS = 2
 MISSING_STATUS = 3
@@ -143,7 +143,7 @@ def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: floa
     if done.returncode != 0:
         shown = f"{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
         told = f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}"
-        raise Failed(told, done.returncode, done.stdout)
+        raise Failed(told, done.returncode, f"{done.stdout}\n{done.stderr}")
     return done.stdout
 
 

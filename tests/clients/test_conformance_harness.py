@@ -128,6 +128,13 @@ def test_a_runner_that_ends_between_cases_is_seen(language, suite):
     assert suite.run(case(name="unary/y"), found).kind == "failed"
 
 
+def test_a_language_whose_runners_fail_again_and_again_is_given_up(language, suite):
+    found = language("end", LIES["end"])
+    details = [suite.run(case(), found).detail for _ in range(4)]
+    assert ["it has ended" in detail for detail in details] == [True, True, True, False]
+    assert "3 runners have failed one after the other" in details[3]
+
+
 def test_what_the_harness_can_not_do_is_told_to_the_runner(language, suite):
     outcome = suite.run(case({"op": "harness", "do": "kill_server"}), language("harness"))
     assert "the mirror can not do 'kill_server'" in outcome.detail

@@ -86,6 +86,12 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         metadata.append(("x-idempotency-key", options.idempotency_key))
     if options.session_id is not None:
         metadata.append(("x-session-id", options.session_id))
+    if options.session_mode is not None:
+        metadata.append(("x-session-mode", options.session_mode))
+    if options.priority is not None:
+        metadata.append(("x-priority", options.priority))
+    if options.traceparent is not None:
+        metadata.append(("traceparent", options.traceparent))
     if options.budget is not None:
         metadata.extend(options.budget.metadata())
     if options.key is not None:

@@ -134,6 +134,8 @@ def test_what_can_not_be_served_is_told_and_the_old_certificate_stays(
         "expected a PEM file with '-----BEGIN CERTIFICATE-----'": type(old)(b"no certificate", new.key),
         "this is not the key of the certificate": type(old)(new.certificate, old.key),
         "has expired at": authority.issue(days=-1),
+        "clients would refuse it": authority.issue(client=True),
+        "gRPC takes no Ed25519 keys": authority.issue(edwards=True),
     }
     for words, pair in broken.items():
         pair.write(tmp_path)
