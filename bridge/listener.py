@@ -122,7 +122,8 @@ class Listener:
             address = await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
             options = replace(options, address="", tls=None)
         if options.address or options.unix:
-            self._server = GrpcServer(options, unary, streaming, conversations)
+            refuse = None if self._gate is None else self._gate.refuse
+            self._server = GrpcServer(options, unary, streaming, conversations, refuse)
             try:
                 own = await self._server.start()
             except AddressInUse as error:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -69,6 +70,9 @@ class ServerOptions:
     shared: bool = False
     """Whether other processes listen on the same port; who may is for the caller to see to."""
 
+
+Refuse = Callable[[str, Metadata], Answer | None]
+"""Says by a request's path and metadata why it goes no further, or None where it does."""
 
 UNKNOWN = "*"
 """In place of a path: the conversation that answers for all methods that there are not."""
@@ -158,13 +162,17 @@ class GrpcServer:
         unary: Mapping[str, Unary],
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
+        refuse: Refuse | None = None,
     ) -> None:
+        """Make it; what `refuse` says no to is answered before its message is taken in."""
         self._options = options
         others = {path: _streaming(handler) for path, handler in streaming.items()}
         others |= {path: _conversation(handler) for path, handler in conversations.items()}
         unknown = others.pop(UNKNOWN, None)
         self._unary, self._others = dict(unary), others
         handlers = _Handlers(self._unary, others, unknown)
+        if refuse is not None:
+            handlers = _GuardedHandlers(handlers, refuse)
         self._server = make_server(_channel_arguments(options), handlers, unary, others)
         self._identity = None if options.tls is None else ServedIdentity(options.tls)
 
@@ -225,6 +233,25 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         if unary is not None:
             return _UnaryCall(unary, handler_call_details.invocation_metadata or ())
         return self._others.get(handler_call_details.method, self._unknown)
+
+
+class _GuardedHandlers(_Handlers):
+    """The same, but for requests that are refused by their metadata alone: those are not read."""
+
+    def __init__(self, handlers: _Handlers, refuse: Refuse) -> None:
+        super().__init__(handlers._unary, handlers._others, handlers._unknown)
+        self._refuse = refuse
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | _UnaryCall | None:
+        """Return the handler, or what answers with the refusal."""
+        answer = self._refuse(handler_call_details.method, handler_call_details.invocation_metadata or ())
+        return super().service(handler_call_details) if answer is None else _conversation(partial(_answer, answer))
+
+
+async def _answer(
+    answer: Answer, _metadata: Metadata, _remaining_s: float | None, _read: Read, _write: Write
+) -> Answer:
+    return answer
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:

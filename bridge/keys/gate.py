@@ -121,6 +121,16 @@ class Gate:
             await asyncio.sleep(LOOK_S)
             self.look()
 
+    def refuse(self, path: str, metadata: Metadata) -> Answer | None:
+        """Return the answer to a request that the gate will refuse, for who wants to know before reading it."""
+        need = self._needs.get(path, Need.ADMIN)
+        if need is not Need.NOTHING:
+            try:
+                self._admit(metadata, need, method := _method(path if path in self._needs else UNKNOWN))
+            except BridgeError as error:
+                return self._refusal(error, method, b"", metadata)
+        return None
+
     def unary(self, handlers: Mapping[str, Unary]) -> dict[str, Unary]:
         """Return the same methods behind the gate."""
         return {path: self._unary(path, handler) for path, handler in handlers.items()}
@@ -214,6 +224,9 @@ class Gate:
             self._streams.discard(stream)
 
     async def _refused(self, error: BridgeError, method: str, request: bytes, metadata: Metadata) -> Answer:
+        return self._refusal(error, method, request, metadata)
+
+    def _refusal(self, error: BridgeError, method: str, request: bytes, metadata: Metadata) -> Answer:
         self.refused[error.reason] += 1
         return refuse(error, method, request, metadata, self._telemetry, error.metadata.get("key", ""))
 

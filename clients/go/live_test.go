@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"os"
@@ -333,6 +334,49 @@ func TestManyGoroutinesShareAClient(t *testing.T) {
 		}()
 	}
 	group.Wait()
+}
+
+// socket returns the path of a unix socket whose connections are passed on to the server.
+func socket(t *testing.T) string {
+	t.Helper()
+	path := t.TempDir() + "/bridge.sock"
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", os.Getenv("GO_CLIENT_ADDRESS"))
+			if err != nil {
+				near.Close()
+				continue
+			}
+			pass := func(to, from net.Conn) {
+				_, _ = io.Copy(to, from)
+				to.Close()
+			}
+			go pass(near, far)
+			go pass(far, near)
+		}
+	}()
+	return path
+}
+
+func TestAUnixSocketIsAnAddress(t *testing.T) {
+	connect(t)
+	client, err := bridgeclient.Connect("unix:" + socket(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if sum, err := bridgeclient.Call[int](context.Background(), client, "add", bridgeclient.Args{"a": 1, "b": 2}); err != nil || sum != 3 {
+		t.Errorf("expected 3, got %d, %v", sum, err)
+	}
 }
 
 func TestNoServerIsSaidSo(t *testing.T) {

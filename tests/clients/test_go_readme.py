@@ -94,7 +94,7 @@ def build(folder: Path, source: str) -> Path:
         done = subprocess.run(
             ["sh", "tool.sh", *words], cwd=CLIENT, capture_output=True, text=True, timeout=400, check=False
         )
-        if done.returncode == MISSING and os.environ.get("CI") != "true":
+        if done.returncode == MISSING and (os.environ.get("CI") != "true" or "go" in os.environ.get("CI_WITHOUT", "")):
             pytest.skip(done.stderr.strip())
         assert done.returncode == 0, done.stderr
     return made

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import bridge_client
 import grpc
@@ -114,6 +115,19 @@ class TestClients:
                 bridge.programs.delete("nothing")
         assert [one.key_name for one in receipts] == ["caller"]
         assert error.value.reason == "ROLE_MISSING"
+
+
+@pytest.mark.parametrize("fronts_of_it", [1, 2])
+def test_a_unix_socket_asks_for_keys_too(start_server, key_file, tmp_path, sent_to, fronts_of_it):
+    """With several fronts it is another server than that of the port."""
+    path = tmp_path / "socket"
+    more = f'[server]\nunix_socket = "{path}"\nfronts = {fronts_of_it}\n'
+    start_server(APP, more + SMALL.format(file=key_file.path))
+    here = SimpleNamespace(address=f"unix:{path}")
+    assert sent_to(here, "/bridge.v1.InvokeService/Call").reason == "CREDENTIALS_MISSING"
+    assert sent_to(here, "/bridge.v1.PoolService/List", "caller").reason == "ROLE_MISSING"
+    assert sent_to(here, "/bridge.v1.PoolService/List", "operator").code is Code.OK
+    assert sent_to(here, "/grpc.health.v1.Health/Check").code is Code.OK
 
 
 def test_a_typed_method_that_a_reload_brings_is_behind_the_gate(start_server, key_file, sent_to):
