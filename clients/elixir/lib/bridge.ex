@@ -109,6 +109,17 @@ defmodule Bridge do
   @spec health!(connection(), String.t(), options()) :: :serving | :not_serving | :unknown
   def health!(connection, service \\ "", options \\ []), do: bang(health(connection, service, options))
 
+  @doc """
+  The pools of worker processes: maps with `:name`, `:state` (such as `:ready`), `:cause`, `:size`, `:running`, `:queued`
+  and `:functions`. Where keys are on, this needs the role `admin`.
+  """
+  @spec pools(connection(), options()) :: result([map()])
+  defdelegate pools(connection, options \\ []), to: Bridge.Functions
+
+  @doc "As `pools/2`; raises `Bridge.Error`."
+  @spec pools!(connection(), options()) :: [map()]
+  def pools!(connection, options \\ []), do: bang(pools(connection, options))
+
   # -- programs
 
   @doc """

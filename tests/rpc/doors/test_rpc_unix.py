@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -212,6 +213,21 @@ def test_a_stale_file_is_found_and_a_live_one_too(folder):
     assert socket_file.look(str(path))
     with pytest.raises(ListenFailed, match="its directory"), socket_file.claimed(str(folder / "no" / "b.sock")):
         pytest.fail("claimed")
+
+
+def test_a_directory_that_somebody_keeps_locked_holds_no_start_up_for_long(folder):
+    locked = os.open(folder, os.O_RDONLY)
+    fcntl.flock(locked, fcntl.LOCK_EX)
+    try:
+        with (
+            pytest.raises(ListenFailed, match="keeps its directory locked"),
+            socket_file.claimed(str(folder / "b.sock")),
+        ):
+            pytest.fail("claimed")
+    finally:
+        os.close(locked)
+    with socket_file.claimed(str(folder / "b.sock")):
+        pass
 
 
 def test_users_by_name_and_id():

@@ -73,6 +73,27 @@ defmodule Bridge.Functions do
     Caller.unary(connection, operation, options)
   end
 
+  def pools(connection, options) do
+    {_own, options} = CallOptions.split(options, [])
+
+    read = fn reply ->
+      for pool <- reply.pools do
+        %{
+          name: pool.name,
+          state: Convert.enum(pool.state, "POOL_STATE_"),
+          cause: pool.cause,
+          size: pool.size,
+          running: pool.running,
+          queued: pool.queued,
+          functions: pool.functions
+        }
+      end
+    end
+
+    operation = Caller.operation("PoolService/List", %V1.PoolServiceListRequest{}, V1.PoolServiceListResponse, read)
+    Caller.unary(connection, operation, options)
+  end
+
   # The standard health service has two messages of one field each, read here without their definition.
   def health(connection, service, options) do
     {_own, options} = CallOptions.split(options, [])
