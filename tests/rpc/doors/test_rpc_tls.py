@@ -154,6 +154,24 @@ def test_what_can_not_be_served_is_told_and_the_old_certificate_stays(
     assert "BEGIN" not in server.stderr.text.replace("'-----BEGIN CERTIFICATE-----'", ""), "no key in the log"
 
 
+def test_doctor_sees_what_the_server_shows(serve, authority, tmp_path):
+    server = serve(authority.issue(), "address = '127.0.0.1:1'")
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    ask = ("doctor", "--config", str(server.config), "--set", f"server.address={server.address}", "--json")
+    ask += ("--tls-ca", str(tmp_path / "ca.pem"))
+
+    def findings():
+        return {item["title"]: item for item in json.loads(bridge(*ask).stdout)["findings"]}
+
+    assert findings()["TLS shown"]["level"] == "ok"
+    assert findings()["TLS"]["detail"].startswith("a certificate for localhost, 127.0.0.1 until")
+    authority.issue(days=-1).write(tmp_path)
+    server.wait_for_log("has expired at")
+    found = findings()
+    assert (found["TLS"]["level"], "has expired" in found["TLS"]["detail"]) == ("problem", True)
+    assert (found["TLS shown"]["level"], "tls_rejected" in found["TLS shown"]["fix"]) == ("note", True)
+
+
 def test_a_reload_looks_at_once_and_a_new_client_ca_counts(
     start_server, fronts, authority, another_authority, open_channel, add_over, tmp_path, add_app, small_config
 ):

@@ -147,12 +147,15 @@ def numbers(to: int):
         assert [each.result() for each in sums] == [b"%d" % number for number in range(500)]
 
 
-def test_a_file_that_a_killed_server_left_is_taken_over(serve, start_server, folder, small_config, add_app):
-    server, path = serve()
+@pytest.mark.parametrize("users", ["", "unix_users = ['nobody']"], ids=["own user", "door"])
+def test_a_file_that_a_killed_server_left_is_taken_over(start_server, folder, small_config, add_app, users):
+    path = folder / "bridge.sock"
+    config = f"[server]\nunix_socket = '{path}'\n{users}\n{small_config}"
+    server = start_server(add_app, config)
     server.kill()
     assert path.exists()
 
-    second = start_server(add_app, f"[server]\nunix_socket = '{path}'\n{small_config}")
+    second = start_server(add_app, config)
 
     with connect(f"unix:{path}") as client:
         assert client.call("add", a=2, b=3) == 5
