@@ -1,4 +1,4 @@
-"""Checks of what lets callers in, for `bridge doctor`: the TLS files, what a running server shows, the unix socket.
+"""Checks of what lets callers in, for `bridge doctor`: TLS files, what a running server shows, keys, the unix socket.
 
 Owns nothing.
 """
@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.cli.findings import Finding
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridge.config import Config, ServerConfig
+    from bridge.settings.door_tables import KeysConfig
 
 SOON_S = 14 * 86400.0
 ASK_S = 3.0
@@ -50,6 +52,30 @@ def check_open(config: Config) -> Iterator[Finding]:
         yield Finding("note", "network", detail, "see docs/howto/tls.md, or keep it on 127.0.0.1")
     else:
         yield Finding("ok", "network", f"other machines can reach {server.address}, by TLS and with a key")
+
+
+def check_keys(keys: KeysConfig) -> Iterator[Finding]:
+    """Say whether the key file can be used, and how many keys there are."""
+    if keys.file is None:
+        return
+    from bridge.keys import key_file
+
+    path = Path(keys.file)
+    try:
+        found, mode = key_file.read(path), key_file.is_readable_by_others(path)
+    except key_file.KeyFileProblem as problem:
+        yield Finding("problem", "keys", str(problem), "correct the file, or remove keys.file")
+        return
+    valid = [one for one in found if one.revoked is None]
+    detail = f"{len(valid)} API keys may be used, {len(found) - len(valid)} are revoked"
+    if mode:
+        yield Finding("note", "keys", f"{detail}; others may read {path} (its mode is {mode})", f"chmod 600 {path}")
+    elif not valid:
+        yield Finding("note", "keys", f"{detail}: nobody can call this server", "make one: bridge keys create")
+    elif not any(one.may_administer for one in valid):
+        yield Finding("note", "keys", f"{detail}; none has the role admin", "make one: bridge keys create --role admin")
+    else:
+        yield Finding("ok", "keys", detail)
 
 
 def check_tls(server: ServerConfig) -> Iterator[Finding]:

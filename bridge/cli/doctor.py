@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bridge.cli import settings
-from bridge.cli.checks_doors import check_open, check_socket, check_tls
+from bridge.cli.checks_doors import check_keys, check_open, check_socket, check_tls
 from bridge.cli.checks_fronts import check_configured_fronts, check_running_fronts
 from bridge.cli.checks_machine import check_limits, check_memory, check_platform, check_port, check_threads
 from bridge.cli.checks_packages import check_extras, check_installation, check_packages
@@ -62,6 +62,7 @@ def findings(path: Path | None, changes: dict[str, str], way_in: WayIn) -> Itera
         yield from check_address(config, way_in)
         yield from check_open(config)
         yield from check_tls(config.server)
+        yield from check_keys(config.keys)
         yield from check_metrics(config)
         yield from check_secrets(config)
         yield from check_models(config)

@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 OWNER_ONLY = 0o600
 EVERYBODY = 0o666
 _BACKLOG = 512
+_TRIES, _PAUSE_S = 40, 0.05
 
 
 @contextmanager
@@ -35,7 +37,7 @@ def claimed(path: str, mode: int = OWNER_ONLY) -> Iterator[None]:
     except OSError as error:
         raise ListenFailed(f"can not listen on {path}: its directory: {error.strerror or error}") from None
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        _lock(folder, path)
         if look(path):
             remove(path)
         before = os.umask(0o777 & ~mode)  # so that there is no moment at which others may connect
@@ -47,6 +49,21 @@ def claimed(path: str, mode: int = OWNER_ONLY) -> Iterator[None]:
         raise ListenFailed(f"can not listen on {path}: {error.strerror or error}") from None
     finally:
         os.close(folder)
+
+
+def _lock(folder: int, path: str) -> None:
+    """Keep others that do the same out for a moment; no longer is waited, as whoever reads a directory may lock it."""
+    for left in reversed(range(_TRIES)):
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not left:
+                raise ListenFailed(
+                    f"can not listen on {path}: a process keeps its directory locked (flock); end that, or use another"
+                ) from None
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def listen(path: str) -> socket.socket:

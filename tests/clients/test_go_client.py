@@ -56,7 +56,7 @@ def go(*words: str) -> None:
     done = run("sh", "tool.sh", *words)
     shown = f"{done.stdout[-3000:]}\n{done.stderr[-5000:]}"
     if done.returncode == MISSING:
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and "go" not in os.environ.get("CI_WITHOUT", "").split():
             pytest.fail(f"{shown.strip()}; CI must have it")
         pytest.skip(shown.strip())
     if done.returncode != 0:
@@ -85,7 +85,7 @@ def test_the_client_calls_a_server(binary: Path, start_shared_server: Any, tmp_p
     done = run(str(binary), "-test.v", timeout_s=RUN_S, GO_CLIENT_ADDRESS=str(server.address))
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
     assert "--- SKIP" not in done.stdout
-    assert done.stdout.count("--- PASS") >= 18
+    assert done.stdout.count("--- PASS") >= 27
 
 
 def test_files_are_as_gofmt_writes_them() -> None:

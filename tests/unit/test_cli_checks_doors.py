@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import socket
 
-from bridge.cli.checks_doors import check_open, check_socket, check_tls
+from bridge.cli.checks_doors import check_keys, check_open, check_socket, check_tls
 from bridge.config import Config
+from bridge.keys.key import make, revoked
+from bridge.keys.key_file import changing
 
 
 def config(**server):
@@ -38,3 +40,27 @@ def test_sockets(tmp_path):
         assert "the next one takes it over" in check_socket(str(path)).detail
         listening.listen()
         assert check_socket(str(path)).level == "problem"
+
+
+def found_of_keys(path):
+    (found,) = check_keys(Config.model_validate({"keys": {"file": str(path)}}).keys)
+    return found
+
+
+def test_keys(tmp_path):
+    path = tmp_path / "keys.json"
+    assert list(check_keys(Config().keys)) == []
+    assert (found_of_keys(path).level, "there is no key file" in found_of_keys(path).detail) == ("problem", True)
+    with changing(path) as keys:
+        keys.append(revoked(make("old", ("admin",))[0], "2026-01-01T00:00:00Z"))
+    assert found_of_keys(path).detail == "0 API keys may be used, 1 are revoked: nobody can call this server"
+    with changing(path) as keys:
+        keys.append(make("shop", ("call",))[0])
+    assert "none has the role admin" in found_of_keys(path).detail
+    with changing(path) as keys:
+        keys.append(make("operator", ("admin",))[0])
+    assert (found_of_keys(path).level, found_of_keys(path).detail) == ("ok", "2 API keys may be used, 1 are revoked")
+    path.chmod(0o640)
+    assert (found_of_keys(path).level, found_of_keys(path).fix) == ("note", f"chmod 600 {path}")
+    path.chmod(0o666)
+    assert found_of_keys(path).level == "problem"

@@ -4,7 +4,6 @@ defmodule Conformance.Steps do
   # options of the call; it gives a result and what is to be kept. Runs in the case's process, or in one of its own.
 
   alias Bridge.Event
-  alias Bridge.V1.{PoolService, PoolServiceListRequest}
   alias Conformance.{Crash, Hosted, Skip, Values}
 
   @common ~w(op connection receipt digest patience_ms background)
@@ -164,15 +163,10 @@ defmodule Conformance.Steps do
     value(Bridge.functions(context.connection, options), fn found -> Enum.map(found, & &1.name) end)
   end
 
-  # What operators do has no function of its own in the client: its channel takes any generated stub.
-  def run(%{"op" => "list_pools"} = step, context, _heard) do
-    channel = Bridge.Connection.channel(context.connection)
-    options = Keyword.take(context.options, [:timeout, :metadata])
-
-    case PoolService.Stub.list(channel, %PoolServiceListRequest{}, options) do
-      {:ok, reply} -> {%{"value" => Enum.map(reply.pools, &pool/1)}, []}
-      {:error, error} -> {%{"error" => Values.error(Bridge.Connection.error(error))}, []}
-    end
+  def run(%{"op" => "list_pools"}, context, _heard) do
+    value(Bridge.pools(context.connection, plain(context)), fn found ->
+      for pool <- found, do: %{"name" => pool.name, "state" => to_string(pool.state)}
+    end)
   end
 
   def run(%{"op" => "describe"} = step, context, _heard) do
@@ -201,13 +195,6 @@ defmodule Conformance.Steps do
     {_hosted, host} = Map.fetch!(context.hosted, step["name"])
     :ok = Bridge.Tools.stop(host)
     {%{"value" => nil}, []}
-  end
-
-  defp pool(pool) do
-    %{
-      "name" => pool.name,
-      "state" => pool.state |> to_string() |> String.replace("POOL_STATE_", "") |> String.downcase()
-    }
   end
 
   defp arguments(step), do: Values.to_client(step["arguments"] || %{})

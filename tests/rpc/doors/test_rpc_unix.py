@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -146,12 +147,15 @@ def numbers(to: int):
         assert [each.result() for each in sums] == [b"%d" % number for number in range(500)]
 
 
-def test_a_file_that_a_killed_server_left_is_taken_over(serve, start_server, folder, small_config, add_app):
-    server, path = serve()
+@pytest.mark.parametrize("users", ["", "unix_users = ['nobody']"], ids=["own user", "door"])
+def test_a_file_that_a_killed_server_left_is_taken_over(start_server, folder, small_config, add_app, users):
+    path = folder / "bridge.sock"
+    config = f"[server]\nunix_socket = '{path}'\n{users}\n{small_config}"
+    server = start_server(add_app, config)
     server.kill()
     assert path.exists()
 
-    second = start_server(add_app, f"[server]\nunix_socket = '{path}'\n{small_config}")
+    second = start_server(add_app, config)
 
     with connect(f"unix:{path}") as client:
         assert client.call("add", a=2, b=3) == 5
@@ -212,6 +216,21 @@ def test_a_stale_file_is_found_and_a_live_one_too(folder):
     assert socket_file.look(str(path))
     with pytest.raises(ListenFailed, match="its directory"), socket_file.claimed(str(folder / "no" / "b.sock")):
         pytest.fail("claimed")
+
+
+def test_a_directory_that_somebody_keeps_locked_holds_no_start_up_for_long(folder):
+    locked = os.open(folder, os.O_RDONLY)
+    fcntl.flock(locked, fcntl.LOCK_EX)
+    try:
+        with (
+            pytest.raises(ListenFailed, match="keeps its directory locked"),
+            socket_file.claimed(str(folder / "b.sock")),
+        ):
+            pytest.fail("claimed")
+    finally:
+        os.close(locked)
+    with socket_file.claimed(str(folder / "b.sock")):
+        pass
 
 
 def test_users_by_name_and_id():

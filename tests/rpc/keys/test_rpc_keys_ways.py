@@ -173,3 +173,27 @@ def test_a_server_does_not_start_without_a_key_file_that_it_can_trust(tmp_path, 
     assert done.returncode == 1
     said = {"missing": "there is no key file", "broken": "bridge keys create", "writable": "chmod 600"}
     assert said[kind] in " ".join(done.stderr.split())
+
+
+def test_the_doctor_knows_a_server_that_tells_it_nothing(small, key_file):
+    config = small.config.with_name("doctor.toml")
+    config.write_text(small.config.read_text() + f'[server]\naddress = "{small.address}"\n')
+
+    def findings(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge.cli", "doctor", "--config", str(config), "--json", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return {one["title"]: one for one in json.loads(done.stdout)["findings"]}
+
+    known = findings("--key", key_file.texts["operator"])
+    assert (known["address"]["level"], "pools" in known, "pool general" in known) == ("ok", False, True)
+    for words in ((), ("--key", key_file.texts["caller"])):
+        told = findings(*words)
+        assert told["address"]["detail"] == f"a bridge serves on {small.address}"
+        assert (told["pools"]["level"], told["pools"]["fix"]) == ("note", "give one: --key")
+    assert told["keys"]["detail"] == "3 API keys may be used, 1 are revoked"

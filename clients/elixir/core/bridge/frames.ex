@@ -49,10 +49,6 @@ defmodule Bridge.Frames do
   # `size` counts from here on: what `ready` lacks.
   defp wait(frames, lacking), do: %{frames | wanted: lacking, size: 0}
 
-  @doc "How many bytes are there."
-  @spec size(t()) :: non_neg_integer()
-  def size(%__MODULE__{ready: ready, pieces: pieces}), do: byte_size(ready) + IO.iodata_length(pieces)
-
   @doc "Whether a message has begun and not ended."
   @spec empty?(t()) :: boolean()
   def empty?(%__MODULE__{ready: ready, pieces: pieces}), do: ready == "" and pieces == []

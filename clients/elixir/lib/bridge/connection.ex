@@ -38,12 +38,15 @@ defmodule Bridge.Connection do
   Its channels (1.0.2) outlive their connection without saying so, wait up to two minutes between attempts, send a
   timeout of 1,500 ms as 1 s and lose the trailers, and so the receipt, of calls that fail. So calls go over a Gun
   connection of this process's own, with that package's generated services for whoever wants them: see `channel/1`.
+
+  To Gun (2.4) the trailers of a call that has just been cancelled are an error of the whole connection. So this process
+  resets a cancelled call's stream itself, and lets Gun forget it some seconds later.
   """
 
   use GenServer
 
   alias Bridge.{Backoff, Deadline, Error, Failures}
-  alias Bridge.Connection.{Gun, Settings}
+  alias Bridge.Connection.{Calls, Gun, Settings}
 
   @type t :: GenServer.server()
 
@@ -157,6 +160,9 @@ defmodule Bridge.Connection do
   @doc false
   def untrack(info, stream), do: send(info.owner, {:untrack, stream})
 
+  @doc false
+  def cancel(info, stream), do: send(info.owner, {:cancel, info.gun, stream})
+
   defp whereis(pid) when is_pid(pid), do: pid
   defp whereis(name), do: GenServer.whereis(name)
 
@@ -177,7 +183,7 @@ defmodule Bridge.Connection do
       cause: "not tried yet",
       failed_at: nil,
       waiting: [],
-      calls: %{},
+      calls: %Calls{},
       headers: []
     }
 
@@ -214,19 +220,21 @@ defmodule Bridge.Connection do
 
   @impl true
   def handle_info({:track, caller, gun, stream}, state) do
-    monitor = Process.monitor(caller)
-    {:noreply, put_in(state.calls[stream], {monitor, gun})}
+    {:noreply, %{state | calls: Calls.begun(state.calls, caller, gun, stream)}}
   end
 
-  def handle_info({:untrack, stream}, state) do
-    case Map.pop(state.calls, stream) do
-      {nil, _} ->
-        {:noreply, state}
+  def handle_info({:stream_id, stream, id}, state) do
+    {:noreply, %{state | calls: Calls.numbered(state.calls, stream, id)}}
+  end
 
-      {{monitor, _gun}, calls} ->
-        Process.demonitor(monitor, [:flush])
-        {:noreply, %{state | calls: calls}}
-    end
+  def handle_info({:untrack, stream}, state), do: {:noreply, %{state | calls: Calls.ended(state.calls, stream)}}
+
+  def handle_info({:cancel, gun, stream}, state) do
+    {:noreply, %{state | calls: Calls.cancelled(state.calls, gun, stream)}}
+  end
+
+  def handle_info({:forget, gun, stream}, state) do
+    {:noreply, %{state | calls: Calls.forget(state.calls, gun, stream)}}
   end
 
   def handle_info({:gun_up, gun, :http2}, %{gun: gun} = state), do: {:noreply, up(state)}
@@ -243,20 +251,16 @@ defmodule Bridge.Connection do
     {:noreply, %{state | old: Map.delete(state.old, monitor)}}
   end
 
-  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state), do: {:noreply, abandon(state, monitor)}
+  def handle_info({:DOWN, monitor, :process, _pid, _reason}, state) do
+    {:noreply, %{state | calls: Calls.abandoned(state.calls, monitor)}}
+  end
+
   def handle_info(:connect, %{status: :idle} = state), do: {:noreply, connect(%{state | timer: nil})}
   def handle_info(_other, state), do: {:noreply, state}
 
   @impl true
   def terminate(_reason, state) do
     for gun <- [state.gun | Map.values(state.old)], gun, do: Gun.close(gun)
-  end
-
-  # A caller has died: nobody waits for its calls.
-  defp abandon(state, monitor) do
-    {dead, calls} = Map.split_with(state.calls, fn {_stream, {found, _gun}} -> found == monitor end)
-    for {stream, {_monitor, gun}} <- dead, do: :gun.cancel(gun, stream)
-    %{state | calls: calls}
   end
 
   defp just_failed?(%{failed_at: nil}), do: false
@@ -284,7 +288,7 @@ defmodule Bridge.Connection do
   defp down(%{status: was} = state, reason) do
     cause = Gun.cause(reason)
     if was == :up, do: emit(state, :down, cause)
-    state |> drop() |> failed(cause)
+    %{state | calls: Calls.lost(state.calls)} |> drop() |> failed(cause)
   end
 
   defp failed(state, cause) do

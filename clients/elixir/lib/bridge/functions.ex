@@ -73,6 +73,40 @@ defmodule Bridge.Functions do
     Caller.unary(connection, operation, options)
   end
 
+  def explain(connection, function, arguments, options) do
+    {_own, options} = CallOptions.split(options, [])
+    request = %V1.ExplainRequest{function: function, arguments: Convert.payload(arguments)}
+
+    read = fn reply ->
+      ways = for way <- reply.alternatives, do: %{Convert.plain(way) | route: Convert.enum(way.route, "ROUTE_")}
+      %{Convert.plain(reply) | placement: Convert.enum(reply.placement, "PLACEMENT_"), alternatives: ways}
+    end
+
+    operation = Caller.operation("InvokeService/Explain", request, V1.ExplainResponse, read, function)
+    Caller.unary(connection, operation, options)
+  end
+
+  def pools(connection, options) do
+    {_own, options} = CallOptions.split(options, [])
+
+    read = fn reply ->
+      for pool <- reply.pools do
+        %{
+          name: pool.name,
+          state: Convert.enum(pool.state, "POOL_STATE_"),
+          cause: pool.cause,
+          size: pool.size,
+          running: pool.running,
+          queued: pool.queued,
+          functions: pool.functions
+        }
+      end
+    end
+
+    operation = Caller.operation("PoolService/List", %V1.PoolServiceListRequest{}, V1.PoolServiceListResponse, read)
+    Caller.unary(connection, operation, options)
+  end
+
   # The standard health service has two messages of one field each, read here without their definition.
   def health(connection, service, options) do
     {_own, options} = CallOptions.split(options, [])

@@ -74,6 +74,10 @@ defmodule Bridge.Tools do
     with {:ok, registration} <- await(tools) do
       {:ok, %{registration: registration, names: GenServer.call(tools, :names)}}
     end
+  catch
+    :exit, _ ->
+      message = "expected a Bridge.Tools process that hosts tools, got #{inspect(tools)}, which does not or no longer"
+      {:error, %Error{code: :not_found, reason: "UNKNOWN_TOOL_REGISTRATION", message: message}}
   end
 
   @doc "Hosts the tools no longer: gives the registration up and ends the process."

@@ -6,8 +6,6 @@ defmodule Bridge.Transport do
   alias Bridge.{Connection, Deadline, Failures, Frames}
 
   @flow 32
-  # How long the end of a reply may take that follows its last byte.
-  @trailers_ms 100
 
   defstruct [
     :info,
@@ -203,7 +201,7 @@ defmodule Bridge.Transport do
   defp unsent?(_reason), do: false
 
   defp refuse(call, {:too_large, size}) do
-    let_pass(call, size + 5 - Frames.size(call.buffer))
+    close(call)
     limit = call.info.settings.max_message_bytes
 
     message =
@@ -219,46 +217,26 @@ defmodule Bridge.Transport do
     {:error, Failures.unexpected(call.facts, "expected a message as it is, got a compressed one"), %{}}
   end
 
-  # To cancel a call whose trailers are on their way breaks the connection, and with it the calls of others: cowlib
-  # (2.18) takes headers of a stream that it has reset for an error of the connection. So the message is let pass, and
-  # the end that follows it in a unary call.
-  defp let_pass(%{alias: reference} = call, left) do
-    receive do
-      {^reference, {:gun_data, _gun, _stream, :nofin, data}} when left > 0 ->
-        let_pass(flow(call), left - byte_size(data))
-
-      {^reference, {:gun_data, _gun, _stream, :nofin, _of_the_next}} ->
-        close(call)
-
-      {^reference, {:gun_inform, _gun, _stream, _status, _headers}} ->
-        let_pass(call, left)
-
-      {^reference, _end} ->
-        settle(call)
-
-      {:DOWN, ^reference, :process, _gun, _reason} ->
-        settle(call)
-    after
-      if(left > 0, do: Deadline.remaining(call.deadline), else: @trailers_ms) -> close(call)
-    end
-  end
-
   @doc "Ends the call: cancels it on the server where it has not ended."
   @spec close(t()) :: t()
   def close(%{status: :closed} = call), do: call
 
   def close(call) do
-    :gun.cancel(call.info.gun, call.stream)
-    settle(call)
+    Connection.cancel(call.info, call.stream)
+    leave(call)
   end
 
   @spec settle(t()) :: t()
   def settle(%{status: :closed} = call), do: call
 
   def settle(call) do
+    Connection.untrack(call.info, call.stream)
+    leave(call)
+  end
+
+  defp leave(call) do
     Process.demonitor(call.alias, [:flush])
     flush(call.alias)
-    Connection.untrack(call.info, call.stream)
     %{call | status: :closed}
   end
 

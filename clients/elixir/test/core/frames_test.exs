@@ -50,12 +50,4 @@ defmodule Bridge.FramesTest do
     assert {:error, _} = Parts.add(state, 2, 5, "cd")
     assert {:error, _} = Parts.add(nil, 0, 4, "")
   end
-
-  test "what is there is counted, put together or not" do
-    whole = IO.iodata_to_binary(Frames.pack("0123456789"))
-    {:more, begun} = Frames.next(Frames.add(%Frames{}, binary_part(whole, 0, 6)), 1000)
-    assert Frames.size(begun) == 6
-    assert Frames.size(Frames.add(begun, "12")) == 8
-    assert Frames.size(%Frames{}) == 0
-  end
 end

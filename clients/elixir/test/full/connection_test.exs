@@ -134,7 +134,7 @@ defmodule Bridge.ConnectionTest do
              Bridge.program(connection, "agent", [question: "Go.\ncall sum {\"a\": 41}"], tools: tools)
 
     assert answer =~ "42"
-    assert :sys.get_state(connection).calls |> map_size() == 1
+    assert :sys.get_state(connection).calls.open |> map_size() == 1
   end
 
   @tag :served
@@ -167,12 +167,41 @@ defmodule Bridge.ConnectionTest do
       |> Enum.map(fn {:ok, sum} -> sum end)
 
     assert sums == Enum.to_list(2..501)
-    assert :sys.get_state(connection).calls == %{}
+    assert :sys.get_state(connection).calls.open == %{}
+  end
+
+  @tag :served
+  test "cancelling calls does no harm to those beside them, and leaves nothing" do
+    connection = connect(address: Served.address())
+    assert Bridge.call!(connection, "add", a: 1, b: 2) == 3
+    {:ok, %{gun: gun}} = Connection.lookup(connection)
+
+    beside = Task.async(fn -> for n <- 1..300, do: Bridge.call!(connection, "add", a: n, b: 0) end)
+
+    1..300
+    |> Task.async_stream(fn n -> connection |> Bridge.stream!("count", to: 2 + rem(n, 4)) |> Enum.take(2) end,
+      max_concurrency: 8
+    )
+    |> Enum.each(&assert &1 == {:ok, [1, 2]})
+
+    assert Task.await(beside, 60_000) == Enum.to_list(1..300)
+    assert {:ok, %{gun: ^gun}} = Connection.lookup(connection)
+    until_forgotten(connection, 1_000)
+  end
+
+  defp until_forgotten(connection, tries) do
+    calls = :sys.get_state(connection).calls
+
+    cond do
+      {calls.open, calls.ids, calls.lingering} == {%{}, %{}, %{}} -> :ok
+      tries == 0 -> flunk("expected no calls, got #{inspect(calls, limit: 5)}")
+      true -> receive(after: (10 -> until_forgotten(connection, tries - 1)))
+    end
   end
 
   defp until_open(connection, number, tries \\ 300) do
     cond do
-      map_size(:sys.get_state(connection).calls) >= number -> :ok
+      map_size(:sys.get_state(connection).calls.open) >= number -> :ok
       tries == 0 -> flunk("expected #{number} open calls")
       true -> receive(after: (10 -> until_open(connection, number, tries - 1)))
     end

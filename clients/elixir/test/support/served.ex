@@ -34,14 +34,14 @@ defmodule Bridge.Served do
 
   @doc "A server of the test's own, which it may kill."
   def own(options \\ []) do
-    {Bridge.Server, Keyword.merge([name: unique(:bridge_server)] ++ options(command()), options)}
+    {Bridge.Server, Keyword.merge([name: unique(:bridge_server)] ++ options(command(), "light.toml"), options)}
   end
 
   # Variables that begin with BRIDGE_ are the server's settings.
-  defp options(command) do
+  defp options(command, config \\ "bridge.toml") do
     [
       app: Path.expand("app.py", __DIR__),
-      config: Path.expand("bridge.toml", __DIR__),
+      config: Path.expand(config, __DIR__),
       command: [command],
       output: :silent,
       env: %{@command => nil}

@@ -73,6 +73,7 @@ defmodule Bridge.Connection.Gun do
     base = %{
       protocols: [:http2],
       retry: 0,
+      event_handler: {Bridge.Connection.StreamIds, {self(), 1}},
       connect_timeout: settings.connect_timeout,
       domain_lookup_timeout: settings.connect_timeout,
       tls_handshake_timeout: settings.connect_timeout,
