@@ -10,13 +10,13 @@ import asyncio
 import logging
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
 from bridge.created import CreatedPrograms
+from bridge.doors.failures import ListenFailed
 from bridge.explain import Explainer
 from bridge.health import Health
 from bridge.idle_memory import IdleMemory
@@ -28,12 +28,12 @@ from bridge.multiplex import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
 from bridge.program_store import StoreError
+from bridge.ready import Ready
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
 from bridge.route_parts import RouteParts
 from bridge.route_table import RouteProblem, of_config
 from bridge.runners import Runners
-from bridge.server import ListenFailed
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
@@ -45,7 +45,7 @@ from bridge.stream_resume import ResumableRuns
 from bridge.telemetry import Telemetry, log
 from bridge.tools_parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
-from handlers.contract import Catalogue, FunctionSpec
+from handlers.contract import Catalogue
 from handlers.entry import Entry
 from handlers.loading import LoadFailed
 from handlers.registry import Conflict, Registry
@@ -71,18 +71,6 @@ class StartFailed(Exception):
         super().__init__(message)
         self.message = message
         self.detail = detail
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What is told once the server serves. `pools` pairs each pool's name with its state in words."""
-
-    address: str
-    functions: tuple[FunctionSpec, ...]
-    pools: tuple[tuple[str, str], ...]
-    seconds: float
-    fronts: int = 1
-    """Processes that take gRPC."""
 
 
 def _fatal(error: BaseException) -> None:
@@ -183,6 +171,7 @@ class App:
             pools=tuple(sorted(states)),
             seconds=time.monotonic() - started,
             fronts=self._config.server.fronts,
+            unix=self._config.server.unix_socket,
         )
 
     async def _catalogue(self) -> Snapshot:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.server import AddressInUse, GrpcServer, ListenFailed, ServerOptions
+from bridge.doors import socket_file
+from bridge.doors.failures import AddressInUse, ListenFailed
+from bridge.doors.unix_door import UnixDoor, needs_door
+from bridge.server import GrpcServer, ServerOptions
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from bridge.server import Conversation, Streaming, Unary
     from bridge.telemetry import Telemetry
 
+INNER = ".grpc"
+"""Added to the path of the unix socket, where a door stands before the one that grpcio listens on."""
 LAST_WORDS_S = 1.0
 """How long answers that are made may take to be sent when the server ends."""
 
@@ -40,6 +46,8 @@ class Listener:
         self._server: GrpcServer | None = None
         self._reflection: Reflection | None = None
         self._gate: Gate | None = None
+        self._door: UnixDoor | None = None
+        self._needs_door = False
         self.tls: Tls | None = None
         self._watching: list[asyncio.Task[None]] = []
         self.fronts: Fronts | None = None
@@ -60,6 +68,10 @@ class Listener:
             from bridge.doors.tls import Tls
 
             self.tls = Tls(self._config, os.environ, self._new_identity)
+        if self._config.unix_socket is not None:
+            self._needs_door = needs_door(self._config.unix_users)
+            with socket_file.claimed(self._config.unix_socket):
+                pass  # a start that takes minutes should not fail at its end
         if self.fronts is None:
             return
         try:
@@ -87,13 +99,14 @@ class Listener:
 
         `files` describe services that no module of this process describes.
         """
-        config = self._config
+        config, address = self._config, ""
         options = ServerOptions(
             address=config.address,
             max_message_bytes=config.max_message_bytes,
             keepalive_time_s=config.keepalive_time_s,
             keepalive_timeout_s=config.keepalive_timeout_s,
             tls=None if self.tls is None else self.tls.identity,
+            unix=self._unix_path(),
         )
         if config.reflection:
             from bridge.reflection import SERVICES, Reflection
@@ -107,17 +120,32 @@ class Listener:
             conversations = self._gate.conversations(conversations)
         if self.fronts is not None:
             address = await self.fronts.serve(options, unary, streaming, conversations, config.slow_reader_timeout_s)
-        else:
-            self._server = GrpcServer(options, unary, streaming, conversations)
+            options = replace(options, address="", tls=None)
+        if options.address or options.unix:
+            refuse = None if self._gate is None else self._gate.refuse
+            self._server = GrpcServer(options, unary, streaming, conversations, refuse)
             try:
-                address = await self._server.start()
+                own = await self._server.start()
             except AddressInUse as error:
                 raise _in_use(error) from None
+            address = address or own
+        self._open_door()
         for part in (self._gate, self.tls):
             if part is not None:
                 self._watching.append(asyncio.create_task(part.watch()))
                 self._watching[-1].add_done_callback(self._end_on_bug)
         return address
+
+    def _unix_path(self) -> str:
+        """Return where grpcio listens for programs of this machine: behind the door, where there is one."""
+        path = self._config.unix_socket or ""
+        return path + INNER if path and self._needs_door else path
+
+    def _open_door(self) -> None:
+        path = self._config.unix_socket
+        if path is not None and self._needs_door:
+            self._door = UnixDoor(path, self._config.unix_users, self._unix_path())
+            self._door.open()
 
     def _new_identity(self, identity: TlsIdentity) -> None:
         if self._server is not None:
@@ -140,12 +168,16 @@ class Listener:
         return [] if self.fronts is None else self.fronts.fronts
 
     def families(self) -> list[Metric]:
-        """Return for Prometheus the figures of the fronts and of the gate, where there are any."""
+        """Return for Prometheus the figures of the fronts, the doors and the gate, where there are any."""
         found: list[Metric] = []
         if self._gate is not None:
             from bridge.keys.figures import families as of_gate
 
             found += of_gate(self._gate)
+        if self.tls is not None or self._door is not None:
+            from bridge.doors.figures import families as of_doors
+
+            found += of_doors(self.tls, self._door)
         if self.fronts is not None:
             from bridge.fronts.figures import families
 
@@ -188,8 +220,12 @@ class Listener:
         """Send the answers that are made, refuse what comes, and end."""
         for task in self._watching:
             task.cancel()
+        if self._door is not None:
+            self._door.shut()
         if self._server is not None:
             await self._server.stop(LAST_WORDS_S)
+        if self._door is not None:
+            self._door.close()
         if self.fronts is not None:
             await self.fronts.stop(LAST_WORDS_S)
 

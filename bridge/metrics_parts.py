@@ -9,7 +9,7 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from bridge.server import ListenFailed
+from bridge.doors.failures import ListenFailed
 from bridge.telemetry import log
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from pool import heap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.app import Ready
     from bridge.config import Config
+    from bridge.ready import Ready
 
 SAME_SIGNAL_S = 0.3
 

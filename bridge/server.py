@@ -11,6 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,12 +19,16 @@ import msgspec
 # grpcio's newer listener moves every event through one thread more; without it a call takes a sixth less processor time
 # (docs/performance.md). Read when grpc makes its first object, so it is set before that.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+# Else whoever knocks without TLS, or with a bad certificate, writes a line of the C core's own into the log each time.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import grpc
 
 from bridge.accepting import make_server
 from bridge.doors.credentials import ServedIdentity
+from bridge.doors.failures import AddressInUse, ListenFailed
 from bridge.doors.identity import TlsIdentity
+from bridge.doors.socket_file import claimed
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 Write = Callable[[bytes], Awaitable[None]]
@@ -57,6 +62,8 @@ class ServerOptions:
 
     address: str
     """HOST:PORT; empty for no port."""
+    unix: str = ""
+    """The path of a unix socket to listen on as well, for the server's own user and root."""
     max_message_bytes: int
     tls: TlsIdentity | None = None
     """Given: the port takes TLS alone."""
@@ -66,13 +73,8 @@ class ServerOptions:
     """Whether other processes listen on the same port; who may is for the caller to see to."""
 
 
-class ListenFailed(Exception):
-    """The server can not be reached; the message says why."""
-
-
-class AddressInUse(ListenFailed):
-    """The address can not be bound."""
-
+Refuse = Callable[[str, Metadata], Answer | None]
+"""Says by a request's path and metadata why it goes no further, or None where it does."""
 
 UNKNOWN = "*"
 """In place of a path: the conversation that answers for all methods that there are not."""
@@ -162,13 +164,17 @@ class GrpcServer:
         unary: Mapping[str, Unary],
         streaming: Mapping[str, Streaming],
         conversations: Mapping[str, Conversation],
+        refuse: Refuse | None = None,
     ) -> None:
+        """Make it; what `refuse` says no to is answered before its message is taken in."""
         self._options = options
         others = {path: _streaming(handler) for path, handler in streaming.items()}
         others |= {path: _conversation(handler) for path, handler in conversations.items()}
         unknown = others.pop(UNKNOWN, None)
         self._unary, self._others = dict(unary), others
         handlers = _Handlers(self._unary, others, unknown)
+        if refuse is not None:
+            handlers = _GuardedHandlers(handlers, refuse)
         self._server = make_server(_channel_arguments(options), handlers, unary, others)
         self._identity = None if options.tls is None else ServedIdentity(options.tls)
 
@@ -178,7 +184,18 @@ class GrpcServer:
         self._others.update((path, _streaming(handler)) for path, handler in streaming.items())
 
     async def start(self) -> str:
-        """Bind and serve; return the address with its real port. Raises AddressInUse."""
+        """Bind and serve; return the address with its real port. Raises ListenFailed."""
+        address = self._bind() if self._options.address else ""
+        if self._options.unix:
+            try:
+                with claimed(self._options.unix):
+                    self._server.add_insecure_port(f"unix:{self._options.unix}")
+            except RuntimeError as error:
+                raise ListenFailed(f"can not listen on {self._options.unix}: {error}") from error
+        await self._server.start()
+        return address or f"unix:{self._options.unix}"
+
+    def _bind(self) -> str:
         host, _, _ = self._options.address.rpartition(":")
         try:
             if self._identity is None:
@@ -187,7 +204,6 @@ class GrpcServer:
                 port = self._server.add_secure_port(self._options.address, self._identity.credentials)
         except RuntimeError as error:
             raise AddressInUse(f"can not listen on {self._options.address}") from error
-        await self._server.start()
         return f"{host}:{port}"
 
     def renew_tls(self, identity: TlsIdentity) -> None:
@@ -219,6 +235,25 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         if unary is not None:
             return _UnaryCall(unary, handler_call_details.invocation_metadata or ())
         return self._others.get(handler_call_details.method, self._unknown)
+
+
+class _GuardedHandlers(_Handlers):
+    """The same, but for requests that are refused by their metadata alone: those are not read."""
+
+    def __init__(self, handlers: _Handlers, refuse: Refuse) -> None:
+        super().__init__(handlers._unary, handlers._others, handlers._unknown)
+        self._refuse = refuse
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | _UnaryCall | None:
+        """Return the handler, or what answers with the refusal."""
+        answer = self._refuse(handler_call_details.method, handler_call_details.invocation_metadata or ())
+        return super().service(handler_call_details) if answer is None else _conversation(partial(_answer, answer))
+
+
+async def _answer(
+    answer: Answer, _metadata: Metadata, _remaining_s: float | None, _read: Read, _write: Write
+) -> Answer:
+    return answer
 
 
 def _channel_arguments(options: ServerOptions) -> list[tuple[str, int]]:

@@ -90,7 +90,7 @@ class ResumableRuns:
         try:
             return await self._show(run, reader, write, call.deadline)
         finally:
-            if reader.after == 0:  # nobody knows its token
+            if not reader.may_know:  # nobody knows its token
                 self._forget(run)
 
     async def _pump(self, run: Run) -> None:
@@ -124,6 +124,7 @@ class ResumableRuns:
                     news = run.news
                     if (message := run.after(reader.after)) is not None:
                         writing.since = self._loop.time()
+                        reader.may_know = True
                         await write(message)
                         writing.since = None
                         reader.after += 1

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 class Reader:
     """A client that reads a run; `after` is the number of the last event that it was sent."""
 
-    __slots__ = ("after",)
+    __slots__ = ("after", "may_know")
 
     def __init__(self, after: int) -> None:
         self.after = after
+        self.may_know = False
+        """Whether an event was given to the transport: the client may have it, also where the sending was cut off."""
 
 
 class Run:

@@ -251,6 +251,9 @@ def check_nothing_left(server: RunningServer) -> None:
     left = server.processes()
     gone, alive = psutil.wait_procs(left, timeout=5)
     assert not alive, f"processes outlived the server: {alive} (and {len(gone)} ended late); {server.stderr.text}"
+    if server.address.startswith("unix:"):
+        assert not Path(server.address.removeprefix("unix:")).exists(), f"{server.address} is still there"
+        return
     host, port = server.address.rsplit(":", 1)
     with socket.socket() as probe:
         assert probe.connect_ex((host, int(port))) != 0, f"{server.address} still accepts connections"

@@ -31,7 +31,10 @@ _STARTS = {
 
 
 def running_server(address: str) -> pool_pb2.PoolServiceListResponse | None:
-    """Return what a bridge that serves on this address says of itself; None where none does."""
+    """Return what a bridge that serves on this address says of itself; None where none does.
+
+    One that tells only keys with the role `admin` says nothing.
+    """
     from bridge.cli.connection import Connection
     from bridge.v1 import pool_pb2
 
@@ -39,13 +42,16 @@ def running_server(address: str) -> pool_pb2.PoolServiceListResponse | None:
     with Connection(address) as connection:
         try:
             return connection.ask("PoolService/List", request, pool_pb2.PoolServiceListResponse, ANSWER_S)
-        except Failure:
-            return None
+        except Failure as failure:
+            refused = str(failure.fields.get("reason", "")).startswith(("CREDENTIALS_", "ROLE_MISSING"))
+            return pool_pb2.PoolServiceListResponse() if refused else None
 
 
 def check_running(address: str, pools: list[pool_pb2.Pool]) -> Iterator[Finding]:
     """Say how the workers of a running server have been started."""
     yield Finding("ok", "address", f"a bridge serves on {address}")
+    if not pools:
+        yield Finding("note", "pools", "what runs there is told to API keys with the role admin", "give one: --key")
     for pool in pools:
         if not pool.start_kind:
             yield Finding("ok", f"pool {pool.name}", pool.cause or "not started")

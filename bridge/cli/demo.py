@@ -20,8 +20,8 @@ from bridge.cli.ports import bind_error
 from bridge.cli.serving import start
 
 if TYPE_CHECKING:
-    from bridge.app import Ready
     from bridge.config import Config
+    from bridge.ready import Ready
     from handlers.contract import FunctionSpec
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bridge.cli import settings
+from bridge.cli.checks_doors import check_keys, check_open, check_socket, check_tls
 from bridge.cli.checks_fronts import check_configured_fronts, check_running_fronts
 from bridge.cli.checks_machine import check_limits, check_memory, check_platform, check_port, check_threads
 from bridge.cli.checks_packages import check_extras, check_installation, check_packages
@@ -59,6 +60,9 @@ def findings(path: Path | None, changes: dict[str, str], way_in: WayIn) -> Itera
     yield from check_ends()
     if config is not None:
         yield from check_address(config, way_in)
+        yield from check_open(config)
+        yield from check_tls(config.server)
+        yield from check_keys(config.keys)
         yield from check_metrics(config)
         yield from check_secrets(config)
         yield from check_models(config)
@@ -67,11 +71,14 @@ def findings(path: Path | None, changes: dict[str, str], way_in: WayIn) -> Itera
 
 def check_address(config: Config, way_in: WayIn) -> Iterator[Finding]:
     """Yield whether the address is free, and how workers start: as a server that holds it says, or as configured."""
-    address = config.server.address
-    found = check_port(address)
+    unix = config.server.unix_socket
+    address = config.server.address or f"unix:{unix}"
+    found = check_socket(str(unix)) if address.startswith("unix:") else check_port(address)
     running = running_server(Target(address, way_in)) if found.level == "problem" else None
     if running is None:
         yield found
+        if unix is not None and config.server.address:
+            yield check_socket(unix)
         yield check_configured_fronts(config.server.fronts, len(os.sched_getaffinity(0)))
         yield from check_configured(config)
     else:

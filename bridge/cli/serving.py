@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from bridge.app import Ready
     from bridge.config import Config
+    from bridge.ready import Ready
     from handlers.contract import FunctionSpec
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
@@ -148,13 +148,15 @@ def announce(ready: Ready, output: Output) -> None:
             {"event": "ready", "address": ready.address, "functions": names, "pools": dict(ready.pools)}
             | {"seconds": round(ready.seconds, 3)}
             | ({"fronts": ready.fronts} if ready.fronts > 1 else {})
+            | ({"unix": ready.unix} if ready.unix else {})
         )
         return
     from rich.panel import Panel
     from rich.text import Text
 
     fronts = f" with {ready.fronts} fronts" if ready.fronts > 1 else ""
-    lines = [f"listening on {ready.address}{fronts} after {duration(ready.seconds)}", ""]
+    beside = f" and unix:{ready.unix}" if ready.unix and not ready.address.startswith("unix:") else ""
+    lines = [f"listening on {ready.address}{fronts}{beside} after {duration(ready.seconds)}", ""]
     lines += function_lines(ready.functions)
     lines += ["", *(f"pool {name}: {clean(state)}" for name, state in ready.pools)]
     if next_command := suggest(ready):

@@ -5,6 +5,7 @@ A pair of certificate and key is tried in a handshake in memory, by the same rul
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import ssl
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1 << 20
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_ED25519 = b"\x06\x03\x2b\x65\x70"
+"""The name of its algorithm in a key, which BoringSSL does not offer."""
 _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the module ssl does not name."""
 
@@ -97,6 +100,11 @@ def check(identity: TlsIdentity) -> Validity:
     return Validity(ssl.cert_time_to_seconds(found["notBefore"]), ssl.cert_time_to_seconds(found["notAfter"]), names)
 
 
+def der_of(identity: TlsIdentity) -> bytes:
+    """Return the server's certificate as a handshake shows it, of an identity that has been checked."""
+    return ssl.PEM_cert_to_DER_cert(_CERTIFICATE.findall(identity.certificate)[0].decode("ascii"))
+
+
 def _server_side(identity: TlsIdentity) -> ssl.SSLContext:
     """Load certificate and key, which OpenSSL takes from files only: one in memory."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -113,7 +121,14 @@ def _server_side(identity: TlsIdentity) -> ssl.SSLContext:
         raise BadCertificate(f"server.tls_certificate or tls_key can not be used: {_words(error)}") from None
     finally:
         os.close(descriptor)
+    if _ED25519 in _der(identity.key)[:24]:
+        raise BadCertificate("server.tls_key: gRPC takes no Ed25519 keys; use ECDSA (P-256) or RSA (2048 bits or more)")
     return server
+
+
+def _der(key: bytes) -> bytes:
+    body = re.search(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----(.+?)-----END", key, re.DOTALL)
+    return base64.b64decode(body[1]) if body is not None else b""
 
 
 def _refuse_password() -> str:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from bridge.doors.certificates import BadCertificate, Validity, check, read_identity
-from bridge.server import ListenFailed
+from bridge.doors.failures import ListenFailed
 from bridge.telemetry import log
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.doors.failures import AddressInUse, ListenFailed
 from bridge.fronts import wire
 from bridge.fronts.front import LOOK_S, Front
 from bridge.fronts.port import Claim
 from bridge.fronts.served import Handlers
-from bridge.server import AddressInUse, ListenFailed
 from bridge.telemetry import log
 from pool.restart import Backoff, RestartOptions
 

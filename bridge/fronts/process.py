@@ -19,6 +19,7 @@ from typing import Any
 
 import uvloop
 
+from bridge.doors.failures import AddressInUse
 from bridge.doors.identity import TlsIdentity
 from bridge.fronts import wire
 from bridge.fronts.link import Link
@@ -26,7 +27,7 @@ from bridge.fronts.relay import Relay
 from bridge.garbage import settle
 from bridge.idle_memory import IdleMemory
 from bridge.loop_lag import LoopLag
-from bridge.server import AddressInUse, GrpcServer, ServerOptions
+from bridge.server import GrpcServer, ServerOptions
 from bridge.slow_readers import SlowReaders
 from pool import heap
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader

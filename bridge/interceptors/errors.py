@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from bridge import receipts, status
 from bridge.call import Call, Identity, new_call
 from bridge.errors import BridgeError, Code
-from bridge.interceptors.identity import identify, request_id_of
+from bridge.interceptors.identity import identify, key_name_of, request_id_of
 from bridge.server import Answer
 from bridge.telemetry import LOGGER
 
@@ -215,4 +215,5 @@ def _is_cancellation(error: BaseException) -> bool:
 
 def _stillborn(method: str, request: bytes, metadata: Metadata) -> Call:
     """Return the record of a call whose metadata could not be used."""
-    return new_call(method, Identity(request_id_of(metadata)), request, 0.0)
+    identity = Identity(request_id_of(metadata), key_name=key_name_of(metadata))
+    return new_call(method, identity, request, 0.0)

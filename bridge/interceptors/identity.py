@@ -140,6 +140,11 @@ def request_id_of(metadata: Metadata) -> str:
     return new_request_id()
 
 
+def key_name_of(metadata: Metadata) -> str:
+    """Return the name of the API key of such a request, where it has come through the gate."""
+    return next((value for key, value in metadata if key == CALLER and isinstance(value, VerifiedName)), "")
+
+
 def _text(key: str, value: str | bytes) -> str:
     if not _is_text(value):
         raise bad_metadata(key, f"expected at most {VALUE_CHARACTERS} printable ASCII characters")

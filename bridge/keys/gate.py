@@ -35,6 +35,8 @@ LOOK_S = 0.5
 _HEADER = "authorization"
 _OURS = frozenset((_HEADER, CALLER))
 _OURS_AND_TENANT = _OURS | {"x-tenant"}
+_ONLY_LOOK = ("List", "Get")
+"""How the names of methods begin that change nothing."""
 _UNIMPLEMENTED = Answer(None, (), 12, "Method not found!")
 """In grpc's own words."""
 
@@ -119,6 +121,16 @@ class Gate:
             await asyncio.sleep(LOOK_S)
             self.look()
 
+    def refuse(self, path: str, metadata: Metadata) -> Answer | None:
+        """Return the answer to a request that the gate will refuse, for who wants to know before reading it."""
+        need = self._needs.get(path, Need.ADMIN)
+        if need is not Need.NOTHING:
+            try:
+                self._admit(metadata, need, method := _method(path if path in self._needs else UNKNOWN))
+            except BridgeError as error:
+                return self._refusal(error, method, b"", metadata)
+        return None
+
     def unary(self, handlers: Mapping[str, Unary]) -> dict[str, Unary]:
         """Return the same methods behind the gate."""
         return {path: self._unary(path, handler) for path, handler in handlers.items()}
@@ -141,11 +153,15 @@ class Gate:
         if need is Need.NOTHING:
             return handler
 
+        tells = need is Need.ADMIN and not method.rpartition("/")[2].startswith(_ONLY_LOOK)
+
         def guarded(request: bytes, metadata: Metadata, remaining_s: float | None) -> Awaitable[Answer]:
             try:
-                known = _known(self._admit(metadata, need, method), metadata)
+                known = _known(caller := self._admit(metadata, need, method), metadata)
             except BridgeError as error:
                 return self._refused(error, method, request, metadata)
+            if tells:
+                log(logging.INFO, f"{method} by '{caller.name}'", event="admin_call", method=method, key=caller.name)
             return handler(request, known, remaining_s)
 
         return guarded
@@ -208,6 +224,9 @@ class Gate:
             self._streams.discard(stream)
 
     async def _refused(self, error: BridgeError, method: str, request: bytes, metadata: Metadata) -> Answer:
+        return self._refusal(error, method, request, metadata)
+
+    def _refusal(self, error: BridgeError, method: str, request: bytes, metadata: Metadata) -> Answer:
         self.refused[error.reason] += 1
         return refuse(error, method, request, metadata, self._telemetry, error.metadata.get("key", ""))
 

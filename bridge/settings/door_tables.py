@@ -15,8 +15,8 @@ from bridge.settings.fields import MIB, Flag, Int, Seconds, Section, Size, check
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_SOCKET_BYTES = 107
-"""Linux's limit for the path of a unix socket."""
+MOST_SOCKET_BYTES = 102
+"""Linux's limit for the path of a unix socket is 107; the server may need five more for one of its own beside it."""
 
 
 def _check_door_address(text: str) -> str:
@@ -126,6 +126,8 @@ class ServerConfig(Section):
             raise ValueError("tls_client_ca needs TLS: tls_certificate and tls_key are missing")
         if self.unix_users and not self.unix_socket:
             raise ValueError("unix_users says who may connect to unix_socket, which is missing")
+        if not self.address and self.fronts > 1:
+            raise ValueError(f"fronts is {self.fronts}, and address is empty: fronts share an address")
         if not self.address and not self.unix_socket:
             raise ValueError("address is empty and there is no unix_socket: there is nothing to listen on")
         return self

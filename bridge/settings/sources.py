@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 PREFIX = "BRIDGE_"
 NOT_SETTINGS = tuple(
-    f"BRIDGE_{name}" for name in ("ADDRESS", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY", "ELIXIR_DEPS")
+    f"BRIDGE_{name}"
+    for name in ("ADDRESS", "CONFIG", "KEY", "TLS_CA", "TLS_CERTIFICATE", "TLS_KEY", "ELIXIR_DEPS", "ELIXIR_SERVER")
 )
-"""Variables of the command line and of the clients' builds that are no settings."""
+"""Variables of the command line and of the clients that are no settings."""
 
 MAX_FILE_BYTES = 1 << 20
 

@@ -24,8 +24,12 @@ type Client struct {
 	pools      bridgev1.PoolServiceClient
 }
 
-// Caller is what calls can be made with: a Client or a Session.
-type Caller interface{ view() *Client }
+// Caller is what calls can be made with: a Client, a Session or a Multiplex.
+type Caller interface {
+	// Call calls a function; see Client.Call.
+	Call(ctx context.Context, function string, arguments, result any, options ...CallOption) error
+	view() *Client
+}
 
 func (c *Client) view() *Client { return c }
 
@@ -85,7 +89,7 @@ func (c *Client) Close() error {
 // map[string]any and arrays Tensor.
 func Call[T any](ctx context.Context, client Caller, function string, arguments any, options ...CallOption) (T, error) {
 	var result T
-	err := client.view().Call(ctx, function, arguments, &result, options...)
+	err := client.Call(ctx, function, arguments, &result, options...)
 	return result, err
 }
 

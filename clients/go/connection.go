@@ -71,7 +71,7 @@ func secret(reference string) (string, error) {
 
 // TLS is how a connection is encrypted. All fields are paths of PEM files, but for the name.
 type TLS struct {
-	// CA has the certificates that the server's must be signed by; empty for those that the system trusts.
+	// CA has the certificates that the server's must be signed by; empty or "system" for those that the system trusts.
 	CA string
 	// Certificate and Key are the client's own, for servers that ask for one. They are read at each connecting, so
 	// that they may be replaced.
@@ -99,7 +99,7 @@ func WithTLSConfig(config *tls.Config) Option {
 
 func (t TLS) config() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CA != "" {
+	if t.CA != "" && t.CA != "system" {
 		data, err := os.ReadFile(t.CA)
 		if err != nil {
 			return nil, fmt.Errorf("bridgeclient: TLS.CA: %w", err)

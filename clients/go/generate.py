@@ -3,7 +3,7 @@
 The two plugins of protoc are built from the sources that Debian packages, so that the output is the same on every
 machine: protoc-gen-go of golang-google-protobuf-dev and protoc-gen-go-grpc of golang-google-grpc-dev. What an old
 plugin writes works with old and new runtimes. Where they are missing nothing is written and stderr says why; in CI that
-is an error.
+is an error, if CI_WITHOUT does not name Go.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OUT = HERE / "bridgev1"
 PACKAGE = "github.com/polyglot-bridge/polyglot-bridge/clients/go/bridgev1"
-SOURCES = Path(os.environ.get("BRIDGE_GO_SOURCES", "/usr/share/gocode"))
+SOURCES = Path(os.environ.get("GO_CLIENT_SOURCES", "/usr/share/gocode"))
 """Where Debian puts Go's libraries."""
 PLUGINS = {"protoc-gen-go": "google.golang.org/protobuf", "protoc-gen-go-grpc": "google.golang.org/grpc"}
 """Plugin -> the library that it is a command of."""
@@ -70,7 +70,7 @@ def checked_versions(out: Path) -> None:
 def main() -> int:
     """Returns the exit status."""
     if cause := missing():
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI") == "true" and "go" not in os.environ.get("CI_WITHOUT", "").split():
             print(f"clients/go/bridgev1 can not be written: {cause}", file=sys.stderr)
             return 1
         print(f"    skipped clients/go/generate.py: {cause}", file=sys.stderr)

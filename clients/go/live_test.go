@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"net"
 	"os"
@@ -23,9 +24,9 @@ import (
 // connect returns a client of the server that tests/clients/test_go_client.py has started.
 func connect(t *testing.T, options ...bridgeclient.Option) *bridgeclient.Client {
 	t.Helper()
-	address := os.Getenv("BRIDGE_TEST_ADDRESS")
+	address := os.Getenv("GO_CLIENT_ADDRESS")
 	if address == "" {
-		t.Skip("BRIDGE_TEST_ADDRESS is not set: it names a server of clients/conformance/conformance_app.py")
+		t.Skip("GO_CLIENT_ADDRESS is not set: it names a server of clients/conformance/conformance_app.py")
 	}
 	client, err := bridgeclient.Connect(address, options...)
 	if err != nil {
@@ -268,7 +269,7 @@ func TestBudgetsAndReceipts(t *testing.T) {
 	client, ctx := connect(t), context.Background()
 	var receipts []*bridgeclient.Receipt
 	view := client.With(
-		bridgeclient.WithBudget(bridgeclient.Budget{Calls: bridgeclient.Limit(int64(1))}),
+		bridgeclient.WithBudget(bridgeclient.Budget{Calls: bridgeclient.Ptr(int64(1))}),
 		bridgeclient.WithReceipt(func(one *bridgeclient.Receipt) { receipts = append(receipts, one) }),
 	)
 	_, err := bridgeclient.Call[int](ctx, view, "nested", bridgeclient.Args{"a": 1, "b": 2})
@@ -278,7 +279,7 @@ func TestBudgetsAndReceipts(t *testing.T) {
 	if _, err := bridgeclient.Call[int](ctx, client, "nested", bridgeclient.Args{"a": 1, "b": 2}); err != nil || len(receipts) != 1 {
 		t.Errorf("expected the view alone to have a budget, got %v", err)
 	}
-	negative := bridgeclient.WithBudget(bridgeclient.Budget{Tokens: bridgeclient.Limit(int64(-1))})
+	negative := bridgeclient.WithBudget(bridgeclient.Budget{Tokens: bridgeclient.Ptr(int64(-1))})
 	if _, err := bridgeclient.Call[int](ctx, client, "add", nil, negative); err == nil || !strings.Contains(err.Error(), "x-budget-tokens") {
 		t.Errorf("expected a budget below 0 to be refused, got %v", err)
 	}
@@ -333,6 +334,109 @@ func TestManyGoroutinesShareAClient(t *testing.T) {
 		}()
 	}
 	group.Wait()
+}
+
+func TestManyCallsOverOneStream(t *testing.T) {
+	client, ctx := connect(t), context.Background()
+	many, err := client.Multiplex(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for number := 0; number < 300; number++ {
+		number := number
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			sum, err := bridgeclient.Call[int](ctx, many, "add", bridgeclient.Args{"a": number, "b": 1})
+			if err != nil || sum != number+1 {
+				t.Errorf("expected %d, got %d, %v", number+1, sum, err)
+			}
+		}()
+	}
+	group.Wait()
+	var receipt *bridgeclient.Receipt
+	_, err = bridgeclient.Call[int](ctx, many, "ad", nil, bridgeclient.WithRequestID("many-1"),
+		bridgeclient.WithReceipt(func(one *bridgeclient.Receipt) { receipt = one }))
+	if found := failure(t, err); found.Reason != bridgeclient.ReasonUnknownFunction || found.RequestID != "many-1" {
+		t.Errorf("got %v of %s", found, found.RequestID)
+	}
+	if receipt.GetRequestId() != "many-1" {
+		t.Errorf("got %v", receipt)
+	}
+	held, cancel := context.WithCancel(ctx)
+	begun := make(chan error)
+	go func() { begun <- many.Call(held, "hold", bridgeclient.Args{"key": "many"}, nil) }()
+	short, stop := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer stop()
+	if err := many.Call(short, "hold", bridgeclient.Args{"key": "many-2"}, nil); failure(t, err).Reason != bridgeclient.ReasonInWorker {
+		t.Errorf("expected the server to say where the time went, got %v", err)
+	}
+	cancel()
+	if err := <-begun; !errors.Is(err, context.Canceled) {
+		t.Errorf("expected a cancel, got %v", err)
+	}
+	if err := many.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := many.Call(ctx, "add", nil, nil); !errors.Is(err, bridgeclient.ErrClosed) && !errors.Is(err, bridgeclient.ErrUnexpectedReply) {
+		t.Errorf("expected a closed stream to say so, got %v", err)
+	}
+	left, err := client.Multiplex(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { begun <- left.Call(ctx, "hold", bridgeclient.Args{"key": "many-3"}, nil) }()
+	if err := left.Call(ctx, "add", bridgeclient.Args{"a": 1, "b": 1}, nil); err != nil {
+		t.Error(err)
+	}
+	left.Abort()
+	if err := <-begun; failure(t, err).Code != codes.Canceled {
+		t.Errorf("expected the end of the stream to end the call, got %v", err)
+	}
+}
+
+// socket returns the path of a unix socket whose connections are passed on to the server.
+func socket(t *testing.T) string {
+	t.Helper()
+	path := t.TempDir() + "/bridge.sock"
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", os.Getenv("GO_CLIENT_ADDRESS"))
+			if err != nil {
+				near.Close()
+				continue
+			}
+			pass := func(to, from net.Conn) {
+				_, _ = io.Copy(to, from)
+				to.Close()
+			}
+			go pass(near, far)
+			go pass(far, near)
+		}
+	}()
+	return path
+}
+
+func TestAUnixSocketIsAnAddress(t *testing.T) {
+	connect(t)
+	client, err := bridgeclient.Connect("unix:" + socket(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if sum, err := bridgeclient.Call[int](context.Background(), client, "add", bridgeclient.Args{"a": 1, "b": 2}); err != nil || sum != 3 {
+		t.Errorf("expected 3, got %d, %v", sum, err)
+	}
 }
 
 func TestNoServerIsSaidSo(t *testing.T) {

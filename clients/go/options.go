@@ -28,6 +28,7 @@ type callOptions struct {
 	timeout        time.Duration // 0 for the default, less for none
 	requestID      string
 	idempotencyKey string
+	idempotent     bool
 	session        string
 	sessionMode    SessionMode
 	priority       string
@@ -80,6 +81,14 @@ func WithIdempotencyKey(key string) CallOption {
 	return callOption(func(o *callOptions) { o.idempotencyKey = key })
 }
 
+// WithIdempotent says that a call may run twice, so that WithRetries may repeat it, as an idempotency key does.
+func WithIdempotent() CallOption {
+	return callOption(func(o *callOptions) { o.idempotent = true })
+}
+
+// WithTraceparent makes a call part of a trace: the W3C trace context, which functions on the server get.
+func WithTraceparent(context string) CallOption { return WithMetadata("traceparent", context) }
+
 // WithSession makes a call part of a session.
 func WithSession(id string) CallOption {
 	return callOption(func(o *callOptions) { o.session = id })
@@ -110,7 +119,8 @@ func WithReceipt(receive func(*Receipt)) CallOption {
 }
 
 // WithRetries repeats a call of Call, RunProgram and the like up to so many times, within its deadline: where the server
-// says when to try again and the call has an idempotency key, and where no server could be reached, so that nothing ran.
+// says when to try again and the call may run twice (WithIdempotencyKey, WithIdempotent), and where no server could be
+// reached, so that nothing ran. All attempts have one request id, and a receipt each.
 func WithRetries(times int) CallOption {
 	return callOption(func(o *callOptions) { o.retries = times })
 }
@@ -131,8 +141,8 @@ type Budget struct {
 	Calls *int64
 }
 
-// Limit returns a pointer to a value, for the limits of a Budget.
-func Limit[T int64 | float64](value T) *T { return &value }
+// Ptr returns a pointer to a value, for what may be left out: the limits of a Budget, fields of arguments.
+func Ptr[T any](value T) *T { return &value }
 
 // WithBudget limits what a call and all that it calls may spend; beyond it the call fails with BUDGET_EXCEEDED.
 func WithBudget(budget Budget) CallOption {

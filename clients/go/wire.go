@@ -121,6 +121,9 @@ func unary[Request, Reply any](
 		return nil, nil, err
 	}
 	deadline, pause := bound(ctx, options), firstPause
+	if options.retries > 0 && options.requestID == "" {
+		options.requestID = newRequestID()
+	}
 	for attempt := 0; ; attempt++ {
 		reply, facts, failed := once(ctx, c, deadline, options, rpc, request)
 		if failed == nil {
@@ -175,7 +178,7 @@ func (e *Error) retry(options *callOptions, pause time.Duration) (time.Duration,
 	if e.kind == ErrCannotConnect {
 		return pause, true
 	}
-	return e.RetryAfter, e.Retryable && options.idempotencyKey != ""
+	return e.RetryAfter, e.Retryable && (options.idempotent || options.idempotencyKey != "")
 }
 
 // sleep waits; false where there is no time left for it.

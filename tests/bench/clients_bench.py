@@ -29,8 +29,19 @@ from targets import TargetError, bridge  # noqa: E402
 
 CLIENTS = ROOT / "clients"
 ROUNDS, CALLS = 9, 1000
-RUN_S, BUILD_S = 120.0, 300.0
+RUN_S, BUILD_S = 120.0, 600.0
+MISSING = 3
 WORKERS = 2
+MISSING_STATUS = 3
+"""What a step ends with where something is missing, which its last line names."""
+
+
+class Failed(TargetError):
+    """A command that has ended with another status than 0."""
+
+    def __init__(self, message: str, status: int, output: str) -> None:
+        super().__init__(message)
+        self.status, self.output = status, output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,8 @@ class Program:
     """What makes it runnable."""
     needs: str = ""
     """A file below the client's folder without which it can not be built."""
+    probe: tuple[str, ...] = ()
+    """A command in the client's folder that ends with status 3, and says what is missing, where it can not be built."""
 
     def absent(self) -> str:
         """What is missing to run it; empty where nothing is."""
@@ -57,7 +70,12 @@ class Program:
             return f"no clients/{self.language}/{self.source}"
         if shutil.which(self.tool) is None:
             return f"{self.tool} is not installed"
-        return f"clients/{self.language}/{self.needs} is missing" if not (folder / self.needs).exists() else ""
+        if not (folder / self.needs).exists():
+            return f"clients/{self.language}/{self.needs} is missing"
+        if not self.probe:
+            return ""
+        done = subprocess.run(self.probe, cwd=folder, capture_output=True, text=True, timeout=BUILD_S, check=False)
+        return done.stderr.strip() if done.returncode == MISSING else ""
 
 
 PROGRAMS = (
@@ -90,15 +108,16 @@ PROGRAMS = (
         tool="go",
         source="bench/overhead",
         command=("{out}/overhead",),
-        build=(("go", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        build=(("sh", "tool.sh", "build", "-o", "{out}/overhead", "./bench/overhead"),),
+        probe=("sh", "tool.sh", "list", "."),
     ),
     Program(
         figure="client_elixir_p50",
         language="elixir",
         tool="mix",
         source="bench/overhead.exs",
-        command=("mix", "run", "bench/overhead.exs"),
-        needs="deps",
+        command=("mix", "run", "--no-compile", "bench/overhead.exs"),
+        build=(("sh", "conformance/prepare.sh"),),
     ),
 )
 FIGURES = tuple(program.figure for program in PROGRAMS)
@@ -123,7 +142,8 @@ def execute(program: Program, words: tuple[str, ...], out: Path, timeout_s: floa
         raise TargetError(f"{program.figure}: {' '.join(command)} ran for more than {timeout_s:.0f} s") from error
     if done.returncode != 0:
         shown = f"{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
-        raise TargetError(f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}")
+        told = f"{program.figure}: {' '.join(command)} ended with {done.returncode}:\n{shown}"
+        raise Failed(told, done.returncode, f"{done.stdout}\n{done.stderr}")
     return done.stdout
 
 
@@ -142,14 +162,24 @@ def ratio(line: str, name: str) -> tuple[float, float]:
 def ready(programs: tuple[Program, ...], folder: Path, console: Console) -> Iterator[tuple[Program, Path]]:
     """Those that can run here, built, each with its folder; says what is missing of the others."""
     for program in programs:
-        if why := program.absent():
-            console.print(f"{program.figure} is left out: {why}", markup=False)
-            continue
         out = folder / program.figure
         out.mkdir()
+        if why := program.absent() or built(program, out):
+            console.print(f"{program.figure} is left out: {why}", markup=False)
+            continue
+        yield program, out
+
+
+def built(program: Program, out: Path) -> str:
+    """Builds a program. Returns what is missing, where a step says so; raises TargetError where one fails otherwise."""
+    try:
         for step in program.build:
             execute(program, step, out, BUILD_S)
-        yield program, out
+    except Failed as error:
+        if error.status != MISSING_STATUS:
+            raise
+        return (error.output.strip().splitlines() or ["something is missing"])[-1]
+    return ""
 
 
 def figures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import subprocess
@@ -40,6 +41,17 @@ def test_a_program_that_fails_is_an_error_with_its_words(bench, tmp_path):
     words = (sys.executable, "-c", "import sys; print('told why'); sys.exit(3)")
     with pytest.raises(bench.TargetError, match=r"ended with 3:\ntold why"):
         bench.execute(bench.PROGRAMS[0], words, tmp_path, 60)
+
+
+@pytest.mark.parametrize("status", [0, 1, 3])
+def test_what_can_not_be_built_for_want_of_something_is_left_out(bench, tmp_path, status):
+    step = (sys.executable, "-c", f"import sys; print('working'); print('the compiler'); sys.exit({status})")
+    program = dataclasses.replace(bench.PROGRAMS[0], build=(step,))
+    if status == 1:
+        with pytest.raises(bench.TargetError, match="ended with 1"):
+            bench.built(program, tmp_path)
+    else:
+        assert bench.built(program, tmp_path) == ("the compiler" if status else "")
 
 
 def test_every_program_that_a_client_has_is_measured(bench):

@@ -18,8 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 APP = ROOT / "tests/rpc/typed/typed_app.py"
 NODE_CLIENT = ROOT / "clients/typescript"
-GO_SOURCES = Path("/usr/share/gocode")
-"""Where Debian puts Go's libraries."""
+GO_CLIENT = ROOT / "clients/go"
 CONFIG = """
 [models.default]
 model = "bridge/test"
@@ -191,24 +190,26 @@ import (
 	"os"
 
 	"example.test/shopv1"
-	"google.golang.org/grpc"
+	bridgeclient "github.com/polyglot-bridge/polyglot-bridge/clients/go"
 )
 
 func main() {
-	connection, err := grpc.Dial(os.Args[1], grpc.WithInsecure())
+	client, err := bridgeclient.Connect(os.Args[1])
 	check(err)
-	shop := shopv1.NewTypedAppClient(shopv1.Connect(connection))
+	defer client.Close()
+	shop := shopv1.NewTypedAppClient(client)
 	ctx := context.Background()
-	scored, err := shop.Score(ctx, shopv1.ScoreRequest{Text: "abcdef", Limit: shopv1.Ptr(int64(3))})
+	scored, err := shop.Score(ctx, shopv1.ScoreRequest{Text: "abcdef", Limit: bridgeclient.Ptr(int64(3))})
 	check(err)
-	ring := shopv1.Item{Name: "ring", Color: shopv1.Ptr(shopv1.ColorBlue)}
-	sold, err := shop.Sell(ctx, shopv1.SellRequest{Item: ring})
+	ring := shopv1.Item{Name: "ring", Color: bridgeclient.Ptr(shopv1.ColorBlue)}
+	sold, err := shop.Sell(ctx, shopv1.SellRequest{Item: ring}, bridgeclient.WithRequestID("sold"))
 	check(err)
 	var names []string
-	check(shop.Count(ctx, shopv1.CountRequest{To: 2}, func(item shopv1.Item) error {
-		names = append(names, item.Name)
-		return nil
-	}))
+	items := shop.Count(ctx, shopv1.CountRequest{To: 2})
+	for items.Next() {
+		names = append(names, items.Value().Name)
+	}
+	check(items.Err())
 	_, err = shop.Pets(ctx, shopv1.PetsRequest{})
 	check(err)
 	check(shop.Fail(ctx, shopv1.FailRequest{Message: "broken"}))
@@ -221,27 +222,24 @@ func check(err error) {
 	}
 }
 """
-
-
-def go_workspace(folder: Path) -> dict[str, str]:
-    """Where Go finds the module and grpc: Debian's sources where there are some, else the module proxy."""
-    if (GO_SOURCES / "src/google.golang.org/grpc").is_dir():
-        source = folder / "go/src/example.test"
-        source.mkdir(parents=True)
-        (source / "shopv1").symlink_to(folder / "shopv1")
-        (source / "use").mkdir()
-        (source / "use/main.go").write_text(GO)
-        return {"GO111MODULE": "off", "GOPATH": f"{folder / 'go'}:{GO_SOURCES}", "GOFLAGS": ""}
-    pytest.skip("grpc-go is not installed (Debian: apt-get install golang-google-grpc-dev golang-google-protobuf-dev)")
+MISSING = 3
+"""What the Go client's tool.sh ends with where something is missing."""
 
 
 def test_go_passes_vet_and_calls(generated: Any, address: str) -> None:
-    if shutil.which("go") is None:
-        pytest.skip("go is not installed")
     folder = generated("go")
-    environment = {**go_workspace(folder), "GOCACHE": str(Path.home() / ".cache/go-build")}
-    run("go", "vet", "example.test/shopv1", "example.test/use", cwd=folder, timeout_s=500, **environment)
-    run("go", "build", "-o", "use", "example.test/use", cwd=folder, timeout_s=500, **environment)
+    workspace = folder / "go/src/example.test"
+    workspace.mkdir(parents=True)
+    (workspace / "shopv1").symlink_to(folder / "shopv1")
+    (workspace / "use").mkdir()
+    (workspace / "use/main.go").write_text(GO)
+    environment = {"GO_CLIENT_PATH": str(folder / "go")}
+    found = subprocess.run(["sh", "tool.sh", "list", "."], cwd=GO_CLIENT, capture_output=True, text=True, check=False)
+    if found.returncode == MISSING:
+        pytest.skip(found.stderr.strip())
+    packages = ("example.test/shopv1", "example.test/use")
+    run("sh", "tool.sh", "vet", *packages, cwd=GO_CLIENT, timeout_s=500, **environment)
+    run("sh", "tool.sh", "build", "-o", str(folder / "use"), packages[1], cwd=GO_CLIENT, timeout_s=500, **environment)
     first, last = run(str(folder / "use"), address, cwd=folder).strip().splitlines()
     assert "RuntimeError: broken" in first
     assert last == "billing:abc blue 1 [0 1]"

@@ -15,7 +15,7 @@ CLIENT = ROOT / "clients/go"
 README = CLIENT / "README.md"
 BLOCK = re.compile(r"^## (?P<heading>[^\n]+)$|^```go\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:50051"
-PACKAGES = ("context", "errors", "fmt", "os", "time")
+PACKAGES = ("context", "errors", "fmt", "os", "sync", "time")
 EXPECTED = {
     "Quick start 2": ["add "],
     "Streams 1": ["1", "2", "3"],
@@ -94,7 +94,7 @@ def build(folder: Path, source: str) -> Path:
         done = subprocess.run(
             ["sh", "tool.sh", *words], cwd=CLIENT, capture_output=True, text=True, timeout=400, check=False
         )
-        if done.returncode == MISSING and os.environ.get("CI") != "true":
+        if done.returncode == MISSING and (os.environ.get("CI") != "true" or "go" in os.environ.get("CI_WITHOUT", "")):
             pytest.skip(done.stderr.strip())
         assert done.returncode == 0, done.stderr
     return made
@@ -121,7 +121,7 @@ def test_the_program_runs(tmp_path: Path, server: Any) -> None:
 @pytest.mark.parametrize("name", [name for name in SNIPPETS if name != WHOLE])
 def test_a_snippet_runs(name: str, program: Path, server: Any) -> None:
     lines = printed(program, name, server.address)
-    assert lines or name.startswith("Connections")
+    assert lines or name.startswith(("Connections", "Many"))
     for line, start in zip(lines, EXPECTED.get(name, []), strict=False):
         assert line.startswith(start)
     assert len(lines) >= len(EXPECTED.get(name, []))

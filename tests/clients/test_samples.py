@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "clients/samples"
 CACHE = ROOT / ".cache/samples"
 JARS = Path("/usr/share/java")
-BUILD_S = 240.0
+BUILD_S = 400.0
 RUN_S = 60.0
 SHOWN = re.compile(
     r"add: 3\n"
@@ -158,6 +158,18 @@ def test_a_sample_calls_streams_and_reads_details_and_receipts(
     done = run(command, address)
     assert done.returncode == 0, done.stderr
     assert SHOWN.fullmatch(done.stdout), done.stdout
+
+
+def test_a_sample_calls_with_a_key_and_over_tls(command: list[str], request: pytest.FixtureRequest) -> None:
+    plain = "java" in command[0]  # clients/samples/README.md says why
+    server = request.getfixturevalue("keyed" if plain else "guarded")
+    tls = {} if plain else {"BRIDGE_TLS_CA": str(server.ca)}
+    done = run(command, server.address, BRIDGE_KEY=server.key, **tls)
+    assert done.returncode == 0, done.stderr
+    assert SHOWN.fullmatch(done.stdout), done.stdout
+    refused = run(command, server.address, BRIDGE_KEY="bk_no_key", **tls)
+    assert refused.returncode != 0
+    assert "add:" not in refused.stdout
 
 
 def test_a_sample_fails_where_no_server_answers(command: list[str], closed_address: str) -> None:

@@ -33,8 +33,9 @@ def problem_of(overrides: dict[str, Any]) -> str:
         ({"server.tls_client_ca": "ca.pem"}, "tls_certificate and tls_key are missing"),
         ({"server.unix_users": ["app"]}, "unix_socket, which is missing"),
         ({"server.address": ""}, "nothing to listen on"),
+        ({"server.address": "", "server.unix_socket": "/run/b.sock", "server.fronts": 2}, "fronts share an address"),
         ({"server.unix_socket": "unix:/run/bridge.sock"}, "expected the path of a socket file"),
-        ({"server.unix_socket": "/run/" + "a" * 103}, "has at most 107 bytes, this one 108"),
+        ({"server.unix_socket": "/run/" + "a" * 103}, "has at most 102 bytes, this one 108"),
         ({**TLS, "server.tls_key": "-----BEGIN PRIVATE KEY-----"}, "expected the path of a PEM file"),
     ],
 )
@@ -61,7 +62,8 @@ def test_the_key_may_be_a_reference_that_is_looked_up_and_never_shown(tmp_path: 
 
 
 def test_the_variables_of_clients_are_no_settings() -> None:
-    names = ("BRIDGE_KEY", "BRIDGE_TLS_CA", "BRIDGE_TLS_CERTIFICATE", "BRIDGE_TLS_KEY", "BRIDGE_ELIXIR_DEPS")
+    names = ("BRIDGE_KEY", "BRIDGE_TLS_CA", "BRIDGE_TLS_CERTIFICATE", "BRIDGE_TLS_KEY")
+    names += ("BRIDGE_ELIXIR_DEPS", "BRIDGE_ELIXIR_SERVER")
 
     assert load({}, dict.fromkeys(names, "x")) == load({})
 

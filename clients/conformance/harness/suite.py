@@ -20,6 +20,8 @@ from harness.servers import Server, ServerFailed, open_server
 FIRST_S = 120.0
 """What a runner's first case may take longer: some languages start slowly."""
 
+GIVEN_UP_AFTER = 3
+"""Runners of a language that failed one after the other, with no answer between: no other is started."""
 CRASH_SHOWN = 1500
 """Characters of what a runner tells of its own failure; the last ones say most."""
 
@@ -78,16 +80,23 @@ class Suite:
         self._broken: dict[str, str] = {}
         """Profiles whose servers do not start, and why: they are not tried again for each case."""
         self._runners: dict[str, Runner] = {}
+        self._failures: dict[str, int] = {}
+        """Languages whose runners have failed, and how often in a row."""
 
     def run(self, case: Case, language: Language) -> Outcome:
         """Run one case for one language. Raises BadCase where the case itself is wrong."""
         if language.name in case.not_for:
             return Outcome(kind="not_for", detail=case.not_for[language.name])
+        failures = self._failures.get(language.name, 0)
+        if failures >= GIVEN_UP_AFTER:
+            return Outcome(kind="failed", detail=f"not run: {failures} runners have failed one after the other")
         started = time.monotonic()
         try:
             outcome = self._run(case, language)
+            self._failures.pop(language.name, None)
         except RunnerFailed as failed:
             self._runners.pop(language.name, None)
+            self._failures[language.name] = failures + 1
             outcome = Outcome(kind="failed", detail=str(failed))
         except ServerFailed as failed:
             self._broken.setdefault(case.profile, f"the server of the profile {case.profile!r} has failed before")

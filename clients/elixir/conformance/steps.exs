@@ -26,6 +26,7 @@ defmodule Conformance.Steps do
     "health" => ~w(service),
     "describe" => ~w(function),
     "list_functions" => ~w(prefix),
+    "list_pools" => [],
     "host_tools" => ~w(name tools visibility),
     "tool_calls" => ~w(name wait_for within_ms),
     "unhost_tools" => ~w(name)
@@ -162,6 +163,12 @@ defmodule Conformance.Steps do
     value(Bridge.functions(context.connection, options), fn found -> Enum.map(found, & &1.name) end)
   end
 
+  def run(%{"op" => "list_pools"}, context, _heard) do
+    value(Bridge.pools(context.connection, plain(context)), fn found ->
+      for pool <- found, do: %{"name" => pool.name, "state" => to_string(pool.state)}
+    end)
+  end
+
   def run(%{"op" => "describe"} = step, context, _heard) do
     value(Bridge.describe(context.connection, step["function"], plain(context)), &Values.function/1)
   end
@@ -199,11 +206,10 @@ defmodule Conformance.Steps do
   defp tools(step, context) do
     hosts = for name <- step["tools"] || [], do: context.hosted |> Map.fetch!(name) |> elem(1)
 
-    case hosts ++ (step["server_tools"] || []),
-      do: (
-        [] -> []
-        tools -> [tools: tools]
-      )
+    case hosts ++ (step["server_tools"] || []) do
+      [] -> []
+      tools -> [tools: tools]
+    end
   end
 
   defp event(%Event.Status{resume_token: token} = event) when token != "", do: {Values.event(event), {:token, token}}

@@ -95,9 +95,8 @@ defmodule Conformance.Values do
   def receipt(nil), do: nil
 
   def receipt(%Bridge.Receipt{} = receipt) do
-    names =
-      ~w(request_id function reason pool worker session_epoch bytes_in bytes_out total_us worker_us queue_us)a
-
+    counts = ~w(session_epoch bytes_in bytes_out total_us worker_us queue_us)a
+    names = ~w(request_id function reason pool worker)a ++ counts
     Map.merge(texts(receipt, names), %{"route" => to_string(receipt.route), "usage" => usage(receipt.usage)})
   end
 

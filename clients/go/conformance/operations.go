@@ -34,6 +34,7 @@ func init() {
 		"embed":          {opEmbed, []string{"texts", "model"}},
 		"score":          {opScore, []string{"metric", "prediction", "references"}},
 		"health":         {opHealth, []string{"service"}},
+		"list_pools":     {opListPools, nil},
 		"list_functions": {opListFunctions, []string{"prefix"}},
 		"describe":       {opDescribe, []string{"function"}},
 		"host_tools":     {opHostTools, []string{"name", "tools", "visibility"}},
@@ -242,6 +243,15 @@ func opListFunctions(r *run, s *state) (object, error) {
 		names = append(names, one.GetName())
 	}
 	return value(names, err)
+}
+
+func opListPools(r *run, s *state) (object, error) {
+	found, err := r.view(s).Pools(s.ctx)
+	told := []object{}
+	for _, one := range found {
+		told = append(told, object{"name": one.GetName(), "state": enumName(one.GetState().String(), "POOL_STATE_")})
+	}
+	return value(told, err)
 }
 
 func opDescribe(r *run, s *state) (object, error) {

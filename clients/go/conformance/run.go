@@ -226,14 +226,14 @@ func budgetOf(given object) bridgeclient.Budget {
 		case int64:
 			switch name {
 			case "usd":
-				made.USD = bridgeclient.Limit(float64(value))
+				made.USD = bridgeclient.Ptr(float64(value))
 			case "tokens":
-				made.Tokens = bridgeclient.Limit(value)
+				made.Tokens = bridgeclient.Ptr(value)
 			case "calls":
-				made.Calls = bridgeclient.Limit(value)
+				made.Calls = bridgeclient.Ptr(value)
 			}
 		case float64:
-			made.USD = bridgeclient.Limit(value)
+			made.USD = bridgeclient.Ptr(value)
 		}
 	}
 	return made

@@ -192,7 +192,7 @@ func receiptOf(receipt *bridgeclient.Receipt) any {
 	}
 	return object{
 		"request_id": receipt.GetRequestId(), "function": receipt.GetFunction(),
-		"route":  strings.ToLower(strings.TrimPrefix(receipt.GetRoute().String(), "ROUTE_")),
+		"route":  enumName(receipt.GetRoute().String(), "ROUTE_"),
 		"reason": receipt.GetReason(), "pool": receipt.GetPool(), "worker": receipt.GetWorker(),
 		"session_epoch": receipt.GetSessionEpoch(), "bytes_in": receipt.GetBytesIn(), "bytes_out": receipt.GetBytesOut(),
 		"total_us": receipt.GetTotalUs(), "worker_us": receipt.GetWorkerUs(), "queue_us": receipt.GetQueueUs(),
@@ -211,10 +211,13 @@ func usageOf(usage []*bridgeclient.ModelUsage) []object {
 	return told
 }
 
+// enumName is the name of an enum's value without its prefix, in lower case.
+func enumName(name, prefix string) string { return strings.ToLower(strings.TrimPrefix(name, prefix)) }
+
 // sessionOf is S of the protocol.
 func sessionOf(info *bridgeclient.SessionInfo) object {
 	return object{
-		"id": info.GetId(), "mode": strings.ToLower(strings.TrimPrefix(info.GetMode().String(), "SESSION_MODE_")),
+		"id": info.GetId(), "mode": enumName(info.GetMode().String(), "SESSION_MODE_"),
 		"epoch": info.GetEpoch(), "calls": info.GetCalls(), "ttl_ms": info.GetTtl().AsDuration().Milliseconds(),
 	}
 }

@@ -31,6 +31,7 @@ class AsyncChannel:
         self._credentials = credentials
         self._options = options
         self._channel: Any = None
+        self._unary_calls: dict[str, Any] = {}
         self._closed = False
 
     def get(self) -> Any:
@@ -45,6 +46,12 @@ class AsyncChannel:
             else:
                 self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=arguments)
         return self._channel
+
+    def unary_call(self, path: str) -> Any:
+        """What gRPC makes for a path, kept for the next call. Raises RuntimeError after `close`."""
+        if (made := self._unary_calls.get(path)) is None or self._closed:
+            made = self._unary_calls[path] = self.get().unary_unary(path)
+        return made
 
     async def close(self) -> None:
         """Close it and cancel its calls."""
@@ -84,7 +91,7 @@ class AsyncWire:
     async def once(self, operation: Operation[ResultT]) -> ResultT:
         """Make a call that is not repeated."""
         envelope = seal(self.address, operation.path, self.options)
-        call = self.channel.get().unary_unary(operation.path)(
+        call = self.channel.unary_call(operation.path)(
             operation.request.SerializeToString(), timeout=envelope.deadline_s, metadata=envelope.metadata
         )
         try:

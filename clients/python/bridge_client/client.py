@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from bridge_client.explaining import Explanation
     from bridge_client.hosted_tools import HostedTool, Visibility
-    from bridge_client.options import Budget, MetadataValue, OnReceipt
+    from bridge_client.options import Budget, MetadataValue, OnReceipt, Priority, SessionMode
     from bridge_client.pool_records import Pool
     from bridge_client.records import FunctionInfo, HealthStatus, ToolInfo
-    from bridge_client.session_records import SessionInfo, SessionMode
+    from bridge_client.session_records import SessionInfo
     from bridge_client.ways_in import Tls
 
 
@@ -93,6 +93,9 @@ class Client:
         idempotent: bool | EllipsisType = ...,
         retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
+        session_mode: SessionMode | EllipsisType | None = ...,
+        priority: Priority | EllipsisType | None = ...,
+        traceparent: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
@@ -114,6 +117,9 @@ class Client:
             idempotent=idempotent,
             retries=retries,
             session_id=session_id,
+            session_mode=session_mode,
+            priority=priority,
+            traceparent=traceparent,
             metadata=metadata,
             on_receipt=on_receipt,
             budget=budget,

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from bridge_client import convert
 from bridge_client.errors import UnexpectedReply
 from bridge_client.failures import CallFacts, of_status
-from bridge_client.v1 import common_pb2, invoke_pb2
+from bridge_client.v1 import common_pb2, invoke_pb2, session_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +30,13 @@ FRAME_BYTES = 1 << 20
 """Calls that wait are sent as messages of at most so many, or of about so many bytes."""
 FIRST_OPEN_CALLS = 256
 """Calls that may be open until the server has said how many may."""
+
+_MODES = {"hint": session_pb2.SESSION_MODE_HINT, "strict": session_pb2.SESSION_MODE_STRICT}
+_PRIORITIES = {
+    "low": invoke_pb2.PRIORITY_LOW,
+    "normal": invoke_pb2.PRIORITY_NORMAL,
+    "high": invoke_pb2.PRIORITY_HIGH,
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +87,12 @@ class Outstanding(Generic[FutureT]):
             message.options.request_id = options.request_id
         if options.session_id is not None:
             message.options.session_id = options.session_id
+        if options.session_mode is not None:
+            message.options.session_mode = _MODES[options.session_mode]
+        if options.priority is not None:
+            message.options.priority = _PRIORITIES[options.priority]
+        if options.traceparent is not None:
+            message.options.traceparent = options.traceparent
         facts = CallFacts(
             address=self._address, path=PATH, request_id=options.request_id or "", timeout=options.timeout
         )

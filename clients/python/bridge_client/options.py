@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import EllipsisType, MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bridge_client.records import Receipt
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 OnReceipt = Callable[[Receipt], None]
 MetadataValue = str | bytes
+SessionMode = Literal["hint", "strict"]
+Priority = Literal["low", "normal", "high"]
 
 _METADATA_KEY = re.compile(r"[a-z0-9_.-]+")
 
@@ -101,6 +103,12 @@ class CallOptions:
     """How often a failed call is tried again, within its timeout, where it may run twice and the server says when to;
     a call that never reached a server always may. Streams and multiplexed calls are not repeated."""
     session_id: str | None = None
+    session_mode: SessionMode | None = None
+    """How firmly a session is bound that the call opens: ``hint`` or ``strict``; None for the server's default."""
+    priority: Priority | None = None
+    """Who goes first among calls that wait for a worker: ``high``, ``normal`` or ``low``."""
+    traceparent: str | None = None
+    """The W3C trace context that calls belong to; functions on the server get it."""
     key: str | None = field(default=None, repr=False)
     metadata: Mapping[str, MetadataValue] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     on_receipt: OnReceipt | None = None
@@ -121,7 +129,11 @@ class CallOptions:
         if self.timeout is not None and not (math.isfinite(self.timeout) and self.timeout > 0):
             msg = f"expected a timeout of more than 0 seconds, or None for no limit, got {self.timeout!r}"
             raise ValueError(msg)
-        for name in ("request_id", "idempotency_key", "session_id", "key"):
+        for name, known in (("session_mode", ("hint", "strict")), ("priority", ("low", "normal", "high"))):
+            if getattr(self, name) not in {None, *known}:
+                msg = f"expected {name} to be one of {', '.join(known)}, or None, got {getattr(self, name)!r}"
+                raise ValueError(msg)
+        for name in ("request_id", "idempotency_key", "session_id", "traceparent", "key"):
             _check_text(name, getattr(self, name), secret=name == "key")
         for key, value in self.metadata.items():
             _check_metadata(key, value)
@@ -140,6 +152,9 @@ class CallOptions:
         idempotent: bool | EllipsisType = ...,
         retries: int | EllipsisType = ...,
         session_id: str | EllipsisType | None = ...,
+        session_mode: SessionMode | EllipsisType | None = ...,
+        priority: Priority | EllipsisType | None = ...,
+        traceparent: str | EllipsisType | None = ...,
         metadata: Mapping[str, MetadataValue] | EllipsisType = ...,
         on_receipt: OnReceipt | EllipsisType | None = ...,
         budget: Budget | EllipsisType | None = ...,
@@ -153,6 +168,9 @@ class CallOptions:
             "idempotent": idempotent,
             "retries": retries,
             "session_id": session_id,
+            "session_mode": session_mode,
+            "priority": priority,
+            "traceparent": traceparent,
             "metadata": metadata if isinstance(metadata, EllipsisType) else {**self.metadata, **metadata},
             "on_receipt": on_receipt,
             "budget": budget,

@@ -10,7 +10,6 @@ from bridge_client.invoke import PAGE_SIZE, Page
 from bridge_client.reading import enum_name
 from bridge_client.session_records import (
     SessionInfo,
-    SessionMode,
     Variable,
     VariableChange,
     VariableDeleted,
@@ -24,6 +23,8 @@ from bridge_client.wire import Operation, UnknownEvent, operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from bridge_client.options import SessionMode
 
 _MODES: Mapping[str, session_pb2.SessionMode] = {
     "hint": session_pb2.SESSION_MODE_HINT,

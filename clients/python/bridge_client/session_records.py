@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
-
-SessionMode = Literal["hint", "strict"]
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

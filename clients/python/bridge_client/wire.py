@@ -6,7 +6,7 @@ wires run them, so that each RPC is written once. Does no IO and owns no state.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -78,7 +78,7 @@ class Envelope:
 
 def seal(address: str, path: str, options: CallOptions) -> Envelope:
     """The metadata and the deadline of a call that starts now."""
-    request_id = options.request_id or uuid.uuid4().hex
+    request_id = options.request_id or os.urandom(16).hex()
     metadata: list[tuple[str, str | bytes]] = [("x-request-id", request_id)]
     if options.timeout is not None:
         metadata.append(("x-timeout-ms", str(max(1, round(options.timeout * 1000)))))
@@ -86,6 +86,12 @@ def seal(address: str, path: str, options: CallOptions) -> Envelope:
         metadata.append(("x-idempotency-key", options.idempotency_key))
     if options.session_id is not None:
         metadata.append(("x-session-id", options.session_id))
+    if options.session_mode is not None:
+        metadata.append(("x-session-mode", options.session_mode))
+    if options.priority is not None:
+        metadata.append(("x-priority", options.priority))
+    if options.traceparent is not None:
+        metadata.append(("traceparent", options.traceparent))
     if options.budget is not None:
         metadata.extend(options.budget.metadata())
     if options.key is not None:

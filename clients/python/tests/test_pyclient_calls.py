@@ -6,6 +6,9 @@ import bridge_client
 import grpc
 import numpy as np
 import pytest
+from bridge_client import invoke
+from bridge_client.multiplexing import Outstanding
+from bridge_client.options import CallOptions
 from bridge_client.v1 import common_pb2, invoke_pb2, pool_pb2, session_pb2
 
 
@@ -52,7 +55,7 @@ def test_default_metadata_and_deadline(runner, stub):
     assert seen.metadata["x-timeout-ms"] == "60000"
     assert 55 < seen.time_remaining <= 60.3
     assert len(seen.metadata["x-request-id"]) == 32
-    for absent in ("x-session-id", "x-idempotency-key", "authorization"):
+    for absent in ("x-session-id", "x-session-mode", "x-idempotency-key", "x-priority", "traceparent", "authorization"):
         assert absent not in seen.metadata
 
 
@@ -61,11 +64,18 @@ def test_all_options_of_a_call(runner, stub):
 
     def use(client):
         view = client.with_options(
-            timeout=1.5, request_id="r-1", idempotency_key="k-1", session_id="s-1", metadata={"x-tenant": "a"}
+            timeout=1.5,
+            request_id="r-1",
+            idempotency_key="k-1",
+            session_id="s-1",
+            session_mode="strict",
+            priority="high",
+            traceparent="00-1-2-01",
+            metadata={"x-tenant": "a"},
         )
         return view.call("f")
 
-    runner.run(use, key="secret", metadata={"x-priority": "high", "x-trace-bin": b"\x00"})
+    runner.run(use, key="secret", metadata={"x-trace-bin": b"\x00"})
     seen = stub.last.metadata
     wanted = {
         "x-timeout-ms": "1500",
@@ -75,6 +85,8 @@ def test_all_options_of_a_call(runner, stub):
         "authorization": "Bearer secret",
         "x-tenant": "a",
         "x-priority": "high",
+        "x-session-mode": "strict",
+        "traceparent": "00-1-2-01",
         "x-trace-bin": b"\x00",
     }
     assert {key: seen.get(key) for key in wanted} == wanted
@@ -115,6 +127,28 @@ def test_a_view_leaves_its_client_as_it_was(stub):
 def test_options_are_checked_when_they_are_given(options, kind, message):
     with pytest.raises(kind, match=message):
         bridge_client.connect("127.0.0.1:1", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"priority": "urgent"}, "expected priority to be one of low"),
+        ({"session_mode": "loose"}, "one of hint, strict"),
+    ],
+)
+def test_names_of_options_are_checked(stub, options, message):
+    with bridge_client.connect(stub.address) as client, pytest.raises(ValueError, match=message):
+        client.with_options(**options)
+
+
+def test_options_of_a_multiplexed_call():
+    options = CallOptions(timeout=1.5, session_id="s", session_mode="strict", priority="low", traceparent="00-1-2-01")
+    calls = Outstanding("an address")
+    calls.add(invoke.call("f", {}), object(), options)
+    sent = invoke_pb2.MultiplexRequest.FromString(calls.message()).calls[0].options
+    assert (sent.timeout_ms, sent.session_id, sent.traceparent) == (1500, "s", "00-1-2-01")
+    assert sent.session_mode == session_pb2.SESSION_MODE_STRICT
+    assert sent.priority == invoke_pb2.PRIORITY_LOW
 
 
 def test_no_secret_in_any_text(stub):

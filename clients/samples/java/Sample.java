@@ -15,11 +15,9 @@ import com.google.rpc.Status;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
-import io.grpc.netty.GrpcSslContexts;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.MetadataUtils;
-import java.io.File;
 import java.io.IOException;
 import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
@@ -28,7 +26,7 @@ import java.util.concurrent.atomic.AtomicReference;
 /**
  * Calls a bridge from Java with generated stubs: a function, a stream, a failure with its details, and the receipt.
  *
- * <p>Usage: sample [HOST:PORT]; default 127.0.0.1:50051. BRIDGE_KEY and BRIDGE_TLS_CA are read where they are set.
+ * <p>Usage: sample [HOST:PORT]; default 127.0.0.1:50051. BRIDGE_KEY is read where it is set.
  */
 public final class Sample {
     private static final long TIMEOUT_MS = 10_000;
@@ -42,14 +40,8 @@ public final class Sample {
     }
 
     public static void main(String[] arguments) throws Exception {
-        NettyChannelBuilder builder = NettyChannelBuilder.forTarget(arguments.length > 0 ? arguments[0] : "127.0.0.1:50051");
-        String authority = System.getenv("BRIDGE_TLS_CA");
-        if (authority == null) {
-            builder.usePlaintext();
-        } else {
-            builder.sslContext(GrpcSslContexts.forClient().trustManager(new File(authority)).build());
-        }
-        ManagedChannel channel = builder.build();
+        String address = arguments.length > 0 ? arguments[0] : "127.0.0.1:50051";
+        ManagedChannel channel = NettyChannelBuilder.forTarget(address).usePlaintext().build();
         try {
             Sample sample = new Sample(channel);
             sample.call();

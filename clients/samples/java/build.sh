@@ -6,15 +6,19 @@
 #     protobuf-compiler protobuf-compiler-grpc-java-plugin
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+proto=$here/../../../proto
 out=${1:-$here/build}
 jars=${JARS:-/usr/share/java}
 mkdir -p "$out/stubs" "$out/classes"
 
+# InvokeService, and the files that it imports.
+protos=$(protoc -I "$proto" -o /dev/null --dependency_out=/dev/stdout bridge/v1/invoke.proto |
+    tr ' \\' '\n\n' | sed -n 's#^.*/\(bridge/v1/[a-z_]*\.proto\)$#\1#p')
+
 # google/rpc is what errors carry. Debian's package of its messages is too old for ErrorInfo, so they are generated too.
-protoc -I "$here/../../../proto" -I "$here/../../typescript/proto" \
+protoc -I "$proto" -I "$here/../../typescript/proto" \
     --java_out="$out/stubs" --grpc_out="$out/stubs" --plugin=protoc-gen-grpc="$(command -v grpc_java_plugin)" \
-    bridge/v1/common.proto bridge/v1/session.proto bridge/v1/invoke.proto \
-    google/rpc/status.proto google/rpc/error_details.proto
+    $protos google/rpc/status.proto google/rpc/error_details.proto
 
 path=
 for name in grpc-api grpc-context grpc-core grpc-netty grpc-protobuf grpc-protobuf-lite grpc-stub guava jsr305 protobuf \

@@ -3,8 +3,13 @@
 # Debian: apt-get install ruby ruby-grpc ruby-googleapis-common-protos-types protobuf-compiler protobuf-compiler-grpc
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+proto=$here/../../../proto
 out=${1:-$here/build}
 mkdir -p "$out"
-protoc -I "$here/../../../proto" --ruby_out="$out" --grpc_out="$out" \
+# InvokeService, and the files that it imports.
+protos=$(protoc -I "$proto" -o /dev/null --dependency_out=/dev/stdout bridge/v1/invoke.proto |
+    tr ' \\' '\n\n' | sed -n 's#^.*/\(bridge/v1/[a-z_]*\.proto\)$#\1#p')
+
+protoc -I "$proto" --ruby_out="$out" --grpc_out="$out" \
     --plugin=protoc-gen-grpc="$(command -v grpc_ruby_plugin)" \
-    bridge/v1/common.proto bridge/v1/session.proto bridge/v1/invoke.proto
+    $protos

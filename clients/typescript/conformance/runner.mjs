@@ -277,6 +277,11 @@ class Run {
     return { value: functionOf(await this.#bridge(step).describe(step.function, options)) };
   }
 
+  async list_pools(step, options) {
+    expectFields(step);
+    return { value: (await this.#bridge(step).pools(options)).map(({ name, state }) => ({ name, state })) };
+  }
+
   // Tools.
 
   async host_tools(step, { session, metadata }) {

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SMALL = """
@@ -61,9 +61,9 @@ class Authority:
         )
         self.certificate = made.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, name: str = "localhost", days: float = 90, client: bool = False) -> Pair:
+    def issue(self, name: str = "localhost", days: float = 90, client: bool = False, edwards: bool = False) -> Pair:
         """A certificate for the server on loopback, or for a client, that began 30 days ago and ends in `days`."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = ed25519.Ed25519PrivateKey.generate() if edwards else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.datetime.now(datetime.UTC)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 
 import grpc
 import pytest
+from bridge_client import Tls, Unauthenticated, connect
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -60,6 +64,22 @@ def test_clients_that_trust_the_ca_are_served_and_others_are_not(
     with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as refused:
         add_over(channel, 5)
     assert refused.value.code() is Code.UNAVAILABLE
+
+
+def test_handshakes_that_fail_write_nothing_into_the_log(serve, authority, another_authority, open_channel, add_over):
+    server = serve(authority.issue())
+    host, _, port = server.address.rpartition(":")
+
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), 5) as knocking:
+            knocking.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            knocking.recv(1)
+        with open_channel(server.address, another_authority.certificate) as channel, pytest.raises(grpc.RpcError):
+            add_over(channel, 5)
+    assert server.terminate() == 0
+
+    messages = [json.loads(line)["message"] for line in server.stderr.text.splitlines()]
+    assert not any("andshake" in message for message in messages), messages
 
 
 def test_the_name_in_the_certificate_counts(serve, authority, open_channel, add_over):
@@ -134,6 +154,8 @@ def test_what_can_not_be_served_is_told_and_the_old_certificate_stays(
         "expected a PEM file with '-----BEGIN CERTIFICATE-----'": type(old)(b"no certificate", new.key),
         "this is not the key of the certificate": type(old)(new.certificate, old.key),
         "has expired at": authority.issue(days=-1),
+        "clients would refuse it": authority.issue(client=True),
+        "gRPC takes no Ed25519 keys": authority.issue(edwards=True),
     }
     for words, pair in broken.items():
         pair.write(tmp_path)
@@ -147,6 +169,24 @@ def test_what_can_not_be_served_is_told_and_the_old_certificate_stays(
     new.write(tmp_path)
     eventually(lambda: served_certificate(server.address) == der(new), "the good certificate")
     assert "BEGIN" not in server.stderr.text.replace("'-----BEGIN CERTIFICATE-----'", ""), "no key in the log"
+
+
+def test_doctor_sees_what_the_server_shows(serve, authority, tmp_path):
+    server = serve(authority.issue(), "address = '127.0.0.1:1'")
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    ask = ("doctor", "--config", str(server.config), "--set", f"server.address={server.address}", "--json")
+    ask += ("--tls-ca", str(tmp_path / "ca.pem"))
+
+    def findings():
+        return {item["title"]: item for item in json.loads(bridge(*ask).stdout)["findings"]}
+
+    assert findings()["TLS shown"]["level"] == "ok"
+    assert findings()["TLS"]["detail"].startswith("a certificate for localhost, 127.0.0.1 until")
+    authority.issue(days=-1).write(tmp_path)
+    server.wait_for_log("has expired at")
+    found = findings()
+    assert (found["TLS"]["level"], "has expired" in found["TLS"]["detail"]) == ("problem", True)
+    assert (found["TLS shown"]["level"], "tls_rejected" in found["TLS shown"]["fix"]) == ("note", True)
 
 
 def test_a_reload_looks_at_once_and_a_new_client_ca_counts(
@@ -234,3 +274,75 @@ def test_a_server_does_not_start_with_files_that_can_not_be_used(broken, words, 
     assert ended.returncode == 1
     assert words in ended.stderr
     assert "PRIVATE KEY" not in ended.stderr.replace("'-----BEGIN PRIVATE KEY-----'", "")
+
+
+def test_certificates_that_change_under_load_fail_no_call(serve, authority, add_over, open_channel, tmp_path):
+    """Connections that stand go on, and every new one gets the old certificate or the new one, never none."""
+    server = serve(authority.issue())
+    ended, failures, made = threading.Event(), [], 0
+
+    def keep_calling(fresh):
+        while not ended.is_set():
+            try:
+                with open_channel(server.address, authority.certificate) as channel:
+                    for _ in range(2 if fresh else 200):
+                        add_over(channel)
+            except grpc.RpcError as error:
+                failures.append(error.details())
+
+    callers = [threading.Thread(target=keep_calling, args=(fresh,)) for fresh in (True, True, False)]
+    for caller in callers:
+        caller.start()
+    while made < 5:
+        made += 1
+        authority.issue(days=90 + made).write(tmp_path)
+        until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=90 + made)
+        server.wait_for_log(f"valid until {until:%Y-%m-%d}")
+    ended.set()
+    for caller in callers:
+        caller.join(30)
+
+    assert failures == []
+
+
+def test_open_to_other_machines_with_tls_and_keys(
+    launch, fronts, authority, open_channel, add_over, tmp_path, add_app, small_config
+):
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    keys = tmp_path / "keys.json"
+    made = bridge("keys", "create", "shop", "--role", "call", "--file", str(keys))
+    key = made.stdout.strip().splitlines()[-1]
+    assert key.startswith("bk_"), made.stderr
+    lines = [f"{name} = {json.dumps(path)}" for name, path in authority.issue().write(tmp_path).items()]
+    config = "\n".join(
+        ["[server]", f"fronts = {fronts}", *lines, f"[keys]\nfile = {json.dumps(str(keys))}", small_config]
+    )
+    server = launch(add_app, config, "--address", "0.0.0.0:0", "--json")
+    port = json.loads(server.process.stdout.readline())["address"].rpartition(":")[2]
+    flags = ["--address", f"127.0.0.1:{port}", "--tls-ca", str(tmp_path / "ca.pem")]
+
+    done = bridge("call", "add", "a=2", "b=3", "--key", key, *flags)
+    assert (done.returncode, done.stdout.strip()) == (0, "5"), done.stderr
+    refused = bridge("call", "add", "a=2", "b=3", *flags)
+    assert (refused.returncode, "CREDENTIALS_MISSING" in refused.stderr) == (1, True), refused.stderr
+    with open_channel(f"127.0.0.1:{port}", authority.certificate) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+    tls = Tls(ca=authority.certificate)
+    with connect(f"127.0.0.1:{port}", key=key, tls=tls) as client:
+        assert client.call("add", a=2, b=3) == 5
+    with connect(f"127.0.0.1:{port}", tls=tls) as client, pytest.raises(Unauthenticated):
+        client.call("add", a=2, b=3)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+
+
+def bridge(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "bridge.cli", *arguments],
+        env={**os.environ, "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -6,7 +6,7 @@ import threading
 import grpc
 import pytest
 
-from bridge.v1 import invoke_pb2, session_pb2, tool_pb2
+from bridge.v1 import invoke_pb2, pool_pb2, session_pb2, tool_pb2
 from bridge.v1.common_pb2 import Payload, Receipt
 
 Code = grpc.StatusCode
@@ -89,6 +89,20 @@ class TestReceipts:
         result = next(answer.results[0] for answer in answers if answer.results)
         stream.cancel()
         assert result.receipt.key_name == "caller"
+
+
+class TestTheLog:
+    def test_who_has_changed_what(self, ask, keyed):
+        resume = pool_pb2.ResumeRequest(name="general").SerializeToString()
+        assert ask("/bridge.v1.PoolService/Resume", "operator", request=resume).code is Code.OK
+        line = json.loads(keyed.wait_for_log("PoolService/Resume by 'operator'"))
+        assert (line["event"], line["method"], line["key"]) == ("admin_call", "PoolService/Resume", "operator")
+        ask("/bridge.v1.PoolService/List", "operator")
+        assert "PoolService/List by" not in keyed.stderr.text
+
+    def test_who_has_sent_what_can_not_be_used(self, ask, keyed):
+        assert ask(CALL, "caller", ("x-priority", "soon")).code is Code.INVALID_ARGUMENT
+        assert json.loads(keyed.wait_for_log("metadata 'x-priority'"))["key"] == "caller"
 
 
 class TestTenants:

@@ -1,5 +1,7 @@
 """Every method that a server with keys offers: who is let in, and what the others are told."""
 
+import threading
+
 import grpc
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -114,6 +116,18 @@ def test_what_is_no_key(ask, key_file, header):
     else:
         assert (reply.code, reply.reason) == (Code.UNAUTHENTICATED, "CREDENTIALS_INVALID")
         assert key_file.texts["operator"] not in reply.message
+
+
+@pytest.mark.parametrize("path", ["/bridge.v1.InvokeService/Call", "/bridge.v1.InvokeService/StreamCall"])
+def test_who_is_refused_need_not_send_a_request(key_channel, fronts, path):
+    """A front that is a process of its own knows no keys, so that it takes the request in first."""
+    never = threading.Event()
+    sending = iter((b"",)) if fronts > 1 else iter(never.wait, True)
+    call = key_channel.stream_stream(path)(sending, timeout=20, wait_for_ready=True)
+    with pytest.raises(grpc.RpcError) as error:
+        next(call)
+    never.set()
+    assert error.value.code() is Code.UNAUTHENTICATED
 
 
 def test_the_scheme_may_be_written_in_any_case(ask, key_file):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import bridge_client
 import grpc
@@ -116,6 +117,19 @@ class TestClients:
         assert error.value.reason == "ROLE_MISSING"
 
 
+@pytest.mark.parametrize("fronts_of_it", [1, 2])
+def test_a_unix_socket_asks_for_keys_too(start_server, key_file, tmp_path, sent_to, fronts_of_it):
+    """With several fronts it is another server than that of the port."""
+    path = tmp_path / "socket"
+    more = f'[server]\nunix_socket = "{path}"\nfronts = {fronts_of_it}\n'
+    start_server(APP, more + SMALL.format(file=key_file.path))
+    here = SimpleNamespace(address=f"unix:{path}")
+    assert sent_to(here, "/bridge.v1.InvokeService/Call").reason == "CREDENTIALS_MISSING"
+    assert sent_to(here, "/bridge.v1.PoolService/List", "caller").reason == "ROLE_MISSING"
+    assert sent_to(here, "/bridge.v1.PoolService/List", "operator").code is Code.OK
+    assert sent_to(here, "/grpc.health.v1.Health/Check").code is Code.OK
+
+
 def test_a_typed_method_that_a_reload_brings_is_behind_the_gate(start_server, key_file, sent_to):
     server = start_server(APP, SMALL.format(file=key_file.path))
     path = "/shop.v1.AppService/Sub"
@@ -159,3 +173,27 @@ def test_a_server_does_not_start_without_a_key_file_that_it_can_trust(tmp_path, 
     assert done.returncode == 1
     said = {"missing": "there is no key file", "broken": "bridge keys create", "writable": "chmod 600"}
     assert said[kind] in " ".join(done.stderr.split())
+
+
+def test_the_doctor_knows_a_server_that_tells_it_nothing(small, key_file):
+    config = small.config.with_name("doctor.toml")
+    config.write_text(small.config.read_text() + f'[server]\naddress = "{small.address}"\n')
+
+    def findings(*words):
+        done = subprocess.run(
+            [sys.executable, "-m", "bridge.cli", "doctor", "--config", str(config), "--json", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return {one["title"]: one for one in json.loads(done.stdout)["findings"]}
+
+    known = findings("--key", key_file.texts["operator"])
+    assert (known["address"]["level"], "pools" in known, "pool general" in known) == ("ok", False, True)
+    for words in ((), ("--key", key_file.texts["caller"])):
+        told = findings(*words)
+        assert told["address"]["detail"] == f"a bridge serves on {small.address}"
+        assert (told["pools"]["level"], told["pools"]["fix"]) == ("note", "give one: --key")
+    assert told["keys"]["detail"] == "3 API keys may be used, 1 are revoked"

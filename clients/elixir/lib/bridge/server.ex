@@ -254,6 +254,7 @@ defmodule Bridge.Server do
     Process.cancel_timer(state.timer)
     timer = Process.send_after(self(), {:well, state.port}, state.backoff.max)
     for from <- state.waiting, do: GenServer.reply(from, {:ok, address})
+    for connection <- connections(options[:name]), do: send(connection, :connect)
 
     :telemetry.execute(
       [:bridge, :server, :ready],
@@ -262,6 +263,14 @@ defmodule Bridge.Server do
     )
 
     %{state | address: address, listening: address, timer: timer, waiting: [], failures: 0}
+  end
+
+  # Those that go by this server's name and are between two attempts: they need not wait for their next one.
+  defp connections(name) do
+    for {pid, %{settings: %{server: server}}} <-
+          Registry.select(Bridge.Registry, [{{:_, :"$1", :"$2"}, [], [{{:"$1", :"$2"}}]}]),
+        server in [name, self()] and server != nil,
+        do: pid
   end
 
   # -- ending

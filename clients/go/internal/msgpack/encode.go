@@ -1,7 +1,8 @@
 // Package msgpack turns Go values into MessagePack and back, by the rules and tags of encoding/json where it has some.
 //
 // It differs from JSON where MessagePack is richer: bytes are bytes, NaN and infinities are numbers, integers have 64
-// bits. It knows nothing of calls; types that travel beside the object are told to it as Special.
+// bits. As in the second version of encoding/json, slices and maps that are nil are empty lists and maps; only a nil any
+// or pointer is null. It knows nothing of calls; types that travel beside the object are told to it as Special.
 package msgpack
 
 import (
@@ -73,10 +74,6 @@ func (e *encoder) encode(value reflect.Value, path string, depth int) error {
 	case reflect.Interface, reflect.Pointer:
 		return e.encode(value.Elem(), path, depth+1)
 	case reflect.Slice:
-		if value.IsNil() {
-			e.out = append(e.out, 0xc0)
-			return nil
-		}
 		if value.Type().Elem().Kind() == reflect.Uint8 {
 			e.bin(value.Bytes())
 			return nil
@@ -272,10 +269,6 @@ func (e *encoder) list(value reflect.Value, path string, depth int) error {
 }
 
 func (e *encoder) mapping(value reflect.Value, path string, depth int) error {
-	if value.IsNil() {
-		e.out = append(e.out, 0xc0)
-		return nil
-	}
 	if plain, ok := value.Interface().(map[string]any); ok {
 		return e.plainMap(plain, path, depth)
 	}

@@ -60,6 +60,7 @@ func TestBytesAreThoseOfTheSpecification(t *testing.T) {
 		{json.Number("1.5"), "cb3ff8000000000000"},
 		{json.RawMessage(`{"n": 9007199254740993}`), "81a16ecf0020000000000001"},
 		{map[int]bool{2: true}, "81a132c3"},
+		{[]any{nil, []int(nil), map[string]int(nil), []byte(nil), (*int)(nil)}, "95c09080c400c0"},
 	} {
 		data, err := Marshal(one.value, nil)
 		if got := hex.EncodeToString(data); err != nil || got != one.wire {

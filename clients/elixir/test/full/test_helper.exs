@@ -1,0 +1,2 @@
+ExUnit.start(capture_log: true, assert_receive_timeout: 5_000)
+ExUnit.configure(exclude: Bridge.Served.start())
