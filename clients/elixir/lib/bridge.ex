@@ -33,6 +33,19 @@ defmodule Bridge do
     * `:on_receipt` - a function that gets the call's `Bridge.Receipt`; see also `with_receipt/1`
     * `:bytes` - `:binary` (the default) for bytes in results as plain binaries, `:tagged` for `Bridge.Bytes`, which
       tells them from text
+
+  ## Telemetry
+
+  | event | measurements | metadata beside what all have |
+  |---|---|---|
+  | `[:bridge, :call, :start]` | `system_time`, `monotonic_time` | |
+  | `[:bridge, :call, :stop]` | `duration` | `code`: `:ok` or that of the error; `reason`, `error` |
+  | `[:bridge, :call, :exception]` | `duration` | `kind`, `reason`, `stacktrace`: what a function of yours raised |
+  | `[:bridge, :stream, :start]` | `system_time`, `monotonic_time` | |
+  | `[:bridge, :stream, :stop]` | `duration`, `items` | `code`: `:ok`, `:cancelled`, or that of the error; `reason`, `error` |
+
+  All have `connection`, `method` (such as `"/bridge.v1.InvokeService/Call"`), `name` (of the function, the program),
+  `request_id` and `session`. `Bridge.Connection`, `Bridge.Tools` and `Bridge.Server` have events of their own.
   """
 
   alias Bridge.{Embeddings, Error, FunctionInfo, Generation, Receipt, Session, SessionInfo}
@@ -108,6 +121,15 @@ defmodule Bridge do
   @doc "As `health/3`; raises `Bridge.Error`."
   @spec health!(connection(), String.t(), options()) :: :serving | :not_serving | :unknown
   def health!(connection, service \\ "", options \\ []), do: bang(health(connection, service, options))
+
+  @doc """
+  Where a call would go and why, with every way that there is and the figures behind it; nothing runs.
+
+      {:ok, %{reason: "declared pooled", alternatives: [%{pool: "general", chosen: true} | _]}} =
+        Bridge.explain(MyApp.Bridge, "add", a: 1, b: 2)
+  """
+  @spec explain(connection(), String.t(), arguments(), options()) :: result(map())
+  defdelegate explain(connection, function, arguments \\ %{}, options \\ []), to: Bridge.Functions
 
   @doc """
   The pools of worker processes: maps with `:name`, `:state` (such as `:ready`), `:cause`, `:size`, `:running`, `:queued`
@@ -295,6 +317,37 @@ defmodule Bridge do
   """
   @spec session(connection(), options(), (Session.t() -> value)) :: value when value: var
   defdelegate session(connection, options \\ [], function), to: Bridge.Sessions, as: :with_session
+
+  @doc """
+  A variable of a session, which all workers share: `%{name: name, type: type, value: value, version: version}`.
+  """
+  @spec variable(Session.t(), String.t(), options()) :: result(Bridge.Variables.variable())
+  defdelegate variable(session, name, options \\ []), to: Bridge.Variables, as: :get
+
+  @doc "All variables of a session, in the order of their names."
+  @spec variables(Session.t(), options()) :: result([Bridge.Variables.variable()])
+  defdelegate variables(session, options \\ []), to: Bridge.Variables, as: :list
+
+  @doc """
+  Gives a variable of a session a value, and returns its new version.
+
+  Options beside those of a call: `:expected_version`, which it must have now (0 for "there must be none"), else the
+  answer is `"VERSION_MISMATCH"`; `replace_type: true` where the value may be of another type than the old one.
+  """
+  @spec set_variable(Session.t(), String.t(), term(), options()) :: result(pos_integer())
+  defdelegate set_variable(session, name, value, options \\ []), to: Bridge.Variables, as: :set
+
+  @doc "Deletes a variable of a session; option `:expected_version` as in `set_variable/4`."
+  @spec delete_variable(Session.t(), String.t(), options()) :: result(pos_integer())
+  defdelegate delete_variable(session, name, options \\ []), to: Bridge.Variables, as: :delete
+
+  @doc """
+  A stream of what becomes of a session's variables: first `{:snapshot, variables, version}`, then
+  `{:change, variable, version}` and `{:deleted, name, version}`, at last `{:ended, reason}`. Give it `timeout: :infinity`
+  to watch as long as the session lives. Watching does not keep a session alive.
+  """
+  @spec watch_variables(Session.t(), options()) :: results(tuple())
+  defdelegate watch_variables(session, options \\ []), to: Bridge.Variables, as: :watch
 
   # -- receipts
 

@@ -38,6 +38,9 @@ defmodule Bridge.Connection do
   Its channels (1.0.2) outlive their connection without saying so, wait up to two minutes between attempts, send a
   timeout of 1,500 ms as 1 s and lose the trailers, and so the receipt, of calls that fail. So calls go over a Gun
   connection of this process's own, with that package's generated services for whoever wants them: see `channel/1`.
+
+  To Gun (2.4) the trailers of a call that has just been cancelled are an error of the whole connection. So this process
+  resets a cancelled call's stream itself, and lets Gun forget it some seconds later.
   """
 
   use GenServer

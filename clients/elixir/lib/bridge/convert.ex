@@ -15,6 +15,19 @@ defmodule Bridge.Convert do
     %V1.Payload{body: {:msgpack, packed}, tensors: for({name, tensor} <- tensors, do: tensor_message(name, tensor))}
   end
 
+  @doc "One value as a payload, without tensors beside it."
+  @spec payload_of(term()) :: struct()
+  def payload_of(value) do
+    case Value.encode(value) do
+      {packed, []} ->
+        %V1.Payload{body: {:msgpack, packed}}
+
+      _ ->
+        raise ArgumentError,
+              "expected a variable's value without tensors, got one with; send Bridge.Tensor.to_list/1 of it"
+    end
+  end
+
   defp tensor_message(name, %Tensor{} = tensor) do
     with {:error, message} <- Tensor.check(tensor), do: raise(ArgumentError, message)
     %V1.Tensor{name: name, dtype: tensor.dtype, shape: tensor.shape, data: tensor.data}
@@ -129,11 +142,17 @@ defmodule Bridge.Convert do
   defp nested(nil), do: nil
 
   defp nested(message) do
-    %{plain(message) | usage: Enum.map(message.usage, &usage/1), listed: Enum.map(message.listed, &plain/1)}
+    %{plain(message) | usage: Enum.map(message.usage, &usage/1)}
   end
 
-  defp plain(nil), do: nil
-  defp plain(message), do: message |> Map.from_struct() |> Map.drop([:__unknown_fields__, :__uf__])
+  @doc "A message as a map, those in it too."
+  @spec plain(term()) :: term()
+  def plain(%_{} = message) do
+    for {name, value} <- Map.from_struct(message), name != :__unknown_fields__, into: %{}, do: {name, plain(value)}
+  end
+
+  def plain(list) when is_list(list), do: Enum.map(list, &plain/1)
+  def plain(value), do: value
 
   # The fields of the same names.
   defp copy(message, record),

@@ -73,6 +73,19 @@ defmodule Bridge.Functions do
     Caller.unary(connection, operation, options)
   end
 
+  def explain(connection, function, arguments, options) do
+    {_own, options} = CallOptions.split(options, [])
+    request = %V1.ExplainRequest{function: function, arguments: Convert.payload(arguments)}
+
+    read = fn reply ->
+      ways = for way <- reply.alternatives, do: %{Convert.plain(way) | route: Convert.enum(way.route, "ROUTE_")}
+      %{Convert.plain(reply) | placement: Convert.enum(reply.placement, "PLACEMENT_"), alternatives: ways}
+    end
+
+    operation = Caller.operation("InvokeService/Explain", request, V1.ExplainResponse, read, function)
+    Caller.unary(connection, operation, options)
+  end
+
   def pools(connection, options) do
     {_own, options} = CallOptions.split(options, [])
 
