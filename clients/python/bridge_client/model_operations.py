@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, TypeVar
 
 from bridge_client import convert, failures
 from bridge_client.conversation import (
@@ -57,16 +57,31 @@ class Settings(TypedDict, total=False):
     seed: int | None
 
 
-def to_settings(settings: Settings) -> model_pb2.GenerationOptions:
-    """Settings as a message."""
+class CachedSettings(Settings, total=False):
+    """The same, and whether answers will do that the server has kept, and these are kept; yes where it is left out."""
+
+    cache: bool
+
+
+class Asked(NamedTuple):
+    """How a model is to generate, as requests say it."""
+
+    options: model_pb2.GenerationOptions
+    cache: bool | None = None
+    """False where no answer will do that the server has kept."""
+
+
+def to_settings(settings: Settings | CachedSettings) -> Asked:
+    """Settings as messages have them."""
     given: dict[str, Any] = {"stop": (), **dict.fromkeys(("temperature", "top_p", "max_tokens", "seed")), **settings}
-    return to_options(**given)
+    cache = given.pop("cache", True)
+    return Asked(to_options(**given), None if cache else False)
 
 
 def generate(
     messages: Conversation,
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     tools: Tools,
     choice: Choice,
     *,
@@ -76,7 +91,7 @@ def generate(
     request = model_pb2.GenerateRequest(
         model=model,
         messages=to_messages(messages),
-        options=options,
+        options=asked.options,
         tools=to_tools(tools),
         tool_choice=to_choice(choice[0]),
         parallel_tool_calls=choice[1],
@@ -89,7 +104,7 @@ def generate(
 def stream_generate(
     messages: Conversation,
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     tools: Tools,
     choice: Choice,
     *,
@@ -99,7 +114,7 @@ def stream_generate(
     request = model_pb2.StreamGenerateRequest(
         model=model,
         messages=to_messages(messages),
-        options=options,
+        options=asked.options,
         tools=to_tools(tools),
         tool_choice=to_choice(choice[0]),
         parallel_tool_calls=choice[1],
@@ -125,13 +140,18 @@ def extract(
     schema: Schema,
     messages: Conversation,
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     max_retries: int | None,
 ) -> Operation[Extraction[Any]]:
     """An answer that fits a schema."""
     text, read_value = to_schema(schema)
     request = model_pb2.ExtractRequest(
-        model=model, messages=to_messages(messages), schema=text, options=options, max_retries=max_retries
+        model=model,
+        messages=to_messages(messages),
+        schema=text,
+        options=asked.options,
+        cache=asked.cache,
+        max_retries=max_retries,
     )
 
     return operation("ModelService/Extract", request, model_pb2.ExtractResponse, extraction(read_value))
@@ -155,14 +175,19 @@ def stream_extract(
     schema: Schema,
     messages: Conversation,
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     max_retries: int | None,
 ) -> Operation[ExtractionEvent]:
     """An answer that fits a schema, as it is written."""
     text, read_value = to_schema(schema)
     read_item, read_final = to_item_reader(schema), extraction(read_value)
     request = model_pb2.StreamExtractRequest(
-        model=model, messages=to_messages(messages), schema=text, options=options, max_retries=max_retries
+        model=model,
+        messages=to_messages(messages),
+        schema=text,
+        options=asked.options,
+        cache=asked.cache,
+        max_retries=max_retries,
     )
 
     def read(reply: model_pb2.StreamExtractResponse) -> ExtractionEvent:
@@ -191,13 +216,17 @@ def to_prompts(prompts: Sequence[Conversation], tools: Tools = ()) -> list[model
 def generate_batch(
     prompts: Sequence[Conversation],
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     tools: Tools,
     max_concurrency: int,
 ) -> Operation[Batch[Generation]]:
     """Answers to many prompts."""
     request = model_pb2.GenerateBatchRequest(
-        model=model, prompts=to_prompts(prompts, tools), options=options, max_concurrency=max_concurrency
+        model=model,
+        prompts=to_prompts(prompts, tools),
+        options=asked.options,
+        cache=asked.cache,
+        max_concurrency=max_concurrency,
     )
 
     def read(reply: model_pb2.GenerateBatchResponse) -> Batch[Generation]:
@@ -210,13 +239,17 @@ def generate_batch(
 def stream_generate_batch(
     prompts: Sequence[Conversation],
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     tools: Tools,
     max_concurrency: int,
 ) -> Operation[BatchAnswer[Generation] | BatchSummary]:
     """Answers to many prompts as they are ready."""
     request = model_pb2.StreamGenerateBatchRequest(
-        model=model, prompts=to_prompts(prompts, tools), options=options, max_concurrency=max_concurrency
+        model=model,
+        prompts=to_prompts(prompts, tools),
+        options=asked.options,
+        cache=asked.cache,
+        max_concurrency=max_concurrency,
     )
 
     def read(reply: model_pb2.StreamGenerateBatchResponse) -> BatchAnswer[Generation] | BatchSummary:
@@ -235,7 +268,7 @@ def extract_batch(
     schema: Schema,
     prompts: Sequence[Conversation],
     model: str,
-    options: model_pb2.GenerationOptions,
+    asked: Asked,
     max_retries: int | None,
     max_concurrency: int,
 ) -> Operation[Batch[Extraction[Any]]]:
@@ -245,7 +278,8 @@ def extract_batch(
         model=model,
         prompts=to_prompts(prompts),
         schema=text,
-        options=options,
+        options=asked.options,
+        cache=asked.cache,
         max_retries=max_retries,
         max_concurrency=max_concurrency,
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from bridge_client import model_operations as operations
 from bridge_client import spending_operations
-from bridge_client.conversation import Conversation, to_options
-from bridge_client.model_operations import Delivery, Schema, Settings, Tools, to_settings
+from bridge_client.conversation import Conversation
+from bridge_client.model_operations import CachedSettings, Delivery, Schema, Settings, Tools, to_settings
 from bridge_client.records import Extraction, Generation, GenerationEvent
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class Models:
     def extract(
         self, schema: type[ValueT], messages: Conversation, *, model: str = ..., temperature: float | None = ...,
         top_p: float | None = ..., max_tokens: int | None = ..., stop: str | Sequence[str] = ...,
-        seed: int | None = ..., max_retries: int | None = ...,
+        seed: int | None = ..., max_retries: int | None = ..., cache: bool = ...,
     ) -> Extraction[ValueT]: ...  # fmt: skip
     @overload
     def extract(
         self, schema: Mapping[str, Any], messages: Conversation, *, model: str = ..., temperature: float | None = ...,
         top_p: float | None = ..., max_tokens: int | None = ..., stop: str | Sequence[str] = ...,
-        seed: int | None = ..., max_retries: int | None = ...,
+        seed: int | None = ..., max_retries: int | None = ..., cache: bool = ...,
     ) -> Extraction[dict[str, Any]]: ...  # fmt: skip
     def extract(
         self,
@@ -95,13 +95,16 @@ class Models:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         max_retries: int | None = None,
+        cache: bool = True,
     ) -> Extraction[Any]:
         """An answer that fits a JSON Schema, a pydantic model, a dataclass or a TypedDict.
 
         A model that answers something else is asked again up to `max_retries` times (0 to 10; None means 2).
         """
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return self._wire.unary(operations.extract(schema, messages, model, options, max_retries))
+        given = CachedSettings(
+            temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed, cache=cache
+        )
+        return self._wire.unary(operations.extract(schema, messages, model, to_settings(given), max_retries))
 
     def stream_extract(
         self,
@@ -110,7 +113,7 @@ class Models:
         *,
         model: str = "",
         max_retries: int | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Stream[ExtractionEvent]:
         """An answer that fits a schema while it is written, then the whole of it (`Extraction`).
 
@@ -127,7 +130,7 @@ class Models:
         model: str = "",
         tools: Tools = (),
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Batch[Generation]:
         """A model's answers to many texts or conversations, in their order. One that fails does not fail the others.
 
@@ -143,7 +146,7 @@ class Models:
         model: str = "",
         tools: Tools = (),
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Stream[BatchAnswer[Generation] | BatchSummary]:
         """A model's answers to many prompts as they are ready, in any order, then a summary."""
         options = to_settings(settings)
@@ -157,7 +160,7 @@ class Models:
         model: str = "",
         max_retries: int | None = None,
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Batch[Extraction[Any]]:
         """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
         options = to_settings(settings)
@@ -237,13 +240,13 @@ class AsyncModels:
     async def extract(
         self, schema: type[ValueT], messages: Conversation, *, model: str = ..., temperature: float | None = ...,
         top_p: float | None = ..., max_tokens: int | None = ..., stop: str | Sequence[str] = ...,
-        seed: int | None = ..., max_retries: int | None = ...,
+        seed: int | None = ..., max_retries: int | None = ..., cache: bool = ...,
     ) -> Extraction[ValueT]: ...  # fmt: skip
     @overload
     async def extract(
         self, schema: Mapping[str, Any], messages: Conversation, *, model: str = ..., temperature: float | None = ...,
         top_p: float | None = ..., max_tokens: int | None = ..., stop: str | Sequence[str] = ...,
-        seed: int | None = ..., max_retries: int | None = ...,
+        seed: int | None = ..., max_retries: int | None = ..., cache: bool = ...,
     ) -> Extraction[dict[str, Any]]: ...  # fmt: skip
     async def extract(
         self,
@@ -257,13 +260,16 @@ class AsyncModels:
         stop: str | Sequence[str] = (),
         seed: int | None = None,
         max_retries: int | None = None,
+        cache: bool = True,
     ) -> Extraction[Any]:
         """An answer that fits a JSON Schema, a pydantic model, a dataclass or a TypedDict.
 
         A model that answers something else is asked again up to `max_retries` times (0 to 10; None means 2).
         """
-        options = to_options(temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed)
-        return await self._wire.unary(operations.extract(schema, messages, model, options, max_retries))
+        given = CachedSettings(
+            temperature=temperature, top_p=top_p, max_tokens=max_tokens, stop=stop, seed=seed, cache=cache
+        )
+        return await self._wire.unary(operations.extract(schema, messages, model, to_settings(given), max_retries))
 
     def stream_extract(
         self,
@@ -272,7 +278,7 @@ class AsyncModels:
         *,
         model: str = "",
         max_retries: int | None = None,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> AsyncStream[ExtractionEvent]:
         """An answer that fits a schema while it is written, then the whole of it (`Extraction`).
 
@@ -289,7 +295,7 @@ class AsyncModels:
         model: str = "",
         tools: Tools = (),
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Batch[Generation]:
         """A model's answers to many texts or conversations, in their order. One that fails does not fail the others.
 
@@ -305,7 +311,7 @@ class AsyncModels:
         model: str = "",
         tools: Tools = (),
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> AsyncStream[BatchAnswer[Generation] | BatchSummary]:
         """A model's answers to many prompts as they are ready, in any order, then a summary."""
         options = to_settings(settings)
@@ -319,7 +325,7 @@ class AsyncModels:
         model: str = "",
         max_retries: int | None = None,
         max_concurrency: int = 0,
-        **settings: Unpack[Settings],
+        **settings: Unpack[CachedSettings],
     ) -> Batch[Extraction[Any]]:
         """For each of many prompts an answer that fits one schema. One that fails does not fail the others."""
         options = to_settings(settings)

@@ -220,3 +220,48 @@ class TestToolChoice:
         ]
         request = model_pb2.StreamGenerateRequest.FromString(stub.last.request)
         assert (request.HasField("parallel_tool_calls"), request.parallel_tool_calls) == (True, False)
+
+
+OBJECT = {"type": "object"}
+CACHED = {
+    "Extract": (
+        model_pb2.ExtractRequest,
+        model_pb2.ExtractResponse(json="{}"),
+        lambda models, **options: models.extract(OBJECT, "text", **options),
+    ),
+    "GenerateBatch": (
+        model_pb2.GenerateBatchRequest,
+        model_pb2.GenerateBatchResponse(),
+        lambda models, **options: models.generate_batch(["text"], **options),
+    ),
+    "ExtractBatch": (
+        model_pb2.ExtractBatchRequest,
+        model_pb2.ExtractBatchResponse(),
+        lambda models, **options: models.extract_batch(OBJECT, ["text"], **options),
+    ),
+}
+
+
+@pytest.mark.parametrize("method", CACHED)
+def test_a_fresh_answer_may_be_asked_for(runner, stub, method):
+    request, reply, ask = CACHED[method]
+    stub.answer(f"ModelService/{method}", reply)
+    sent = []
+    for options in ({}, {"cache": True}, {"cache": False, "seed": 7}):
+        runner.run(lambda client, options=options: ask(client.models, **options))
+        sent.append(request.FromString(stub.last.request))
+    assert [one.HasField("cache") for one in sent] == [False, False, True]
+    assert (sent[2].cache, sent[2].options.seed) == (False, 7)
+
+
+@pytest.mark.parametrize("method", ["StreamExtract", "StreamGenerateBatch"])
+def test_a_fresh_answer_may_be_asked_for_as_a_stream(runner, stub, method):
+    stub.answer(f"ModelService/{method}", [], stream=True)
+    if method == "StreamExtract":
+        runner.collect(lambda client: client.models.stream_extract(OBJECT, "text", cache=False))
+        request = model_pb2.StreamExtractRequest.FromString(stub.last.request)
+    else:
+        runner.collect(lambda client: client.models.stream_generate_batch(["text"], cache=False))
+        request = model_pb2.StreamGenerateBatchRequest.FromString(stub.last.request)
+    assert request.HasField("cache")
+    assert request.cache is False
