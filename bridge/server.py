@@ -19,6 +19,8 @@ import msgspec
 # grpcio's newer listener moves every event through one thread more; without it a call takes a sixth less processor time
 # (docs/performance.md). Read when grpc makes its first object, so it is set before that.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+# Else whoever knocks without TLS, or with a bad certificate, writes a line of the C core's own into the log each time.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 import grpc
 

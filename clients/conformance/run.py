@@ -68,7 +68,7 @@ def _present(languages: list[Language], report: Report) -> list[Language]:
     for language in languages:
         try:
             why = language.missing()
-        except (PrepareFailed, OSError) as error:
+        except PrepareFailed as error:
             report.broken(language.name, str(error))
             continue
         if why is None:

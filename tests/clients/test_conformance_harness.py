@@ -17,7 +17,7 @@ sys.path.append(str(SUITE))
 from harness import cases as reading  # noqa: E402
 from harness import matchers  # noqa: E402
 from harness.cases import BadCase, Case, Step  # noqa: E402
-from harness.languages import Language  # noqa: E402
+from harness.languages import Language, PrepareFailed  # noqa: E402
 from harness.suite import Suite  # noqa: E402
 
 RUNNER = """
@@ -154,6 +154,33 @@ def test_an_error_that_is_not_expected_fails_a_step_without_expectation(language
     steps = (Step(message={"op": "call"}, expect=None),)
     told = Case(name="unary/x", about="", profile="mirror", steps=steps)
     assert "expected no error" in suite.run(told, language("failed", LIES["failed"])).detail
+
+
+def making(tmp_path, *commands, needs=()):
+    """A language whose runner is made by these commands."""
+    (tmp_path / "runners").mkdir()
+    made = [[sys.executable, "-c", command] for command in commands]
+    return Language(name="made", folder=tmp_path, command=["true"], needs=list(needs), prepare=made, readme=tmp_path)
+
+
+def test_what_is_missing_is_told(tmp_path):
+    assert making(tmp_path, needs=["no-such-command"]).missing() == "the command no-such-command is not installed"
+
+
+def test_what_makes_a_runner_may_say_that_something_is_missing(tmp_path):
+    told = making(tmp_path, "pass", "import sys; print('looked'); print('a compiler'); sys.exit(3)").missing()
+    assert told == "a compiler"
+
+
+def test_a_runner_that_can_not_be_made_is_no_missing_one(tmp_path):
+    with pytest.raises(PrepareFailed, match="status 1:\nno such type"):
+        making(tmp_path, "import sys; sys.exit('no such type')").missing()
+
+
+def test_a_language_without_a_runner_is_missing():
+    folder = SUITE / "no-such-folder"
+    language = Language(name="none", folder=folder, command=["true"], readme=SUITE)
+    assert language.missing() == "clients/conformance/no-such-folder has no runner"
 
 
 FITS = [

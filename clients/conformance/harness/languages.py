@@ -59,10 +59,14 @@ class Language:
         return None
 
     def _prepare(self, command: list[str]) -> str | None:
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=PREPARE_S, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=PREPARE_S, check=False,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired) as error:
+            msg = f"{shlex.join(command)}: {error}"
+            raise PrepareFailed(msg) from error
         lines = f"{done.stdout}\n{done.stderr}".strip().splitlines()
         if done.returncode == MISSING_STATUS:
             return lines[-1] if lines else f"{shlex.join(command)} says that something is missing"

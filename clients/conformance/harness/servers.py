@@ -62,7 +62,7 @@ class Server:
         """Start it and wait until it is ready."""
         start = "import sys; from bridge.cli.main import main; sys.exit(main())"
         command = [sys.executable, "-c", start, "serve", str(FOLDER / "conformance_app.py")]
-        command += ["--config", str(self.folder / "bridge.toml"), "--json"]
+        command += ["--config", str(self.folder / "bridge.toml"), "--json", "--exit-with-stdin"]
         if self.profile.has_port:
             command += ["--address", self.address]
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -72,7 +72,7 @@ class Server:
                 command,
                 cwd=self.folder,
                 env={**os.environ, **own, MARK: str(self.marks), **self.profile.environment},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it ends with this process, however that ends
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

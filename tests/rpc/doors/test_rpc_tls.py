@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -63,6 +64,22 @@ def test_clients_that_trust_the_ca_are_served_and_others_are_not(
     with grpc.insecure_channel(server.address) as channel, pytest.raises(grpc.RpcError) as refused:
         add_over(channel, 5)
     assert refused.value.code() is Code.UNAVAILABLE
+
+
+def test_handshakes_that_fail_write_nothing_into_the_log(serve, authority, another_authority, open_channel, add_over):
+    server = serve(authority.issue())
+    host, _, port = server.address.rpartition(":")
+
+    for _ in range(3):
+        with socket.create_connection((host, int(port)), 5) as knocking:
+            knocking.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            knocking.recv(1)
+        with open_channel(server.address, another_authority.certificate) as channel, pytest.raises(grpc.RpcError):
+            add_over(channel, 5)
+    assert server.terminate() == 0
+
+    messages = [json.loads(line)["message"] for line in server.stderr.text.splitlines()]
+    assert not any("andshake" in message for message in messages), messages
 
 
 def test_the_name_in_the_certificate_counts(serve, authority, open_channel, add_over):

@@ -219,7 +219,9 @@ defmodule Bridge.Caller do
   defp send_request(info, call) do
     headers = CallOptions.headers(call.options, call.facts.request_id)
     deadline = Deadline.later(call.deadline, info.settings.grace)
-    Transport.open(info, headers, call.operation.request, deadline, call.facts)
+    # The address of a server beside is known when it is there.
+    facts = %{call.facts | address: info.settings.address}
+    Transport.open(info, headers, call.operation.request, deadline, facts)
   end
 
   @doc "A call that is about to be made: its options checked, its time running."

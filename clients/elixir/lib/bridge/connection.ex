@@ -140,7 +140,7 @@ defmodule Bridge.Connection do
   defp ready(info, deadline, wait?, request_id) do
     case GenServer.call(info.owner, {:ready, wait?}, Deadline.remaining(deadline)) do
       {:ok, info} -> {:ok, info}
-      {:error, cause} -> {:error, Failures.cannot_connect(info.settings.address, cause, request_id)}
+      {:error, cause} -> {:error, Failures.cannot_connect(address(info), cause, request_id)}
     end
   catch
     :exit, {:timeout, _} ->
@@ -148,6 +148,14 @@ defmodule Bridge.Connection do
 
     :exit, _ ->
       {:error, Failures.cannot_connect(info.settings.address, "its process has ended", request_id)}
+  end
+
+  # That of a server beside is known since it was asked.
+  defp address(info) do
+    case lookup(info.owner) do
+      {:ok, info} -> info.settings.address
+      :error -> info.settings.address
+    end
   end
 
   @doc false
