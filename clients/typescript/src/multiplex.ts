@@ -59,6 +59,7 @@ export class Multiplexed implements AsyncDisposable {
   #scheduled = false;
   #blocked = false;
   #closing = false;
+  #ending = false;
   #over: unknown;
   #open: Duplex<MultiplexRequest, MultiplexResponse__Output> | undefined;
   #ended: Promise<void> = Promise.resolve();
@@ -98,13 +99,14 @@ export class Multiplexed implements AsyncDisposable {
   /** Wait for the answers of all open calls, then end the stream. */
   async close(): Promise<void> {
     this.#closing = true;
-    this.#endIfDone();
+    this.#send(); // the stream of calls that have just been begun, so that there is an end to wait for
     await this.#ended;
   }
 
   /** End the stream at once; its open calls are cancelled, on the server too. */
   async abort(): Promise<void> {
     this.#closing = true;
+    this.#send();
     this.#open?.stream.cancel();
     await this.#ended;
   }
@@ -151,7 +153,7 @@ export class Multiplexed implements AsyncDisposable {
   }
 
   #send(): void {
-    if (this.#over !== undefined) return;
+    if (this.#over !== undefined || this.#ending) return;
     while (!this.#blocked) {
       const request = this.#next();
       if (request === undefined) break;
@@ -245,7 +247,9 @@ export class Multiplexed implements AsyncDisposable {
   }
 
   #endIfDone(): void {
-    if (this.#closing && this.#calls.size === 0 && this.#cancelled.length === 0) this.#open?.stream.end();
+    if (!this.#closing || this.#calls.size > 0 || this.#cancelled.length > 0) return;
+    this.#ending = true;
+    this.#open?.stream.end();
   }
 }
 

@@ -5,6 +5,7 @@ import {
   Metadata,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -20,6 +21,7 @@ const SERVICES = [
   "bridge.v1.PoolService",
   "bridge.v1.ProgramService",
   "bridge.v1.SessionService",
+  "bridge.v1.ToolService",
   "grpc.health.v1.Health",
 ] as const;
 
@@ -35,21 +37,24 @@ export interface Arrived {
 /** Return the reply; throw `failure(...)` for an error. For a stream, an iterable of replies. */
 export type Answer = (call: Arrived) => unknown;
 
+/** Serves a stream both ways. */
+export type Talk = (stream: ServerDuplexStream<any, any>) => void;
+
 export class FakeServer {
   readonly arrived: Arrived[] = [];
   readonly answers = new Map<string, Answer>();
+  readonly talks = new Map<string, Talk>();
   readonly trailers = new Metadata();
   address = "";
   readonly #server = new Server({ "grpc.max_receive_message_length": 1024 * 1024 });
 
-  static async start(): Promise<FakeServer> {
+  static async start(target = "127.0.0.1:0", credentials = ServerCredentials.createInsecure()): Promise<FakeServer> {
     const fake = new FakeServer();
     for (const name of SERVICES) fake.#serve(wire[name], name.slice(name.lastIndexOf(".") + 1));
-    const credentials = ServerCredentials.createInsecure();
     const port = await new Promise<number>((resolve, reject) => {
-      fake.#server.bindAsync("127.0.0.1:0", credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
+      fake.#server.bindAsync(target, credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
     });
-    fake.address = `127.0.0.1:${port}`;
+    fake.address = target.startsWith("unix:") ? target : `127.0.0.1:${port}`;
     return fake;
   }
 
@@ -73,7 +78,9 @@ export class FakeServer {
     const handlers: Record<string, unknown> = {};
     for (const [name, method] of Object.entries(definition)) {
       const full = `${service}/${name}`;
-      handlers[name] = method.responseStream
+      handlers[name] = method.requestStream
+        ? (call: ServerDuplexStream<unknown, unknown>) => this.talks.get(full)?.(call)
+        : method.responseStream
         ? (call: ServerWritableStream<unknown, unknown>) => void this.#stream(full, call)
         : (call: ServerUnaryCall<unknown, unknown>, reply: Reply) => void this.#unary(full, call, reply);
     }
