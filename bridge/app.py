@@ -15,36 +15,36 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
-from bridge.created import CreatedPrograms
 from bridge.doors.failures import ListenFailed
-from bridge.explain import Explainer
 from bridge.health import Health
-from bridge.idle_memory import IdleMemory
 from bridge.listener import Listener
 from bridge.log_output import set_log
-from bridge.loop_lag import LoopLag
-from bridge.metrics_parts import MetricsParts
-from bridge.multiplex import Multiplexer
+from bridge.multiplex.multiplexer import Multiplexer
 from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
-from bridge.program_store import StoreError
+from bridge.programs.created import CreatedPrograms
+from bridge.programs.resume import ResumableRuns
+from bridge.programs.store import StoreError
+from bridge.prometheus.parts import MetricsParts
 from bridge.ready import Ready
 from bridge.reload import Reloader, Tried
 from bridge.resolve import Resolver
-from bridge.route_parts import RouteParts
-from bridge.route_table import RouteProblem, of_config
+from bridge.routing.explain import Explainer
+from bridge.routing.parts import RouteParts
+from bridge.routing.table import RouteProblem, of_config
 from bridge.runners import Runners
 from bridge.servicers.forward import Forwarder
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.health import HealthServicer
 from bridge.servicers.programs import ProgramServicer
 from bridge.servicers.table import local_handlers, local_streams, service_names
-from bridge.session_parts import SessionParts
-from bridge.slow_readers import SlowReaders
-from bridge.stream_resume import ResumableRuns
+from bridge.sessions.parts import SessionParts
 from bridge.telemetry import Telemetry, log
-from bridge.tools_parts import ToolParts
+from bridge.tools.parts import ToolParts
 from bridge.typed import TypedProblem, TypedServices
+from bridge.upkeep.idle_memory import IdleMemory
+from bridge.upkeep.loop_lag import LoopLag
+from bridge.upkeep.slow_readers import SlowReaders
 from handlers.contract import Catalogue
 from handlers.entry import Entry
 from handlers.loading import LoadFailed

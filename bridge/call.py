@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bridge.session_record import Mode, Session
+from bridge.sessions.record import Mode, Session
 from handlers.contract import FunctionSpec, ReplyMeta
 
 if TYPE_CHECKING:
     import asyncio
 
-    from bridge.attempts_record import Attempted
-    from bridge.attempts_work import Attempts
-    from bridge.batch_members import Member
-    from bridge.budgets import Budget
+    from bridge.attempts.record import Attempted
+    from bridge.attempts.work import Attempts
+    from bridge.batching.members import Member
     from bridge.inside import Inside
     from bridge.nested import Nested
+    from bridge.receipts.budgets import Budget
     from pool.calls import Call as Job
 
 EMPTY_META = ReplyMeta()

@@ -7,38 +7,38 @@ import heapq
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Protocol
 
-from bridge import receipts
-from bridge.attempts_work import Attempts
-from bridge.batch_members import Member
+from bridge.attempts.work import Attempts
+from bridge.batching.members import Member
 from bridge.errors import BridgeError, Code
 from bridge.nested import HostedRunner
-from bridge.program_runner import ProgramRunner
-from bridge.router import Batched, Measured, Native, Pooled, Program, Routed
-from bridge.session_line import Line
-from bridge.spending import BudgetedRunner, Estimates
+from bridge.programs.runner import ProgramRunner
+from bridge.receipts import receipts
+from bridge.receipts.spending import BudgetedRunner, Estimates
+from bridge.routing.router import Batched, Measured, Native, Pooled, Program, Routed
+from bridge.sessions.line import Line
 from pool.errors import CancelledByOperator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
-    from bridge.attempts import AttemptsRunner
-    from bridge.auto import AutoRunner
-    from bridge.batching import BatchedRunner
-    from bridge.breakers import Breakers
+    from bridge.attempts.runner import AttemptsRunner
+    from bridge.auto.runner import AutoRunner
+    from bridge.batching.runner import BatchedRunner
     from bridge.call import Call
     from bridge.native import NativeRunner
     from bridge.pooled import PooledRunner
     from bridge.resolve import Resolver
-    from bridge.router import Router
-    from bridge.session_record import Session
-    from bridge.sessions import Sessions
+    from bridge.routing.breakers import Breakers
+    from bridge.routing.router import Router
+    from bridge.sessions.record import Session
+    from bridge.sessions.sessions import Sessions
 
 TURN_AWAY_S = 0.05
 """How often a drain looks for calls that wait: those in line behind one that goes on come back into the queue."""
 
 
 class Runner(Protocol):
-    """Runs calls of one kind of decision: `bridge.router` has the kinds."""
+    """Runs calls of one kind of decision: `bridge.routing.router` has the kinds."""
 
     async def run(self, call: Call) -> bytes:
         """Answer a unary call with the bytes of its response message."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from bridge.batch_shares import split, split_usage
+from bridge.batching.shares import split, split_usage
 from bridge.v1.common_pb2 import NestedCall
 from handlers.usage import add_up
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bridge.call import Call
-    from bridge.gateway import Lease
+    from bridge.gateway.gateway import Lease
     from bridge.nested import Nested, Ran
-    from bridge.spending import Spending
+    from bridge.receipts.spending import Spending
     from bridge.v1.common_pb2 import ModelAnswer, Receipt
     from handlers.contract import UsageRecord
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge import receipts, status
+from bridge import status
 from bridge.asks import NativeAsker
 from bridge.call import EMPTY_META
 from bridge.errors import BridgeError, Code
+from bridge.receipts import receipts
 from handlers.contract import CallMeta, ErrorRecord, ReplyMeta
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bridge import receipts
 from bridge.call import EMPTY_META, Call, new_call
 from bridge.errors import BridgeError, Code, request_too_large
 from bridge.inside import Inside
 from bridge.interceptors.errors import guard_nested
 from bridge.native import settle, whole_meta
 from bridge.pooled import note_now
+from bridge.receipts import receipts
 from handlers.contract import ReplyMeta
 from handlers.nested import BEGIN, DONE, DROP, MESSAGES, NEXT, RAN, RUN
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bridge.native import call_meta, settle
-from bridge.receipts import POOLED
+from bridge.receipts.receipts import POOLED
 from pool.calls import Call as Job
 from pool.errors import PoolError, Stopped, WorkerGone, WorkerLost, WorkerProtocol
 from pool.frames import Reply
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from bridge.errors import BridgeError
-    from bridge.session_record import Session
-    from bridge.sessions import Sessions
+    from bridge.sessions.record import Session
+    from bridge.sessions.sessions import Sessions
     from pool.pool import Pool
 
 NATIVE_QUEUE = 256

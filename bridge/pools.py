@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.config import resolve_secret
-from bridge.model_options import model_options
+from bridge.gateway.model_options import model_options
 from bridge.settings.replay_table import replay_options
 from bridge.settings.tool_tables import TOOLS_POOL
-from bridge.tools_servers import tool_server_options
+from bridge.tools.servers import tool_server_options
 from bridge.v1.invoke_pb2 import CallRequest
 from handlers.contract import CallMeta, CreatedOptions, EmbeddingOptions, EntryOptions
 from pool.options import Canary, PoolOptions

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from bridge.app import App
-from bridge.garbage import settle
 from bridge.log_output import log_to_stderr
-from bridge.service_manager import ServiceManager
 from bridge.telemetry import log
+from bridge.upkeep.garbage import settle
+from bridge.upkeep.service_manager import ServiceManager
 from pool import heap
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bridge.pools import front_environ, native_options, plan
-from bridge.route_table import RouteProblem, RouteTable, of_config
+from bridge.routing.table import RouteProblem, RouteTable, of_config
 from bridge.settings.errors import ConfigError
 from bridge.telemetry import log
 from handlers.contract import Catalogue, EntryOptions, FunctionSpec

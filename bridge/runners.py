@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bridge.auto import AutoPlacement, AutoRunner
-from bridge.batching import BatchedRunner
+from bridge.auto.runner import AutoPlacement, AutoRunner
+from bridge.batching.runner import BatchedRunner
 from bridge.dispatch import Dispatcher
-from bridge.front_load import FrontLoad, ThreadTimes
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
-from bridge.router import NativeLimits, Router
+from bridge.routing.router import NativeLimits, Router
+from bridge.upkeep.front_load import FrontLoad, ThreadTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bridge.call import Call
     from bridge.config import Config
     from bridge.resolve import Resolver
-    from bridge.route_parts import RouteParts
-    from bridge.session_parts import SessionParts
+    from bridge.routing.parts import RouteParts
+    from bridge.sessions.parts import SessionParts
     from handlers.entry import Entry
     from pool.pool import Pool
 

@@ -13,19 +13,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bridge.anomalies.words import in_words
-from bridge.breakers import State
 from bridge.errors import Code
-from bridge.tallies import Tallies
+from bridge.receipts.tallies import Tallies
+from bridge.routing.breakers import State
 from pool import events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bridge.anomalies.records import Anomaly
-    from bridge.attempts_choice import BoundsChanged
-    from bridge.breakers import BreakerChanged
+    from bridge.attempts.choice import BoundsChanged
     from bridge.call import Call
     from bridge.errors import BridgeError
+    from bridge.routing.breakers import BreakerChanged
 
 LOGGER = logging.getLogger("bridge")
 MESSAGE_CHARACTERS = 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError, Code
-from bridge.routes import RoutedSpec
+from bridge.routing.routes import RoutedSpec
 from bridge.servicers.health import SERVICE as HEALTH_SERVICE
 from bridge.servicers.table import service_names
 from bridge.telemetry import log

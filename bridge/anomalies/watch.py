@@ -17,8 +17,8 @@ from bridge.anomalies.policy import Policy
 from bridge.anomalies.records import Anomaly, Finding, PoolSight, Rules, WorkerSight
 from bridge.anomalies.sampler import Sampler
 from bridge.anomalies.words import what
-from bridge.breakers import function_key, provider_key
-from bridge.providers import provider_places
+from bridge.gateway.providers import provider_places
+from bridge.routing.breakers import function_key, provider_key
 from pool.events import PoolEvent, WorkerReady
 from pool.lifecycle import State
 from pool.limits import descendants, proportional_bytes

@@ -14,7 +14,7 @@ from bridge.cli.artefacts import Place, created, created_versions, guarded, read
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
 from bridge.config import resolve_secret
-from bridge.convert_programs import source_of
+from bridge.conversion.programs import source_of
 from bridge.v1 import program_pb2
 from handlers.loading import LoadFailed, load_module
 from handlers.private_files import write_private

@@ -12,7 +12,7 @@ from bridge.cli import settings
 from bridge.cli.connection import Connection
 from bridge.cli.failures import ExitCode, Failure
 from bridge.cli.output import Output, clean, table
-from bridge.convert_programs import definition_of
+from bridge.conversion.programs import definition_of
 from bridge.v1 import program_pb2
 from handlers.programs.artefacts import record
 from handlers.programs.artefacts.differences import differences

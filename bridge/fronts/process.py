@@ -24,11 +24,11 @@ from bridge.doors.identity import TlsIdentity
 from bridge.fronts import wire
 from bridge.fronts.link import Link
 from bridge.fronts.relay import Relay
-from bridge.garbage import settle
-from bridge.idle_memory import IdleMemory
-from bridge.loop_lag import LoopLag
 from bridge.server import GrpcServer, ServerOptions
-from bridge.slow_readers import SlowReaders
+from bridge.upkeep.garbage import settle
+from bridge.upkeep.idle_memory import IdleMemory
+from bridge.upkeep.loop_lag import LoopLag
+from bridge.upkeep.slow_readers import SlowReaders
 from pool import heap
 from pool.own_memory import PAGE_BYTES, rss_pages, rss_reader
 

@@ -24,7 +24,7 @@ from bridge.server import Answer
 if TYPE_CHECKING:
     from bridge.fronts.link import Link
     from bridge.server import Conversation, Metadata, Read, Streaming, Unary, Write
-    from bridge.slow_readers import SlowReaders, Writing
+    from bridge.upkeep.slow_readers import SlowReaders, Writing
 
 GONE_MESSAGE = "the server has ended, or this front of it has lost it"
 

@@ -11,10 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bridge import receipts, status
+from bridge import status
 from bridge.call import Call, Identity, new_call
 from bridge.errors import BridgeError, Code
 from bridge.interceptors.identity import identify, key_name_of, request_id_of
+from bridge.receipts import receipts
 from bridge.server import Answer
 from bridge.telemetry import LOGGER
 

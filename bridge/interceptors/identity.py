@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 
-from bridge.budgets import Budget, parse_dollars, parse_whole
 from bridge.call import Identity
 from bridge.errors import bad_metadata
-from bridge.session_record import Mode
+from bridge.receipts.budgets import Budget, parse_dollars, parse_whole
+from bridge.sessions.record import Mode
 from bridge.v1.invoke_pb2 import MultiplexOptions, Priority
 from bridge.v1.session_pb2 import SessionMode
 from pool.calls import HIGH, LOW, NORMAL

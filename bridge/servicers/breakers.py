@@ -9,14 +9,14 @@ import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bridge.convert_routes import breaker_message
+from bridge.conversion.routes import breaker_message
 from bridge.errors import bad_field
 from bridge.v1 import pool_pb2
 from handlers.errors import Unknown
 
 if TYPE_CHECKING:
-    from bridge.breakers import BreakerSnapshot
-    from bridge.route_parts import RouteParts
+    from bridge.routing.breakers import BreakerSnapshot
+    from bridge.routing.parts import RouteParts
 
 List = Callable[[pool_pb2.PoolServiceListRequest], pool_pb2.PoolServiceListResponse]
 

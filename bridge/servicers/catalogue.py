@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bridge import convert
+from bridge.conversion import calls as convert
 from bridge.v1 import invoke_pb2, metric_pb2, program_pb2
 from handlers.metrics import catalog
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bridge.config import ServerConfig
     from bridge.dispatch import Dispatcher
     from bridge.server import Metadata, Streaming, Unary, Write
-    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
+    from bridge.upkeep.slow_readers import SlowReaders
 
 PACKAGE = "/bridge.v1."
 STREAM_CALL = "InvokeService/StreamCall"

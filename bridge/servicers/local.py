@@ -18,8 +18,8 @@ from bridge.interceptors.identity import identify
 if TYPE_CHECKING:
     from bridge.server import Answer as Served
     from bridge.server import Metadata, Streaming, Unary, Write
-    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
+    from bridge.upkeep.slow_readers import SlowReaders
 
 Request = TypeVar("Request", bound=Message)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from bridge.v1 import model_pb2
 
 if TYPE_CHECKING:
-    from bridge.costs import Costs, Spender
-    from bridge.gateway import Gateway, Model
-    from bridge.gateway_budgets import Account
+    from bridge.gateway.budgets import Account
+    from bridge.gateway.gateway import Gateway, Model
+    from bridge.receipts.costs import Costs, Spender
     from handlers.contract import UsageRecord
 
 COSTS = 1000

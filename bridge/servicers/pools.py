@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bridge import convert_pools as convert
-from bridge.convert_fronts import front_message
+from bridge.conversion import pools as convert
+from bridge.conversion.fronts import front_message
 from bridge.errors import bad_field
 from bridge.v1 import pool_pb2
 from handlers.errors import ExtraMissing, Unknown

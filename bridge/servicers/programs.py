@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bridge import convert, created
-from bridge import convert_programs as convert_created
+from bridge.conversion import calls as convert
+from bridge.conversion import programs as convert_created
 from bridge.errors import BridgeError, Code, bad_field
+from bridge.programs import created
 from bridge.v1 import program_pb2 as pb
 from handlers.programs.definitions import CODE_KINDS
 from handlers.programs.sandbox import OFF
@@ -19,8 +20,8 @@ from handlers.signatures.scanner import SignatureError
 
 if TYPE_CHECKING:
     from bridge.config import Config
-    from bridge.created import CreatedPrograms
     from bridge.pools import PoolPlan
+    from bridge.programs.created import CreatedPrograms
     from handlers.programs.definitions import ProgramDefinition
     from handlers.registry import Snapshot
 

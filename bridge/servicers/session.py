@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-from bridge import convert_sessions as convert
-from bridge import session_values as values
+from bridge.conversion import sessions as convert
 from bridge.errors import bad_field
+from bridge.sessions import values
 from bridge.v1 import session_pb2 as pb
 
 if TYPE_CHECKING:
-    from bridge.session_ends import SessionEnds
-    from bridge.session_variables import VariableLimits
-    from bridge.sessions import Sessions
+    from bridge.sessions.ends import SessionEnds
+    from bridge.sessions.sessions import Sessions
+    from bridge.sessions.variables import VariableLimits
 
 USUAL_PAGE, MAX_PAGE = 100, 1000
 

@@ -19,12 +19,12 @@ from bridge.v1 import embedding_pb2, invoke_pb2, metric_pb2, model_pb2, pool_pb2
 
 if TYPE_CHECKING:
     from bridge.dispatch import Dispatcher
-    from bridge.explain import Explainer
     from bridge.fronts.front import Front
-    from bridge.route_parts import RouteParts
+    from bridge.routing.explain import Explainer
+    from bridge.routing.parts import RouteParts
     from bridge.server import Streaming, Unary
-    from bridge.slow_readers import SlowReaders
     from bridge.telemetry import Telemetry
+    from bridge.upkeep.slow_readers import SlowReaders
     from handlers.contract import FunctionSpec
     from handlers.registry import Snapshot
     from pool.pool import Pool

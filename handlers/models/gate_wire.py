@@ -1,7 +1,7 @@
 """What workers ask the front before a request goes out to a model, and tell it after: the records, and no more.
 
 Bodies are MessagePack arrays, whose end may be missing where it holds nothing but defaults. Shared with
-`bridge.gateway`.
+`bridge.gateway.gateway`.
 """
 
 from __future__ import annotations

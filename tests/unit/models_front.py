@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 from bridge.asks import Asks
-from bridge.breakers import BreakerRule, Breakers
-from bridge.budgets import Budget
 from bridge.call import Identity, new_call
 from bridge.config import Config
-from bridge.gateway import Gateway
+from bridge.gateway.gateway import Gateway
+from bridge.receipts.budgets import Budget
+from bridge.routing.breakers import BreakerRule, Breakers
 from handlers.context import CallContext
 from handlers.contract import CallMeta
 

@@ -10,9 +10,9 @@ from bridge.anomalies.sampler import Sampler
 from bridge.anomalies.watch import AnomalyWatch
 from bridge.call import Identity, new_call
 from bridge.config import Config, ModelConfig
-from bridge.convert_pools import pool_message
+from bridge.conversion.pools import pool_message
 from bridge.errors import BridgeError, Code
-from bridge.providers import provider_breakers
+from bridge.gateway.providers import provider_breakers
 from bridge.telemetry import Telemetry
 from handlers.contract import FunctionSpec
 from pool.options import Canary, PoolOptions

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.attempts_choice import KNOWN, PROBE_S, REFRESH_S, Chooser
-from bridge.breakers import Breakers
-from bridge.route_stats import RouteStats
-from bridge.routes import Alternative, Route
+from bridge.attempts.choice import KNOWN, PROBE_S, REFRESH_S, Chooser
+from bridge.routing.breakers import Breakers
+from bridge.routing.routes import Alternative, Route
+from bridge.routing.stats import RouteStats
 from bridge.settings.route_tables import RouteConfig
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.attempts_share import PARTS, WINDOW_S, RecentShare
+from bridge.attempts.share import PARTS, WINDOW_S, RecentShare
 
 
 class Clock:

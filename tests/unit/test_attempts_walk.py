@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge import receipts
-from bridge.attempts import AttemptsRunner
-from bridge.attempts_failures import NOT_STARTED
-from bridge.breakers import Breakers, State
+from bridge.attempts.failures import NOT_STARTED
+from bridge.attempts.runner import AttemptsRunner
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError, Code
-from bridge.route_stats import RouteStats
-from bridge.route_table import route_table
-from bridge.router import NativeLimits, Pooled, Router
+from bridge.receipts import receipts
+from bridge.routing.breakers import Breakers, State
+from bridge.routing.router import NativeLimits, Pooled, Router
+from bridge.routing.stats import RouteStats
+from bridge.routing.table import route_table
 from bridge.settings.route_tables import RouteConfig
 from bridge.v1.common_pb2 import Receipt
 from handlers.contract import Catalogue, FunctionSpec, ReplyMeta, UsageRecord

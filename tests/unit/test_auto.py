@@ -11,14 +11,14 @@ import time
 import msgspec
 import pytest
 
-from bridge import receipts
-from bridge.auto import AutoPlacement, AutoRunner, Waits
-from bridge.auto_choice import Why
+from bridge.auto.choice import Why
+from bridge.auto.runner import AutoPlacement, AutoRunner, Waits
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError
 from bridge.native import NativeRunner
 from bridge.pooled import PooledRunner
-from bridge.router import NativeLimits
+from bridge.receipts import receipts
+from bridge.routing.router import NativeLimits
 from bridge.v1 import common_pb2, invoke_pb2
 from handlers.contract import EntryOptions, ReplyMeta
 from handlers.entry import Entry

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.auto import in_words, shown
-from bridge.auto_choice import (
+from bridge.auto.choice import (
     BUSIEST,
     HOP_FRONT_S,
     OVERLOADED,
@@ -18,7 +17,8 @@ from bridge.auto_choice import (
     pooled_burden_s,
     waiters,
 )
-from bridge.router import NativeLimits
+from bridge.auto.runner import in_words, shown
+from bridge.routing.router import NativeLimits
 
 LIMITS = NativeLimits(max_request_bytes=1000, concurrency=4, max_p99_s=0.005)
 QUICK = {"timed": True, "native_s": 100e-6, "native_p99_s": 200e-6, "service_s": 100e-6, "transfer_s": 200e-6}

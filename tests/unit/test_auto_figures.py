@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.auto_figures import HOLD_MOST_S, HOLD_S, LEAST, SURE, Figures
-from bridge.route_stats import size_class
+from bridge.auto.figures import HOLD_MOST_S, HOLD_S, LEAST, SURE, Figures
+from bridge.routing.stats import size_class
 from pool.testing import FakeClock
 
 ENOUGH = int(LEAST) + 1

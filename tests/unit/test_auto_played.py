@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge.auto import AutoPlacement
-from bridge.router import NativeLimits
+from bridge.auto.runner import AutoPlacement
+from bridge.routing.router import NativeLimits
 from handlers.contract import FunctionSpec
 
 CALL_S, HOP_S, TRANSIT_S = 100e-6, 50e-6, 60e-6

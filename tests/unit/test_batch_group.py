@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.batch_group import AHEAD_S, Group
-from bridge.batch_members import Member
+from bridge.batching.group import AHEAD_S, Group
+from bridge.batching.members import Member
 from bridge.call import Identity, new_call
 from handlers.contract import BatchRule
 

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.batch_members import ACCOUNTS, AGE, Member, Waiters, gives_way, size_class
+from bridge.batching.members import ACCOUNTS, AGE, Member, Waiters, gives_way, size_class
 from bridge.call import Identity, new_call
 from handlers.contract import BatchRule
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.batch_counters import Histogram
-from bridge.batch_shares import split, split_meta
+from bridge.batching.counters import Histogram
+from bridge.batching.shares import split, split_meta
 from handlers import batches
 from handlers.contract import CallMeta, ErrorRecord, ReplyMeta, UsageRecord
 

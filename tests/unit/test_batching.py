@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge import receipts
-from bridge.batching import BatchedRunner
+from bridge.batching.runner import BatchedRunner
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError, Code
 from bridge.pooled import PooledRunner
+from bridge.receipts import receipts
 from bridge.v1.common_pb2 import Receipt
 from handlers import batches
 from handlers.contract import BatchRule, CallMeta, ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord

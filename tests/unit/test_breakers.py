@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bridge.breakers import (
+from bridge.errors import BridgeError, Code
+from bridge.routing.breakers import (
     BUCKETS,
     MOST,
     TRIAL_S,
@@ -18,7 +19,6 @@ from bridge.breakers import (
     function_key,
     provider_key,
 )
-from bridge.errors import BridgeError, Code
 
 RULE = BreakerRule(failure_rate=0.5, min_calls=4, window_s=10.0, open_s=5.0, max_open_s=15.0, trials=2, close_after=2)
 KEY = "function/f/pool/general"

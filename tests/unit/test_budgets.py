@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.budgets import NOTHING, PICO, Amount, Budget, dollars, parse_dollars, parse_whole, pico
 from bridge.errors import BridgeError
-from bridge.spending import FUNCTIONS, Estimates, Spending
+from bridge.receipts.budgets import NOTHING, PICO, Amount, Budget, dollars, parse_dollars, parse_whole, pico
+from bridge.receipts.spending import FUNCTIONS, Estimates, Spending
 
 AMOUNTS = st.builds(Amount, st.integers(0, 3), st.integers(0, 50), st.integers(0, 50))
 LIMITS = st.one_of(st.none(), st.integers(0, 100))

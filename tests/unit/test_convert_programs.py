@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge import convert_programs
+from bridge.conversion import programs as convert_programs
 from bridge.v1 import program_pb2
 from handlers.errors import BadInput
 from handlers.programs.definitions import Options, problems

@@ -3,7 +3,7 @@
 import msgspec
 
 from bridge.call import Identity, new_call
-from bridge.costs import OTHER, Costs, Spender
+from bridge.receipts.costs import OTHER, Costs, Spender
 from handlers.contract import ReplyMeta, UsageRecord
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bridge.front_load import CALL_S, STALE_S, TICK_S, FrontLoad, ThreadTimes
+from bridge.upkeep.front_load import CALL_S, STALE_S, TICK_S, FrontLoad, ThreadTimes
 
 
 class Loop:

@@ -12,7 +12,7 @@ from bridge.fronts.link import Link
 from bridge.fronts.relay import Relay
 from bridge.fronts.served import Handlers, Served
 from bridge.server import Answer
-from bridge.slow_readers import SlowReaders
+from bridge.upkeep.slow_readers import SlowReaders
 
 MANY = 1 << 30
 

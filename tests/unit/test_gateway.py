@@ -8,9 +8,9 @@ import pytest
 from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 from models_front import Front
 
-from bridge.budgets import Budget
 from bridge.config import Config
-from bridge.model_options import model_options
+from bridge.gateway.model_options import model_options
+from bridge.receipts.budgets import Budget
 from handlers.contract import EntryOptions
 from handlers.errors import HandlerError
 from handlers.models.chat import ChatAnswer, ChatRequest, Way

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bridge.gateway_cache import ENTRY_BYTES, Answer, AnswerCache, Flight
+from bridge.gateway.cache import ENTRY_BYTES, Answer, AnswerCache, Flight
 
 
 class Clock:

@@ -8,7 +8,7 @@ from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
 from models_front import Front
 
 from bridge.config import Config
-from bridge.model_options import model_options
+from bridge.gateway.model_options import model_options
 from handlers.models.answer_schema import AnswerSchema
 from handlers.models.chat import ChatRequest, Extracted
 from handlers.models.openai_test_server.behaviour import Behaviour

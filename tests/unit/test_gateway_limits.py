@@ -7,7 +7,7 @@ import random
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.gateway_limits import WINDOW_S, Limiter, Limits, Window
+from bridge.gateway.limits import WINDOW_S, Limiter, Limits, Window
 
 
 def test_no_minute_has_more_requests_or_tokens_than_are_allowed():

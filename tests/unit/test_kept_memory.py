@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bridge.idle_memory import IdleMemory
+from bridge.upkeep.idle_memory import IdleMemory
 from pool import heap
 from pool.idle import KeptMemory
 from pool.own_memory import PAGE_BYTES, rss_reader

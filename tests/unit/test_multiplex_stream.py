@@ -8,9 +8,9 @@ import pytest
 
 from bridge.config import Config
 from bridge.errors import Code
-from bridge.multiplex import METHOD, Multiplexer
-from bridge.slow_readers import SlowReaders
+from bridge.multiplex.multiplexer import METHOD, Multiplexer
 from bridge.telemetry import Telemetry
+from bridge.upkeep.slow_readers import SlowReaders
 from bridge.v1.invoke_pb2 import MultiplexResponse
 
 

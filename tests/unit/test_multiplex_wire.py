@@ -4,8 +4,8 @@ import pytest
 
 from bridge.envelope import join_items, wants_items
 from bridge.errors import BridgeError
-from bridge.multiplex_wire import ERROR, MESSAGE_BYTES, RESPONSE, Answers, greeting, read
-from bridge.receipt_wire import numbers
+from bridge.multiplex.wire import ERROR, MESSAGE_BYTES, RESPONSE, Answers, greeting, read
+from bridge.receipts.wire import numbers
 from bridge.v1 import common_pb2, invoke_pb2
 
 SHARED = ("f", 2, "declared pooled", "general", "general-1")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bridge.errors import BridgeError
-from bridge.program_store import ProgramStore, StoreError
+from bridge.programs.store import ProgramStore, StoreError
 from handlers.errors import BadInput, Unknown
 from handlers.programs.definitions import ProgramDefinition
 from handlers.signatures.parser import parse

@@ -5,12 +5,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge import prometheus
-from bridge.auto_choice import Why
-from bridge.auto_counters import AutoCounters
-from bridge.prometheus_auto import auto_families
-from bridge.prometheus_calls import SERIES
-from bridge.tallies import Tally
+from bridge.auto.choice import Why
+from bridge.auto.counters import AutoCounters
+from bridge.prometheus import families as prometheus
+from bridge.prometheus.auto import auto_families
+from bridge.prometheus.calls import SERIES
+from bridge.receipts.tallies import Tally
 from bridge.telemetry import Telemetry, exit_class
 from pool.events import WorkerExited, WorkerSuspended
 from pool.exits import ExitReport, Killed, out_of_memory

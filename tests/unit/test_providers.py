@@ -4,9 +4,9 @@ import msgspec
 import pytest
 from models_front import Front
 
-from bridge.breakers import State
 from bridge.config import Config
-from bridge.providers import provider_breakers
+from bridge.gateway.providers import provider_breakers
+from bridge.routing.breakers import State
 from handlers.context import CallContext
 from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError, ProviderError

@@ -3,9 +3,9 @@
 import pytest
 from models_front import Front
 
-from bridge.breakers import State
-from bridge.budgets import Budget
-from bridge.program_runner import ProgramRunner
+from bridge.programs.runner import ProgramRunner
+from bridge.receipts.budgets import Budget
+from bridge.routing.breakers import State
 from handlers.boundary import BOUNDARY
 from handlers.contract import ModelOptions
 from handlers.errors import HandlerError, ProviderError

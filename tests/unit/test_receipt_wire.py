@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import receipt_wire
+from bridge.receipts import wire as receipt_wire
 from bridge.v1.common_pb2 import Receipt
 
 names = st.text(max_size=200).filter(lambda text: text.isprintable())

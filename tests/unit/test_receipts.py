@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from bridge import receipts
 from bridge.call import Identity, new_call
-from bridge.session_record import Session
+from bridge.receipts import receipts
+from bridge.sessions.record import Session
 from bridge.v1.common_pb2 import Receipt, Route
 from handlers.contract import ReplyMeta, UsageRecord
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.route_stats import CLASSES, LEAST_S, Fading, RouteStats, class_bounds, joint_quantile, size_class
+from bridge.routing.stats import CLASSES, LEAST_S, Fading, RouteStats, class_bounds, joint_quantile, size_class
 from pool.testing import FakeClock
 
 SECONDS = st.floats(1e-6, 1e4, allow_nan=False)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bridge.convert import function_info
-from bridge.route_table import MODEL_FUNCTIONS, RouteProblem, alone, route_table, routed
-from bridge.routes import RoutedSpec
+from bridge.conversion.calls import function_info
+from bridge.routing.routes import RoutedSpec
+from bridge.routing.table import MODEL_FUNCTIONS, RouteProblem, alone, route_table, routed
 from bridge.settings.route_tables import RouteConfig
 from handlers.contract import BatchRule, Catalogue, FunctionSpec
 from handlers.registry import Registry

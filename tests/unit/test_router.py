@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.router import Measured, Native, NativeLimits, Pooled, Router
+from bridge.routing.router import Measured, Native, NativeLimits, Pooled, Router
 from handlers.contract import FunctionSpec
 
 LIMITS = NativeLimits(max_request_bytes=1000, concurrency=4)

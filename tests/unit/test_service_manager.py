@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from bridge.loop_lag import LoopLag
-from bridge.service_manager import ServiceManager
+from bridge.upkeep.loop_lag import LoopLag
+from bridge.upkeep.service_manager import ServiceManager
 
 
 @pytest.fixture

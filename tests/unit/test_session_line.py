@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import BridgeError
-from bridge.session_line import Line
+from bridge.sessions.line import Line
 from pool.errors import CancelledByOperator, QueueFull
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import session_values as values
 from bridge.errors import BridgeError, Code
-from bridge.session_variables import CHANGES_KEPT, Budget, VariableLimits, Variables
+from bridge.sessions import values
+from bridge.sessions.variables import CHANGES_KEPT, Budget, VariableLimits, Variables
 from bridge.v1.common_pb2 import Payload
 
 MOST = 1 << 16

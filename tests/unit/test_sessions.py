@@ -5,8 +5,8 @@ import tracemalloc
 import pytest
 
 from bridge.errors import BridgeError, Code
-from bridge.session_record import SessionLimits
-from bridge.sessions import Sessions
+from bridge.sessions.record import SessionLimits
+from bridge.sessions.sessions import Sessions
 
 
 class Clock:

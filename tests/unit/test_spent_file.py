@@ -6,14 +6,14 @@ import os
 
 import pytest
 
-from bridge import spent_file
-from bridge.budgets import Amount
 from bridge.call import Identity
 from bridge.config import Config
 from bridge.errors import BridgeError
-from bridge.gateway_budgets import StandingBudgets
-from bridge.program_store import StoreError
-from bridge.spent_file import SpentFile
+from bridge.gateway import spent_file
+from bridge.gateway.budgets import StandingBudgets
+from bridge.gateway.spent_file import SpentFile
+from bridge.programs.store import StoreError
+from bridge.receipts.budgets import Amount
 
 NOW = 1_773_840_600.0
 MODELS = {"a": {"model": "bridge/test"}, "b": {"model": "bridge/test"}}

@@ -9,9 +9,10 @@ from google.rpc.status_pb2 import Status
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bridge import receipts, status
+from bridge import status
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError, Code, bad_field, bad_metadata, malformed
+from bridge.receipts import receipts
 from handlers import errors as handlers
 from handlers.contract import ErrorRecord, FunctionSpec, ReplyMeta, UsageRecord
 from handlers.errors import too_large

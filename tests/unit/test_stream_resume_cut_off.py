@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from bridge.programs.resume import ResumableRuns
 from bridge.settings.program_table import ProgramsConfig
-from bridge.slow_readers import SlowReaders
-from bridge.stream_resume import ResumableRuns
+from bridge.upkeep.slow_readers import SlowReaders
 from bridge.v1 import program_pb2 as pb
 
 

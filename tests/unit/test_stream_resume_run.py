@@ -6,7 +6,7 @@ import pytest
 
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError
-from bridge.stream_resume_run import Reader, Run
+from bridge.programs.resume_run import Reader, Run
 
 
 def a_run(max_events=3, max_bytes=100):

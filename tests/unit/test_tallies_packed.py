@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import tallies
 from bridge.call import Identity, new_call
-from bridge.tallies import Tallies
+from bridge.receipts import tallies
+from bridge.receipts.tallies import Tallies
 
 NOW, LEASED = 1000.0, 900.0
 packed = st.tuples(st.floats(0, LEASED), st.integers(1, 1 << 40), st.integers(0, 4096), st.integers(0, 1 << 30))

@@ -8,7 +8,7 @@ import pytest
 from bridge.call import Identity, new_call
 from bridge.errors import BridgeError
 from bridge.settings.tool_tables import ToolHostsConfig
-from bridge.tools_hosts import ToolHosts
+from bridge.tools.hosts import ToolHosts
 from bridge.v1 import tool_pb2
 
 TENANT = tool_pb2.TOOL_VISIBILITY_TENANT

@@ -9,7 +9,7 @@ import pytest
 from models_front import Front
 
 from bridge.config import Config
-from bridge.model_options import model_options
+from bridge.gateway.model_options import model_options
 from handlers.context import CallContext
 from handlers.contract import CallMeta, ModelOptions
 from handlers.errors import HandlerError
