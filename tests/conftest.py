@@ -82,6 +82,11 @@ LONG = os.environ.get("TEST_LENGTH") == "long"
 """Whether tests of the mark `long` run, and others at their full length."""
 
 
+def pytest_configure() -> None:
+    """Undo what `nohup` hands on to every process: servers and workers that do not die of SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, unless it was asked for."""
     if LONG:
