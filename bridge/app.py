@@ -172,6 +172,8 @@ class App:
             seconds=time.monotonic() - started,
             fronts=self._config.server.fronts,
             unix=self._config.server.unix_socket,
+            wants_key=self._config.keys.file is not None,
+            tls=self._config.server.tls_certificate is not None,
         )
 
     async def _catalogue(self) -> Snapshot:

@@ -21,3 +21,7 @@ class Ready:
     """Processes that take gRPC."""
     unix: str | None = None
     """The unix socket that it listens on as well."""
+    wants_key: bool = False
+    """Whether calls need an API key."""
+    tls: bool = False
+    """Whether it takes nothing but TLS on the address."""

@@ -83,8 +83,11 @@ LONG = os.environ.get("TEST_LENGTH") == "long"
 
 
 def pytest_configure() -> None:
-    """Undo what `nohup` hands on to every process: servers and workers that do not die of SIGHUP."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Undo what `nohup` and a shell's `&` hand on to every process: that it ignores SIGHUP, or SIGINT."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -34,6 +34,8 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 ANSWER_TIMEOUT_S = 15.0
 """For questions that a server answers itself, without a worker."""
 SHOWN_STDERR_LINES = 10
+NO_KEY = frozenset(("CREDENTIALS_MISSING", "CREDENTIALS_INVALID", "CREDENTIALS_REVOKED"))
+"""Reasons of a server that wants a key, or another one."""
 
 LOOPBACK = ("127.", "localhost:", "[::1]:", UNIX)
 """How addresses begin that no proxy can reach."""
@@ -193,6 +195,8 @@ def to_failure(error: Any, address: str) -> Failure:
             "the worker's last lines on stderr:",
             *(f"  {line}" for line in last_words(stderr, SHOWN_STDERR_LINES)),
         ]
+    if details.reason in NO_KEY:
+        lines.append("give a key: --key env:NAME, file:PATH or the key itself, or BRIDGE_KEY in the environment")
     lines += details.traceback.splitlines()
     fields: dict[str, Any] = {"code": code.name, "reason": details.reason, "metadata": details.metadata}
     if details.violations:

@@ -186,7 +186,9 @@ def suggest(ready: Ready) -> str:
     if not chosen:
         return ""
     spec = chosen[0]
-    return clean(command(spec.name, spec.example, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
+    line = clean(command(spec.name, spec.example, spec.arguments_schema, ready.address, DEFAULT_ADDRESS))
+    tls = " --tls-ca CA.pem" if ready.tls and not ready.address.startswith("unix:") else ""
+    return line + (" --key KEY" if ready.wants_key else "") + tls
 
 
 def _check_something_to_serve(apps: tuple[str, ...], config: Config) -> None:

@@ -105,7 +105,9 @@ class TestClients:
         assert refused.returncode == 1
         assert json.loads(refused.stderr)["error"]["reason"] == "ROLE_MISSING"
         assert cli(small, "status", "--key", key_file.texts["operator"]).returncode == 0
-        assert "CREDENTIALS_MISSING" in cli(small, "ls").stderr
+        told = cli(small, "ls").stderr
+        assert "CREDENTIALS_MISSING" in told
+        assert "give a key: --key" in told
 
     def test_the_python_client(self, small, key_file):
         receipts = []
