@@ -16,6 +16,7 @@ import msgspec
 
 from bridge.anomalies.watch import AnomalyWatch
 from bridge.doors.failures import ListenFailed
+from bridge.errors import StoreError
 from bridge.health import Health
 from bridge.listener import Listener
 from bridge.log_output import set_log
@@ -24,7 +25,6 @@ from bridge.nested import NestedCalls
 from bridge.pools import front_environ, native_options, plan
 from bridge.programs.created import CreatedPrograms
 from bridge.programs.resume import ResumableRuns
-from bridge.programs.store import StoreError
 from bridge.prometheus.parts import MetricsParts
 from bridge.ready import Ready
 from bridge.reload import Reloader, Tried

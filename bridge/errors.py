@@ -51,6 +51,10 @@ class BridgeError(Exception):
         self.traceback = traceback
 
 
+class StoreError(Exception):
+    """A file or directory that the server keeps can not be used; the message says why and what to do."""
+
+
 def bad_metadata(key: str, description: str) -> BridgeError:
     """Return the error of a metadata value that can not be used."""
     return BridgeError(

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bridge.errors import BridgeError, Code
-from bridge.gateway.budgets import StandingBudgets
 from bridge.gateway.cache import Answer, AnswerCache, Flight
 from bridge.gateway.limits import Limiter, Limits
 from bridge.gateway.providers import ProviderDoor, provider_breakers
+from bridge.gateway.standing_budgets import StandingBudgets
 from bridge.nested import inside_of
 from bridge.receipts.budgets import NOTHING, Amount, pico
 from bridge.receipts.spending import asking, reserve, settle
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from bridge.asks import AtOnce, Later
     from bridge.call import Call
     from bridge.config import Config
-    from bridge.gateway.budgets import Reservation
     from bridge.gateway.limits import Entry
     from bridge.gateway.providers import Passed
+    from bridge.gateway.standing_budgets import Reservation
     from bridge.routing.breakers import Breakers
     from bridge.settings.model_tables import ModelConfig
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge.programs.store import StoreError
+from bridge.errors import StoreError
 from bridge.telemetry import log
 from handlers.private_files import write_private
 

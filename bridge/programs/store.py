@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bridge.errors import BridgeError, Code
+from bridge.errors import BridgeError, Code, StoreError
 from handlers import names
 from handlers.errors import BadInput, Unknown
 from handlers.private_files import sync_directory, write_private
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 _CURRENT = "current.json"
 _LOCK = ".lock"
-
-
-class StoreError(Exception):
-    """The directory can not be used; the message says why and what to do."""
 
 
 @dataclass(slots=True)

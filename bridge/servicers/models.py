@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bridge.v1 import model_pb2
 
 if TYPE_CHECKING:
-    from bridge.gateway.budgets import Account
     from bridge.gateway.gateway import Gateway, Model
+    from bridge.gateway.standing_budgets import Account
     from bridge.receipts.costs import Costs, Spender
     from handlers.contract import UsageRecord
 

@@ -7,7 +7,7 @@ import pytest
 from bridge.call import Identity
 from bridge.config import Config
 from bridge.errors import BridgeError
-from bridge.gateway.budgets import HOLDERS, OTHERS, StandingBudgets, period_end
+from bridge.gateway.standing_budgets import HOLDERS, OTHERS, StandingBudgets, period_end
 from bridge.receipts.budgets import Amount
 
 MODELS = {"a": {"model": "bridge/test"}, "b": {"model": "bridge/test"}}

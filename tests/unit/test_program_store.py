@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bridge.errors import BridgeError
-from bridge.programs.store import ProgramStore, StoreError
+from bridge.errors import BridgeError, StoreError
+from bridge.programs.store import ProgramStore
 from handlers.errors import BadInput, Unknown
 from handlers.programs.definitions import ProgramDefinition
 from handlers.signatures.parser import parse

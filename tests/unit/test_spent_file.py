@@ -8,11 +8,10 @@ import pytest
 
 from bridge.call import Identity
 from bridge.config import Config
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, StoreError
 from bridge.gateway import spent_file
-from bridge.gateway.budgets import StandingBudgets
 from bridge.gateway.spent_file import SpentFile
-from bridge.programs.store import StoreError
+from bridge.gateway.standing_budgets import StandingBudgets
 from bridge.receipts.budgets import Amount
 
 NOW = 1_773_840_600.0

@@ -208,10 +208,12 @@ class TestTheFile:
             key_file.path.write_bytes(good)
 
     @pytest.mark.parametrize("mode", [0o620, 0o602])
-    def test_one_that_others_may_write_changes_nothing(self, key_file, keyed, mode):
+    def test_one_that_others_may_write_changes_nothing(self, key_file, keyed, ask, mode):
         key_file.path.chmod(mode)
         try:
             keyed.wait_for_log(f"its mode is {mode:04o}")
+            assert ask(CALL, "caller", request=request("add", a=1, b=1).SerializeToString()).code is Code.OK
+            assert ask(CALL).reason == "CREDENTIALS_MISSING"
         finally:
             key_file.path.chmod(0o600)
 
